@@ -1,0 +1,1 @@
+//! The rim: sockets, files, threads, clocks. Nothing here decides anything.

@@ -1,0 +1,17 @@
+//! A replicated coordination server that speaks the protocol of Apache ZooKeeper.
+//!
+//! The layers, in the order in which a request meets them:
+//!
+//! `edge` (sockets, files, clocks) → `node` (the whole server without I/O) → `state` (the
+//! replicated state machine) → `tree` (znodes). `wire` is what stands on the clients' wire,
+//! `store` is what stands on disk, `admin` is what operators read, `client` is the other end.
+
+pub mod admin;
+pub mod client;
+pub mod config;
+pub mod edge;
+pub mod node;
+pub mod state;
+pub mod store;
+pub mod tree;
+pub mod wire;

@@ -1,0 +1,3 @@
+//! `coordinator`: arguments, then serve, shell, status or check.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The whole server without I/O: inputs and `now` in, outputs out.

@@ -1,0 +1,1 @@
+//! The replicated state machine: the same operations in the same order give the same state.

@@ -1,0 +1,1 @@
+//! The data tree: znodes in an arena, found by parent and name.

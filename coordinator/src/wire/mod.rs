@@ -1,0 +1,1 @@
+//! What stands on the clients' wire: frames, jute, requests, replies.

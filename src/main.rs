@@ -1,0 +1,3 @@
+//! `zkprov`: parse, run, exit code.
+
+fn main() {}
