@@ -1,4 +1,4 @@
-//! Jute, the encoding of `ZooKeeper`'s records: big-endian, no padding, no type tags.
+//! Jute, the encoding of ZooKeeper's records: big-endian, no padding, no type tags.
 //!
 //! Null is not empty: a length of −1 is null, and stays null from end to end.
 

@@ -4,14 +4,14 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(i32)]
 pub enum OpCode {
-    /// Log only: session moves to another server. Not a number of `ZooKeeper`'s.
+    /// Log only: session moves to another server. Not a number of ZooKeeper's.
     AttachSession = -12,
     CloseSession = -11,
     /// Log only: a client asks for a session by its first frame.
     CreateSession = -10,
     /// Marks a failed operation in the results of a multi.
     Error = -1,
-    /// `ZooKeeper` calls it notification.
+    /// ZooKeeper calls it notification.
     Notification = 0,
     Create = 1,
     Delete = 2,
@@ -91,7 +91,7 @@ impl OpCode {
         self as i32
     }
 
-    /// What a client may send. The rest answers `UNIMPLEMENTED`, also where `ZooKeeper` would
+    /// What a client may send. The rest answers `UNIMPLEMENTED`, also where ZooKeeper would
     /// take it: a client has no business creating sessions or reaping containers.
     pub fn from_client(number: i32) -> Option<Self> {
         Self::from_i32(number).filter(|op| {
