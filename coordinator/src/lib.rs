@@ -7,11 +7,14 @@
 //! `store` is what stands on disk, `admin` is what operators read, `client` is the other end.
 
 pub mod admin;
+pub mod cli;
 pub mod client;
 pub mod config;
 pub mod edge;
 pub mod node;
+pub mod shell;
 pub mod state;
+pub mod status;
 pub mod store;
 pub mod tree;
 pub mod wire;

@@ -1,0 +1,96 @@
+//! The command line: flags as plain data, then one library function per command.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{shell, status};
+
+/// A replicated coordination server that speaks the protocol of Apache ZooKeeper.
+#[derive(Debug, Parser)]
+#[command(name = "coordinator", version, propagate_version = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a server in the foreground
+    Serve(ServeArguments),
+    /// Look at znodes and change them, by one command or interactively
+    Shell(shell::Arguments),
+    /// Say what a server is doing; exit 0 only when it serves in a quorum
+    Status(status::Arguments),
+    /// Verify log and snapshots of a stopped server; exit 1 on damage
+    Check(CheckArguments),
+    /// Print the version
+    Version,
+}
+
+#[derive(Debug, Args)]
+pub struct ServeArguments {
+    /// Configuration as Apache ZooKeeper reads it
+    #[arg(value_name = "ZOOKEEPER.PROPERTIES")]
+    pub config: PathBuf,
+    /// Set a key on top of the file
+    #[arg(short = 'D', value_name = "KEY=VALUE")]
+    pub define: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct CheckArguments {
+    /// The `dataDir` of the configuration
+    #[arg(value_name = "DATADIR")]
+    pub data_dir: PathBuf,
+}
+
+/// Exit codes of this binary.
+pub mod exit {
+    pub const OK: u8 = 0;
+    /// The command did not succeed.
+    pub const FAILED: u8 = 1;
+    /// The command line is wrong (clap's own number).
+    pub const USAGE: u8 = 2;
+    /// The configuration is wrong, `EX_CONFIG`.
+    pub const CONFIG: u8 = 78;
+}
+
+/// Why a command failed, for a person, and the code to exit with.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Failure {
+    pub exit: u8,
+    pub message: String,
+}
+
+impl Failure {
+    pub fn new(exit: u8, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into() }
+    }
+}
+
+/// Runs the command and returns its exit code.
+pub fn run(arguments: Arguments) -> Result<u8, Failure> {
+    match arguments.command {
+        Command::Serve(arguments) => serve(&arguments),
+        Command::Shell(arguments) => shell::run(arguments),
+        Command::Status(arguments) => status::run(&arguments),
+        Command::Check(arguments) => check(&arguments),
+        Command::Version => version(),
+    }
+}
+
+fn serve(_arguments: &ServeArguments) -> Result<u8, Failure> {
+    Err(Failure::new(exit::FAILED, "`serve` is not built yet"))
+}
+
+fn check(_arguments: &CheckArguments) -> Result<u8, Failure> {
+    Err(Failure::new(exit::FAILED, "`check` is not built yet"))
+}
+
+#[expect(clippy::print_stdout, reason = "the version is this command's data")]
+#[expect(clippy::unnecessary_wraps, reason = "one shape for every command")]
+fn version() -> Result<u8, Failure> {
+    println!("coordinator {}", env!("CARGO_PKG_VERSION"));
+    Ok(exit::OK)
+}
