@@ -1,3 +1,7 @@
 //! `zkprov`: parse, run, exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    zkprov::main(std::env::args_os())
+}

@@ -1,0 +1,64 @@
+//! One module per command, each a function of its arguments that reads top to bottom.
+
+pub mod apply;
+pub mod build;
+pub mod fetch;
+pub mod init;
+pub mod inventory;
+pub mod lab;
+pub mod man;
+pub mod plan;
+pub mod schema;
+pub mod status;
+pub mod template;
+pub mod validate;
+
+use std::future::Future;
+
+use crate::cli::{Arguments, Command};
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// What every command returns: how the process ends, or why it could not go on.
+pub type Outcome = Result<Exit, Failure>;
+
+/// Runs the command the arguments name.
+pub fn run(arguments: Arguments) -> Outcome {
+    match arguments.command {
+        Command::Init(init) => init::run(&init),
+        Command::Validate(validate) => validate::run(&validate),
+        Command::Schema => schema::run(),
+        Command::Inventory(command) => inventory::run(&command),
+        Command::Plan(plan) => wait(plan::run(plan)),
+        Command::Apply(apply) => wait(apply::run(apply)),
+        Command::Status(status) => wait(status::run(status)),
+        Command::Fetch(fetch) => wait(fetch::run(&fetch)),
+        Command::Build(build) => build::run(&build),
+        Command::Template(command) => template::run(&command),
+        Command::Lab(command) => lab::run(&command),
+        Command::Completions(completions) => man::completions(&completions),
+        Command::Man(man) => man::run(&man),
+        Command::Restart(_) => not_built("restart"),
+        Command::Rollback(_) => not_built("rollback"),
+        Command::Unlock(_) => not_built("unlock"),
+        Command::Destroy(_) => not_built("destroy"),
+        Command::Backup(_) => not_built("backup"),
+        Command::Restore(_) => not_built("restore"),
+        Command::Shell(_) => not_built("shell"),
+        Command::Logs(_) => not_built("logs"),
+    }
+}
+
+/// Runs one asynchronous command to its end.
+fn wait(future: impl Future<Output = Outcome>) -> Outcome {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed(format!("cannot start the runtime: {error}")))?
+        .block_on(future)
+}
+
+/// The answer of a command whose room is still empty.
+fn not_built(command: &str) -> Outcome {
+    Err(Failure::failed(format!("`zkprov {command}` is not built yet")))
+}

@@ -1,0 +1,221 @@
+//! The inventory: which hosts, and what they shall be. A value of [`Inventory`] has passed every
+//! check that needs no network.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use crate::failure::Failure;
+
+/// A whole inventory, checked. Relative paths are already joined to the inventory's folder.
+#[derive(Clone, Debug)]
+pub struct Inventory {
+    /// The file it was read from, as the user named it.
+    pub path: PathBuf,
+    /// Names the operator lock, the reports and the ensemble itself.
+    pub ensemble: String,
+    /// In the order of the file; ranges expanded.
+    pub hosts: Vec<Host>,
+    pub kafka: Kafka,
+    pub coordinator: Coordinator,
+    /// Further lines of `zookeeper.properties`, passed through for every host.
+    pub properties: BTreeMap<String, String>,
+    /// Folder whose files override the built-in templates of the same name.
+    pub templates: Option<PathBuf>,
+    /// Where the sudo password comes from, when the user does not type it.
+    pub become_password: Option<SecretSource>,
+}
+
+/// One host, with everything that may differ between hosts already settled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host {
+    /// The key in the inventory: a short name for people and reports.
+    pub name: String,
+    /// By which members and clients know it: an IP address or a host name.
+    pub address: String,
+    /// 1 to 255, unique in the ensemble.
+    pub myid: u8,
+    pub role: Role,
+    /// How the controller gets in.
+    pub ssh: SshTarget,
+    /// How it becomes root there.
+    pub r#become: Become,
+    /// Absolute path on the host.
+    pub data_dir: String,
+    /// Absolute path on the host; `None`: the log lives in `data_dir`.
+    pub data_log_dir: Option<String>,
+    pub ports: Ports,
+    /// Lines of `zookeeper.properties` for this host alone; they win over the ensemble's.
+    pub properties: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ports {
+    pub client: u16,
+    pub quorum: u16,
+    pub election: u16,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Votes.
+    Participant,
+    /// Follows and serves reads, does not vote.
+    Observer,
+}
+
+/// The way in, which need not be the address the ensemble uses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SshTarget {
+    /// `ssh.host`, or the host's address. With `config`, the host's name when no `ssh.host` is given:
+    /// the configuration's `Host` blocks then apply.
+    pub host: String,
+    /// `None`: what the user's ssh configuration says, else 22.
+    pub port: Option<u16>,
+    /// `None`: what the user's ssh configuration says, else the local user.
+    pub user: Option<String>,
+    pub identity_file: Option<PathBuf>,
+    /// A further ssh configuration file, read before the user's own.
+    pub config: Option<PathBuf>,
+    pub connect_timeout_ms: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Become {
+    /// The login is root already.
+    None,
+    /// `sudo`, with a password only if the run asks for one.
+    Sudo,
+}
+
+/// The Kafka distribution on the hosts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kafka {
+    /// `false` leaves the tarball out.
+    pub install: bool,
+    /// Such as `3.3.1`.
+    pub version: String,
+    /// Such as `2.13`.
+    pub scala: String,
+    /// Tried in this order; never empty (the archive is the default).
+    pub sources: Vec<Source>,
+    /// `None`: from the table of known releases.
+    pub sha512: Option<Sha512>,
+    /// The folder under which releases are unpacked.
+    pub install_root: String,
+    pub fetch: FetchMode,
+}
+
+impl Kafka {
+    /// The distribution's name without suffix, which is also its top folder: `kafka_2.13-3.3.1`.
+    pub fn distribution(&self) -> String {
+        format!("kafka_{}-{}", self.scala, self.version)
+    }
+}
+
+/// Where a release may be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// `http://` or `https://`, complete.
+    Url(String),
+    File(PathBuf),
+}
+
+/// What the inventory says about a release's digest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sha512 {
+    /// 128 lower-case hex digits.
+    Digest(String),
+    /// A checksum file in one of Apache's shapes.
+    File(Source),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FetchMode {
+    /// One download here, streamed to every host.
+    Controller,
+    /// Each host downloads and hashes for itself.
+    Host,
+}
+
+/// The service that coordinates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Coordinator {
+    pub engine: Engine,
+    pub tick_time_ms: u32,
+    /// In ticks.
+    pub init_limit: u32,
+    /// In ticks.
+    pub sync_limit: u32,
+    /// Per client address; 0 is no limit.
+    pub max_client_cnxns: u32,
+    /// One's own `server.N` line says `0.0.0.0`, as the tutorial does it, instead of the address.
+    pub bind_any: bool,
+    /// A coordinator binary to ship instead of the one found for the host's architecture.
+    pub binary: Option<PathBuf>,
+    /// By which members prove to each other that they belong to the ensemble.
+    pub secret: Option<SecretSource>,
+    /// Only with `engine: zookeeper`: the `java` to run, when it is not the one in PATH.
+    pub java_home: Option<String>,
+    /// Only with `engine: zookeeper`: heap size as Java writes it, such as `512M`.
+    pub heap: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// The one zkprov ships.
+    Coordinator,
+    /// Apache ZooKeeper from Kafka's tarball; needs Java on the host.
+    Zookeeper,
+}
+
+/// Where a secret is read from when it is needed. The secret itself is never in the inventory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretSource {
+    /// An environment variable of the zkprov process.
+    Env(String),
+    File(PathBuf),
+}
+
+/// A secret that has been read; does not show itself.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Vec<u8>);
+
+impl Secret {
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    pub fn reveal(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+impl Inventory {
+    /// Reads and checks an inventory. Warnings are left to `zkprov validate`.
+    pub fn load(path: &Path) -> Result<Self, Failure> {
+        Err(Failure::usage(format!("{}: reading inventories is not built yet", path.display())))
+    }
+
+    pub fn participants(&self) -> impl Iterator<Item = &Host> {
+        self.hosts.iter().filter(|host| host.role == Role::Participant)
+    }
+
+    /// How many participants must be up for the ensemble to serve.
+    pub fn majority(&self) -> usize {
+        self.participants().count() / 2 + 1
+    }
+
+    /// The lines of `zookeeper.properties` that are passed through for `host`.
+    pub fn properties_of(&self, host: &Host) -> BTreeMap<String, String> {
+        let mut properties = self.properties.clone();
+        properties.extend(host.properties.clone());
+        properties
+    }
+}
