@@ -1,0 +1,48 @@
+# The same commands on a laptop and in CI. What they grow into lives in `.ci/`.
+.DEFAULT_GOAL := help
+.PHONY: help build demo demo-local clean-demo demo-kafka demo-vagrant kafka-dist test bench bench-quick soak fuzz conformance e2e
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## zkprov, and the coordinator for x86_64 and aarch64 hosts
+	@.ci/build
+
+demo: ## three real hosts on this machine, from nothing to a serving ensemble
+	@.ci/not-yet $@
+
+demo-local: ## three coordinators on loopback as the present user, no privileges
+	@.ci/not-yet $@
+
+clean-demo: ## takes away what the demos made
+	@.ci/not-yet $@
+
+demo-kafka: ## brokers of Kafka 3.3.1 on the ensemble of the demo
+	@.ci/not-yet $@
+
+demo-vagrant: ## the same ensemble in machines made by Vagrant
+	@.ci/not-yet $@
+
+kafka-dist: ## Kafka's tarball put together from Maven Central's jars, under out/
+	@.ci/not-yet $@
+
+test: ## everything CI checks
+	@.ci/test
+
+bench: ## the figures of docs/benchmarks.md
+	@.ci/not-yet $@
+
+bench-quick: ## the server's speed in a minute
+	@.ci/not-yet $@
+
+soak: ## hours of faults under load
+	@.ci/not-yet $@
+
+fuzz: ## decoders and parsers against random bytes
+	@.ci/not-yet $@
+
+conformance: ## the same client calls against Apache ZooKeeper and the coordinator
+	@.ci/not-yet $@
+
+e2e: ## brokers through every operation, the long version
+	@.ci/not-yet $@
