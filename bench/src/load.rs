@@ -1,0 +1,85 @@
+//! One cell on one ensemble: znodes prepared, sessions opened, the window driven between two
+//! readings of the servers' CPU time, sessions closed.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::cell::{KEYS, Sample, Shape, Workload};
+use crate::engine::Ensemble;
+use crate::plain::Plain;
+use crate::raw::{Edge, Sessions, key_path};
+
+pub const SESSION_TIMEOUT_MS: i32 = 30_000;
+
+/// How long a cell runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    pub warm: Duration,
+    pub window: Duration,
+}
+
+/// The znodes that set, get and exists use.
+pub fn prepare_keys(ensemble: &Ensemble, bytes: usize) -> Result<()> {
+    let mut client = Plain::connect(ensemble.servers[0].client, SESSION_TIMEOUT_MS)?;
+    client.create("/bench", b"", 0)?;
+    client.create(&format!("/bench/keys-{bytes:04}"), b"", 0)?;
+    let data = vec![b'x'; bytes];
+    for key in 0..KEYS {
+        let mut path = Vec::new();
+        key_path(&mut path, bytes, key);
+        client.create(&String::from_utf8(path)?, &data, 0)?;
+    }
+    client.close()
+}
+
+/// The parents created znodes go under.
+pub fn prepare_parents(ensemble: &Ensemble, tag: &str, sessions: usize) -> Result<()> {
+    let mut client = Plain::connect(ensemble.servers[0].client, SESSION_TIMEOUT_MS)?;
+    client.create("/bench", b"", 0)?;
+    client.create(&format!("/bench/{tag}"), b"", 0)?;
+    for session in 0..sessions {
+        client.create(&format!("/bench/{tag}/s{session:04}"), b"", 0)?;
+    }
+    client.close()
+}
+
+/// Measures `shape` once with the pipelined client. `tag` must be new on this ensemble.
+pub fn measure(ensemble: &Ensemble, shape: &Shape, tag: &str, pace: Pace) -> Result<Sample> {
+    let describe = || format!("{} {shape:?}", ensemble.engine.name());
+    if shape.workload == Workload::Create {
+        prepare_parents(ensemble, tag, shape.sessions).with_context(describe)?;
+    }
+    let addresses = ensemble.addresses();
+    let mut sessions =
+        Sessions::open(&addresses, shape.sessions, SESSION_TIMEOUT_MS).with_context(describe)?;
+    let sample = measure_on(ensemble, &mut sessions, shape, tag, pace).with_context(describe)?;
+    sessions.close().with_context(describe)?;
+    Ok(sample)
+}
+
+/// The same over sessions already open.
+pub fn measure_on(
+    ensemble: &Ensemble,
+    sessions: &mut Sessions,
+    shape: &Shape,
+    tag: &str,
+    pace: Pace,
+) -> Result<Sample> {
+    let (mut begin, mut end) = (Duration::ZERO, Duration::ZERO);
+    let window = sessions.run(shape, tag, pace.warm, pace.window, |edge| match edge {
+        Edge::Begin => begin = ensemble.cpu_time(),
+        Edge::End => end = ensemble.cpu_time(),
+    })?;
+    Ok(window.sample(end.saturating_sub(begin)))
+}
+
+/// Creates `count` znodes of `bytes` data as fast as the engine takes them.
+pub fn fill(ensemble: &Ensemble, tag: &str, count: u64, bytes: usize) -> Result<()> {
+    const SESSIONS: usize = 16;
+    prepare_parents(ensemble, tag, SESSIONS)?;
+    let mut sessions = Sessions::open(&ensemble.addresses(), SESSIONS, SESSION_TIMEOUT_MS)?;
+    let shape = Shape { workload: Workload::Create, bytes, sessions: SESSIONS, outstanding: 64 };
+    sessions.create_exactly(&shape, tag, count)?;
+    sessions.close()
+}
