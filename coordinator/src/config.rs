@@ -1,1 +1,0 @@
-//! `zookeeper.properties` and `myid`.

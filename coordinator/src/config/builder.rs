@@ -1,0 +1,680 @@
+//! From properties to [`Config`]: types, defaults, and the rules across keys.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use super::error::{ConfigError, Warning};
+use super::keys::{self, Treatment};
+use super::secret::Secret;
+use super::server::is_wildcard;
+use super::whitelist::Whitelist;
+use super::{
+    AdminConfig, Config, ContainerLimits, JUTE_MAX_BUFFER_DEFAULT, Listen, PeerType, Server,
+    properties,
+};
+
+type Result<T> = std::result::Result<T, Box<ConfigError>>;
+type Read<'a> = &'a mut dyn FnMut(&Path) -> io::Result<Vec<u8>>;
+
+/// `autopurge.snapRetainCount` is raised to this, as in ZooKeeper.
+const SNAP_RETAIN_MIN: u32 = 3;
+/// A frame of fewer bytes than this could not carry a handshake and a path.
+const JUTE_MAX_BUFFER_MIN: u32 = 1024;
+/// The longest `myid` that is read at all.
+const MYID_BYTES_MAX: usize = 64;
+/// More voters than this slow every write and make nothing safer.
+const PARTICIPANTS_USUAL_MAX: usize = 7;
+const SASL_PROVIDER: &str = "org.apache.zookeeper.server.auth.SASLAuthenticationProvider";
+const PROMETHEUS_PROVIDER: &str =
+    "org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider";
+
+struct Entry {
+    value: String,
+    /// `None`: from the command line.
+    line: Option<usize>,
+}
+
+/// The properties that hold, and what has been said about them so far.
+pub(super) struct Builder {
+    file: PathBuf,
+    entries: BTreeMap<String, Entry>,
+    warnings: Vec<Warning>,
+}
+
+impl Builder {
+    /// Reads the text, lays the overrides over it, and judges every key by its name.
+    pub(super) fn new(file: &Path, text: &[u8], overrides: &[String]) -> Result<Builder> {
+        let mut builder =
+            Builder { file: file.to_owned(), entries: BTreeMap::new(), warnings: Vec::new() };
+        let read = properties::parse(text).map_err(|malformed| ConfigError {
+            file: file.to_owned(),
+            line: Some(malformed.line),
+            key: None,
+            message: "`\\u` without four hexadecimal digits".to_owned(),
+            hint: "write `\\\\` for a backslash".to_owned(),
+        })?;
+        for property in read {
+            let entry = Entry { value: property.value, line: Some(property.line) };
+            if let Some(earlier) = builder.entries.insert(property.key.clone(), entry) {
+                let lost = earlier.value;
+                builder.warn(&property.key, format!("given twice: the value `{lost}` is lost"));
+            }
+        }
+        for pair in overrides {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let key = name.strip_prefix("zookeeper.").unwrap_or(name).to_owned();
+            let entry = Entry { value: value.trim().to_owned(), line: None };
+            builder.entries.insert(key, entry);
+        }
+        builder.judge_names()?;
+        Ok(builder)
+    }
+
+    fn judge_names(&mut self) -> Result<()> {
+        let names: Vec<String> = self.entries.keys().cloned().collect();
+        for key in names {
+            let value = self.entries[&key].value.to_ascii_lowercase();
+            match keys::treatment(&key) {
+                Some(Treatment::Used) => {}
+                Some(Treatment::NoEffect(why)) => self.warn(&key, format!("has no effect: {why}")),
+                Some(Treatment::Refused { unless, hint }) => {
+                    if unless.contains(&value.as_str()) {
+                        continue;
+                    }
+                    let error = match value.is_empty() || key.contains("assword") {
+                        true => self.error(&key, "is not supported", hint),
+                        false => self.error_value(&key, "is not supported", hint),
+                    };
+                    return Err(error);
+                }
+                None if key.starts_with("coordinator.") => {
+                    return Err(self.error(&key, "is no key of the coordinator", "known are coordinator.electionTimeoutMs, coordinator.heartbeatMs, coordinator.secretFile and coordinator.adminSocket"));
+                }
+                None => self.warn(&key, "unknown key, it has no effect".to_owned()),
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn build(mut self, read: Read<'_>) -> Result<(Config, Vec<Warning>)> {
+        let tick_time_ms = self.number("tickTime", 3000, 1..=3_600_000)?;
+        let data_dir = self.required_path("dataDir")?;
+        let data_log_dir = self.path("dataLogDir").unwrap_or_else(|| data_dir.clone());
+        let read_only_mode = self.switch("readonlymode.enabled", false)?;
+        let standalone_enabled = self.switch("standaloneEnabled", true)?;
+        self.refuse_foreign_auth_providers()?;
+
+        let mut servers = self.servers()?;
+        let standalone = self.is_standalone(&servers, standalone_enabled)?;
+        let id = self.own_id(&data_dir, &servers, standalone, &mut *read)?;
+        self.check_servers(&servers, id, standalone)?;
+        let own_client = servers.get(&id).and_then(|server| server.client.clone());
+        let client_listen = self.client_listen(own_client)?;
+        if standalone {
+            servers.clear();
+        }
+        let (init_limit_ticks, sync_limit_ticks) = if standalone {
+            (0, 0)
+        } else {
+            (self.required_ticks("initLimit")?, self.required_ticks("syncLimit")?)
+        };
+        self.check_peer_type(servers.get(&id), id)?;
+        let (min_session_timeout_ms, max_session_timeout_ms) =
+            self.session_timeouts(tick_time_ms)?;
+        let whitelist = match self.text("4lw.commands.whitelist") {
+            Some(value) => Whitelist::parse(&value),
+            None => Whitelist::default_with(read_only_mode),
+        };
+        let (election_timeout_ms, heartbeat_ms) = self.raft_timers()?;
+        let config = Config {
+            file: self.file.clone(),
+            id,
+            standalone,
+            tick_time_ms,
+            init_limit_ticks,
+            sync_limit_ticks,
+            client_listen,
+            max_client_cnxns: self.number("maxClientCnxns", 60, 0..=i32::MAX)?,
+            max_cnxns: self.number("maxCnxns", 0, 0..=i32::MAX)?,
+            min_session_timeout_ms,
+            max_session_timeout_ms,
+            quorum_listen_on_all_ips: self.switch("quorumListenOnAllIPs", false)?,
+            snap_count: self.number("snapCount", 100_000, 2..=i32::MAX)?,
+            snap_retain_count: self.snap_retain_count()?,
+            purge_interval_hours: self.number("autopurge.purgeInterval", 0, 0..=100_000)?,
+            force_sync: self.force_sync()?,
+            fsync_warning_ms: self.number("fsync.warningthresholdms", 1000, 0..=i32::MAX)?,
+            global_outstanding_limit: self.number("globalOutstandingLimit", 1000, 1..=i32::MAX)?,
+            whitelist,
+            extended_types_enabled: self.switch("extendedTypesEnabled", false)?,
+            container: ContainerLimits {
+                check_interval_ms: self.number(
+                    "znode.container.checkIntervalMs",
+                    60_000,
+                    1..=i32::MAX,
+                )?,
+                max_per_minute: self.number(
+                    "znode.container.maxPerMinute",
+                    10_000,
+                    1..=i32::MAX,
+                )?,
+                max_never_used_ms: self.number(
+                    "znode.container.maxNeverUsedIntervalMs",
+                    0,
+                    0..=i32::MAX,
+                )?,
+            },
+            jute_max_buffer: self.jute_max_buffer()?,
+            skip_acl: self.yes_no("skipACL", false)?,
+            super_digest: self.super_digest()?,
+            read_only_mode,
+            admin: self.admin()?,
+            metrics_listen: self.metrics_listen()?,
+            election_timeout_ms,
+            heartbeat_ms,
+            secret: self.secret(standalone, &mut *read)?,
+            admin_socket: self
+                .path("coordinator.adminSocket")
+                .unwrap_or_else(|| data_dir.join("coordinator").join("admin.sock")),
+            data_dir,
+            data_log_dir,
+            servers,
+        };
+        Ok((config, self.warnings))
+    }
+
+    // Members.
+
+    fn servers(&self) -> Result<BTreeMap<u8, Server>> {
+        let mut servers = BTreeMap::new();
+        for (key, entry) in &self.entries {
+            let Some(number) = key.strip_prefix("server.") else { continue };
+            let form = "write server.N=host:quorumPort:electionPort[:participant|observer][;[host:]clientPort], N from 1 to 254";
+            let id = match number.parse::<u8>() {
+                Ok(id @ 1..=254) => id,
+                _ => {
+                    let message = format!("id `{number}` is not a number from 1 to 254");
+                    return Err(self.error(key, message, form));
+                }
+            };
+            let server =
+                Server::parse(&entry.value).map_err(|what| self.error_value(key, what, form))?;
+            if servers.insert(id, server).is_some() {
+                return Err(self.error(key, format!("id {id} is given twice"), form));
+            }
+        }
+        Ok(servers)
+    }
+
+    fn is_standalone(
+        &self,
+        servers: &BTreeMap<u8, Server>,
+        standalone_enabled: bool,
+    ) -> Result<bool> {
+        let voters = servers.values().filter(|s| s.role == PeerType::Participant).count();
+        if voters == 0 && !standalone_enabled && servers.is_empty() {
+            return Err(self.error(
+                "standaloneEnabled",
+                "false needs at least one server.N line",
+                "add the server.N lines, or set standaloneEnabled to true",
+            ));
+        }
+        if voters < servers.len() && (voters == 0 || (voters == 1 && standalone_enabled)) {
+            let first = servers.keys().next().map(|id| format!("server.{id}")).unwrap_or_default();
+            return Err(self.error(
+                &first,
+                format!("observers need an ensemble, {voters} participants are given"),
+                "name the participants, and set standaloneEnabled=false if there is only one",
+            ));
+        }
+        Ok(servers.is_empty() || (servers.len() == 1 && standalone_enabled))
+    }
+
+    fn check_servers(
+        &mut self,
+        servers: &BTreeMap<u8, Server>,
+        own: u8,
+        standalone: bool,
+    ) -> Result<()> {
+        if standalone {
+            if let Some(id) = servers.keys().next() {
+                self.warn(
+                    &format!("server.{id}"),
+                    "the only server: it runs standalone and listens for no peers".to_owned(),
+                );
+            }
+            return Ok(());
+        }
+        let mut taken = BTreeMap::new();
+        for (&id, server) in servers {
+            let key = format!("server.{id}");
+            if id != own && is_wildcard(&server.host) {
+                return Err(self.error_value(
+                    &key,
+                    format!("the wildcard address is for the own id ({own}) only"),
+                    "name the address at which the others reach that server",
+                ));
+            }
+            for port in [server.quorum_port, server.election_port] {
+                if let Some(other) = taken.insert((server.host.clone(), port), id) {
+                    return Err(self.error_value(
+                        &key,
+                        format!("server.{other} has the same host and port {port}"),
+                        "give every server its own host or its own ports",
+                    ));
+                }
+            }
+        }
+        let voters = servers.values().filter(|s| s.role == PeerType::Participant).count();
+        if voters == 2 {
+            self.warn_file("two participants tolerate no failure: three are the least that do");
+        } else if voters.is_multiple_of(2) {
+            self.warn_file(&format!(
+                "{voters} participants tolerate no more failures than {}",
+                voters - 1
+            ));
+        }
+        if voters > PARTICIPANTS_USUAL_MAX {
+            self.warn_file(&format!(
+                "{voters} participants: each write waits for {}; consider observers",
+                voters / 2 + 1
+            ));
+        }
+        Ok(())
+    }
+
+    fn own_id(
+        &mut self,
+        data_dir: &Path,
+        servers: &BTreeMap<u8, Server>,
+        standalone: bool,
+        read: Read<'_>,
+    ) -> Result<u8> {
+        let path = data_dir.join("myid");
+        let fault = |message: String, hint: &str| {
+            let hint = hint.to_owned();
+            Box::new(ConfigError { file: path.clone(), line: None, key: None, message, hint })
+        };
+        let known = servers.keys().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let contents = match read(&path) {
+            Ok(contents) => contents,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                if standalone {
+                    return Ok(servers.keys().next().copied().unwrap_or(1));
+                }
+                return Err(fault(
+                    "myid file is missing".to_owned(),
+                    &format!("write the number of this server ({known}) into it"),
+                ));
+            }
+            Err(error) => {
+                return Err(fault(
+                    format!("cannot read the file: {error}"),
+                    "let the server's user read it",
+                ));
+            }
+        };
+        // Editors and `echo` leave line ends, other systems CR LF: neither changes a number.
+        let text = String::from_utf8_lossy(&contents[..contents.len().min(MYID_BYTES_MAX)]);
+        let text = text.lines().next().unwrap_or_default().trim();
+        let Ok(id @ 1..=254) = text.parse::<u8>() else {
+            return Err(fault(
+                format!("`{text}` is not a number from 1 to 254"),
+                "write the number of this server, and nothing else, on the first line",
+            ));
+        };
+        if servers.contains_key(&id) {
+            return Ok(id);
+        }
+        if !standalone {
+            let file = self.file.display();
+            return Err(fault(
+                format!("id {id} has no server.{id} line in {file} (there are {known})"),
+                "write this server's own number into myid, or add its line",
+            ));
+        }
+        if let Some(only) = servers.keys().next() {
+            let message = format!("`myid` says {id}: the line is for another server");
+            self.warn(&format!("server.{only}"), message);
+        }
+        Ok(id)
+    }
+
+    fn check_peer_type(&mut self, own: Option<&Server>, id: u8) -> Result<()> {
+        let hint = "peerType is participant or observer";
+        let asked = match self.text("peerType").map(|text| text.to_ascii_lowercase()).as_deref() {
+            None => return Ok(()),
+            Some("participant") => PeerType::Participant,
+            Some("observer") => PeerType::Observer,
+            Some(_) => return Err(self.error_value("peerType", "is not understood", hint)),
+        };
+        match own {
+            None if asked == PeerType::Observer => Err(self.error_value(
+                "peerType",
+                "a standalone server cannot observe",
+                "add the server.N lines of the ensemble, or remove the key",
+            )),
+            Some(server) if server.role != asked => {
+                let role = server.role;
+                self.warn("peerType", format!("server.{id} says {role}, and that holds"));
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    // Listening.
+
+    fn client_listen(&mut self, own_line: Option<Listen>) -> Result<Option<Listen>> {
+        let port = self.number::<u16>("clientPort", 0, 0..=u16::MAX)?;
+        let host = self.host("clientPortAddress");
+        if port == 0 {
+            if host.is_some() {
+                return Err(self.error(
+                    "clientPortAddress",
+                    "is given without clientPort",
+                    "add clientPort, or remove clientPortAddress",
+                ));
+            }
+            if own_line.is_none() {
+                self.warn_file("no clientPort: clients cannot connect to this server");
+            }
+            return Ok(own_line);
+        }
+        let listen = Listen { host, port };
+        match own_line {
+            Some(other) if other != listen => Err(self.error_value(
+                "clientPort",
+                format!("listens on {listen}, and the own server line on {other}"),
+                "keep one of the two",
+            )),
+            _ => Ok(Some(listen)),
+        }
+    }
+
+    fn admin(&mut self) -> Result<Option<AdminConfig>> {
+        let enabled = self.switch("admin.enableServer", true)?;
+        let port = self.number("admin.serverPort", 8080, 1..=u16::MAX)?;
+        let idle_timeout_ms = self.number("admin.idleTimeout", 30_000, 1..=i32::MAX)?;
+        let command_url = self.text("admin.commandURL").unwrap_or_else(|| "/commands".to_owned());
+        if !command_url.starts_with('/') {
+            return Err(self.error_value(
+                "admin.commandURL",
+                "does not start with a slash",
+                "write it as in /commands",
+            ));
+        }
+        let listen = Listen { host: self.host("admin.serverAddress"), port };
+        let command_url = command_url.trim_end_matches('/').to_owned();
+        Ok(enabled.then_some(AdminConfig { listen, command_url, idle_timeout_ms }))
+    }
+
+    fn metrics_listen(&mut self) -> Result<Option<Listen>> {
+        let port = self.number("metricsProvider.httpPort", 7000, 1..=u16::MAX)?;
+        let host = self.host("metricsProvider.httpHost");
+        match self.text("metricsProvider.className").as_deref() {
+            Some(PROMETHEUS_PROVIDER) => return Ok(Some(Listen { host, port })),
+            None
+            | Some(
+                "org.apache.zookeeper.metrics.impl.DefaultMetricsProvider"
+                | "org.apache.zookeeper.metrics.impl.NullMetricsProvider",
+            ) => {}
+            Some(other) => {
+                let message = format!("`{other}` is not known: no metrics port is opened");
+                self.warn("metricsProvider.className", message);
+            }
+        }
+        Ok(None)
+    }
+
+    // Who may do what.
+
+    /// Providers that are not there would mean clients and ACLs that are judged otherwise than
+    /// the file's author expects. SASL's fails closed, and Kafka's documentation has people set it.
+    fn refuse_foreign_auth_providers(&mut self) -> Result<()> {
+        let keys = self.entries.keys().filter(|key| key.starts_with("authProvider."));
+        for key in keys.cloned().collect::<Vec<_>>() {
+            if self.entries[&key].value != SASL_PROVIDER {
+                return Err(self.error_value(
+                    &key,
+                    "authentication providers cannot be added",
+                    "remove the key; world, auth, digest, ip and super are built in",
+                ));
+            }
+            let message =
+                "has no effect: SASL is not supported yet, clients that try it are told so";
+            self.warn(&key, message.to_owned());
+        }
+        Ok(())
+    }
+
+    fn super_digest(&self) -> Result<Option<String>> {
+        let key = "DigestAuthenticationProvider.superDigest";
+        let Some(value) = self.text(key) else { return Ok(None) };
+        if value.strip_prefix("super:").is_some_and(|digest| !digest.is_empty()) {
+            return Ok(Some(value));
+        }
+        // The value is a password's digest: it is not shown.
+        Err(self.error(
+            key,
+            "is not of the form super:DIGEST",
+            "make it with `echo -n super:PASSWORD | openssl dgst -binary -sha1 | base64`",
+        ))
+    }
+
+    fn secret(&mut self, standalone: bool, read: Read<'_>) -> Result<Option<Secret>> {
+        let key = "coordinator.secretFile";
+        let Some(path) = self.path(key) else {
+            if !standalone {
+                self.warn_file(
+                    "no coordinator.secretFile: whoever reaches the quorum port can join in",
+                );
+            }
+            return Ok(None);
+        };
+        let hint =
+            "write a random key of 16 bytes or more into it, mode 0600, the same on all members";
+        let contents =
+            read(&path).map_err(|e| self.error_value(key, format!("cannot be read: {e}"), hint))?;
+        if secret_is_open(&path) {
+            return Err(self.error_value(key, "others may read the file", "chmod 0600 it"));
+        }
+        Secret::parse(&contents).map(Some).map_err(|what| self.error_value(key, what, hint))
+    }
+
+    // Numbers and times.
+
+    fn session_timeouts(&self, tick_time_ms: u32) -> Result<(u32, u32)> {
+        let limit = |key, ticks: u32| -> Result<u32> {
+            let given = self.number::<i32>(key, -1, -1..=i32::MAX)?;
+            Ok(u32::try_from(given).unwrap_or(tick_time_ms.saturating_mul(ticks)))
+        };
+        let (min, max) = (limit("minSessionTimeout", 2)?, limit("maxSessionTimeout", 20)?);
+        if min > max {
+            let key = match self.entries.contains_key("minSessionTimeout") {
+                true => "minSessionTimeout",
+                false => "maxSessionTimeout",
+            };
+            return Err(self.error(
+                key,
+                format!("the least session timeout, {min} ms, is above the greatest, {max} ms"),
+                "raise maxSessionTimeout or lower minSessionTimeout (defaults: 2 and 20 tickTime)",
+            ));
+        }
+        Ok((min, max))
+    }
+
+    fn raft_timers(&self) -> Result<(u32, u32)> {
+        let heartbeat_ms = self.number("coordinator.heartbeatMs", 100, 10..=60_000)?;
+        let election = "coordinator.electionTimeoutMs";
+        let election_timeout_ms = self.number(election, 1000, 50..=600_000)?;
+        if election_timeout_ms < 3 * heartbeat_ms {
+            return Err(self.error_value(
+                election,
+                format!("leaves no room for three heartbeats of {heartbeat_ms} ms"),
+                "ten times coordinator.heartbeatMs is usual",
+            ));
+        }
+        Ok((election_timeout_ms, heartbeat_ms))
+    }
+
+    fn snap_retain_count(&mut self) -> Result<u32> {
+        let key = "autopurge.snapRetainCount";
+        let given = self.number(key, SNAP_RETAIN_MIN, 0..=i32::MAX)?;
+        if given < SNAP_RETAIN_MIN {
+            self.warn(key, format!("{given} is too few: {SNAP_RETAIN_MIN} snapshots are kept"));
+        }
+        Ok(given.max(SNAP_RETAIN_MIN))
+    }
+
+    fn force_sync(&mut self) -> Result<bool> {
+        let force_sync = self.yes_no("forceSync", true)?;
+        if !force_sync {
+            self.warn(
+                "forceSync",
+                "writes are acknowledged before the disk has them: a power cut loses them"
+                    .to_owned(),
+            );
+        }
+        Ok(force_sync)
+    }
+
+    fn jute_max_buffer(&self) -> Result<u32> {
+        let key = "jute.maxbuffer";
+        let Some(value) = self.text(key) else { return Ok(JUTE_MAX_BUFFER_DEFAULT) };
+        let parsed = match value.strip_prefix("0x").or_else(|| value.strip_prefix("0X")) {
+            Some(hexadecimal) => u32::from_str_radix(hexadecimal, 16),
+            None => value.parse(),
+        };
+        match parsed {
+            Ok(bytes) if (JUTE_MAX_BUFFER_MIN..=i32::MAX.cast_unsigned()).contains(&bytes) => {
+                Ok(bytes)
+            }
+            _ => Err(self.error_value(
+                key,
+                format!("is not a number of bytes from {JUTE_MAX_BUFFER_MIN} to {}", i32::MAX),
+                "write it in decimal or as 0x.., the same on all servers",
+            )),
+        }
+    }
+
+    fn required_ticks(&self, key: &str) -> Result<u32> {
+        if self.text(key).is_none() {
+            return Err(self.error(
+                key,
+                "is missing, and an ensemble needs it",
+                "usual are initLimit=10 and syncLimit=5",
+            ));
+        }
+        self.number(key, 0, 1..=1_000_000)
+    }
+
+    fn number<T>(
+        &self,
+        key: &str,
+        default: T,
+        allowed: std::ops::RangeInclusive<impl TryInto<T> + Copy>,
+    ) -> Result<T>
+    where
+        T: FromStr + PartialOrd + Display + Copy,
+    {
+        let Some(value) = self.text(key) else { return Ok(default) };
+        let (Ok(least), Ok(greatest)) =
+            ((*allowed.start()).try_into(), (*allowed.end()).try_into())
+        else {
+            unreachable!("the bounds of `{key}` are of its type");
+        };
+        match value.parse() {
+            Ok(number) if least <= number && number <= greatest => Ok(number),
+            _ => Err(self.error_value(
+                key,
+                format!("is not a number from {least} to {greatest}"),
+                &format!("remove the key for the default, {default}"),
+            )),
+        }
+    }
+
+    fn switch(&self, key: &str, default: bool) -> Result<bool> {
+        match self.text(key).map(|text| text.to_ascii_lowercase()).as_deref() {
+            None => Ok(default),
+            Some("true") => Ok(true),
+            Some("false") => Ok(false),
+            Some(_) => Err(self.error_value(key, "is neither true nor false", "write one of them")),
+        }
+    }
+
+    /// ZooKeeper takes every other word for the default, in silence.
+    fn yes_no(&self, key: &str, default: bool) -> Result<bool> {
+        match self.text(key).map(|text| text.to_ascii_lowercase()).as_deref() {
+            None => Ok(default),
+            Some("yes") => Ok(true),
+            Some("no") => Ok(false),
+            Some(_) => Err(self.error_value(key, "is neither yes nor no", "write one of them")),
+        }
+    }
+
+    fn text(&self, key: &str) -> Option<String> {
+        self.entries.get(key).map(|entry| entry.value.clone())
+    }
+
+    fn path(&self, key: &str) -> Option<PathBuf> {
+        self.text(key).filter(|text| !text.is_empty()).map(PathBuf::from)
+    }
+
+    fn required_path(&mut self, key: &str) -> Result<PathBuf> {
+        let Some(path) = self.path(key) else {
+            return Err(self.error(key, "is missing", "name the directory that holds the data"));
+        };
+        if path.is_relative() {
+            self.warn(key, "is relative to where the server is started".to_owned());
+        }
+        Ok(path)
+    }
+
+    /// A host to listen on; wildcard addresses are the same as none.
+    fn host(&self, key: &str) -> Option<String> {
+        self.text(key)
+            .map(|host| host.trim_matches(['[', ']']).to_owned())
+            .filter(|host| !host.is_empty() && !is_wildcard(host))
+    }
+
+    // Saying so.
+
+    fn warn(&mut self, key: &str, message: String) {
+        let line = self.entries.get(key).and_then(|entry| entry.line);
+        let (file, key) = (self.file.clone(), Some(key.to_owned()));
+        self.warnings.push(Warning { file, line, key, message });
+    }
+
+    fn warn_file(&mut self, message: &str) {
+        let (file, message) = (self.file.clone(), message.to_owned());
+        self.warnings.push(Warning { file, line: None, key: None, message });
+    }
+
+    fn error(&self, key: &str, message: impl Into<String>, hint: &str) -> Box<ConfigError> {
+        Box::new(ConfigError {
+            file: self.file.clone(),
+            line: self.entries.get(key).and_then(|entry| entry.line),
+            key: Some(key.to_owned()),
+            message: message.into(),
+            hint: hint.to_owned(),
+        })
+    }
+
+    /// An error that shows the value, which must not be a secret.
+    fn error_value(&self, key: &str, message: impl Into<String>, hint: &str) -> Box<ConfigError> {
+        let value = self.entries.get(key).map(|entry| entry.value.as_str()).unwrap_or_default();
+        let mut error = self.error(key, message, hint);
+        error.message = format!("`{value}`: {}", error.message);
+        error
+    }
+}
+
+/// May anyone but the owner read the file?
+fn secret_is_open(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0)
+}

@@ -1,0 +1,297 @@
+//! What becomes of each key that Apache ZooKeeper knows: a key is used, known to have no effect
+//! here, or refused because ignoring it would change what the ensemble promises.
+
+/// What the server does with a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Treatment {
+    /// Read into [`super::Config`].
+    Used,
+    /// Known, and safe to leave aside; the text says why.
+    NoEffect(&'static str),
+    /// Ignoring it would weaken or change what is promised. `unless` are the values that ask for
+    /// nothing (in lower case); `hint` says what to do.
+    Refused { unless: &'static [&'static str], hint: &'static str },
+}
+
+use Treatment::{NoEffect, Refused, Used};
+
+/// What the server does with `key`; `None` for keys that nobody knows.
+pub(super) fn treatment(key: &str) -> Option<Treatment> {
+    KEYS.iter()
+        .find(|(pattern, _)| match pattern.strip_suffix('*') {
+            Some(prefix) => key.starts_with(prefix),
+            None => key == *pattern,
+        })
+        .map(|&(_, treatment)| treatment)
+}
+
+const NO_TLS: Treatment = Refused {
+    unless: &[],
+    hint: "TLS is not supported yet: remove the key, and keep the ports inside a trusted network",
+};
+const NO_TLS_SWITCH: Treatment = Refused {
+    unless: &["false"],
+    hint: "TLS is not supported yet: set it to false or remove the key",
+};
+const NO_SASL: Treatment = Refused {
+    unless: &["false"],
+    hint: "SASL is not supported yet: set it to false or remove the key; peers prove themselves by `coordinator.secretFile`",
+};
+const NO_HIERARCHY: Treatment = Refused {
+    unless: &[],
+    hint: "hierarchical quorums are not supported: remove all group.N and weight.N, every participant has one vote",
+};
+const LOG_OF_OUR_OWN: Treatment = NoEffect("the log has a format and limits of its own");
+const ONE_THREAD: Treatment = NoEffect("requests are served by one thread without such queues");
+const RAFT: Treatment = NoEffect("replication is Raft's, which has no such setting");
+const JVM: Treatment = NoEffect("it concerns the Java virtual machine");
+
+/// First match wins; `*` at the end stands for any rest.
+const KEYS: &[(&str, Treatment)] = &[
+    ("tickTime", Used),
+    ("initLimit", Used),
+    ("syncLimit", Used),
+    ("dataDir", Used),
+    ("dataLogDir", Used),
+    ("clientPort", Used),
+    ("clientPortAddress", Used),
+    ("maxClientCnxns", Used),
+    ("maxCnxns", Used),
+    ("minSessionTimeout", Used),
+    ("maxSessionTimeout", Used),
+    ("autopurge.snapRetainCount", Used),
+    ("autopurge.purgeInterval", Used),
+    ("snapCount", Used),
+    ("fsync.warningthresholdms", Used),
+    ("forceSync", Used),
+    ("globalOutstandingLimit", Used),
+    ("quorumListenOnAllIPs", Used),
+    ("peerType", Used),
+    ("server.*", Used),
+    ("standaloneEnabled", Used),
+    ("4lw.commands.whitelist", Used),
+    ("extendedTypesEnabled", Used),
+    ("znode.container.checkIntervalMs", Used),
+    ("znode.container.maxPerMinute", Used),
+    ("znode.container.maxNeverUsedIntervalMs", Used),
+    ("jute.maxbuffer", Used),
+    ("skipACL", Used),
+    ("DigestAuthenticationProvider.superDigest", Used),
+    ("readonlymode.enabled", Used),
+    ("admin.enableServer", Used),
+    ("admin.serverAddress", Used),
+    ("admin.serverPort", Used),
+    ("admin.commandURL", Used),
+    ("admin.idleTimeout", Used),
+    ("metricsProvider.className", Used),
+    ("metricsProvider.httpPort", Used),
+    ("metricsProvider.httpHost", Used),
+    ("coordinator.electionTimeoutMs", Used),
+    ("coordinator.heartbeatMs", Used),
+    ("coordinator.secretFile", Used),
+    ("coordinator.adminSocket", Used),
+    // Refused: members, votes and configuration.
+    ("group.*", NO_HIERARCHY),
+    ("weight.*", NO_HIERARCHY),
+    (
+        "electionAlg",
+        Refused { unless: &["3"], hint: "elections are Raft's: remove the key or leave it at 3" },
+    ),
+    (
+        "reconfigEnabled",
+        Refused {
+            unless: &["false"],
+            hint: "reconfiguration by clients is not supported yet: set it to false or remove the key",
+        },
+    ),
+    (
+        "dynamicConfigFile",
+        Refused {
+            unless: &[],
+            hint: "put the server.N lines of that file here, and remove the key",
+        },
+    ),
+    (
+        "localSessionsEnabled",
+        Refused {
+            unless: &["false"],
+            hint: "every session is replicated here: set it to false or remove the key",
+        },
+    ),
+    (
+        "localSessionsUpgradingEnabled",
+        Refused {
+            unless: &["false"],
+            hint: "every session is replicated here: set it to false or remove the key",
+        },
+    ),
+    (
+        "multiAddress.*",
+        Refused {
+            unless: &["false"],
+            hint: "give each server one address, and remove the multiAddress keys",
+        },
+    ),
+    (
+        "db.autocreate",
+        Refused {
+            unless: &["true"],
+            hint: "remove the key: a member that lost its data never votes before it has caught up, without an `initialize` file",
+        },
+    ),
+    // Refused: who may connect and what they may do.
+    ("secureClientPort", NO_TLS),
+    ("secureClientPortAddress", NO_TLS),
+    ("sslQuorum", NO_TLS_SWITCH),
+    ("sslQuorumReloadCertFiles", NO_TLS_SWITCH),
+    ("portUnification", NO_TLS_SWITCH),
+    ("client.portUnification", NO_TLS_SWITCH),
+    ("admin.portUnification", NO_TLS_SWITCH),
+    ("admin.forceHttps", NO_TLS_SWITCH),
+    ("ssl.*", NO_TLS),
+    ("quorum.auth.enableSasl", NO_SASL),
+    ("quorum.auth.learnerRequireSasl", NO_SASL),
+    ("quorum.auth.serverRequireSasl", NO_SASL),
+    ("quorum.auth.*", NoEffect("peers prove themselves by `coordinator.secretFile`")),
+    ("sessionRequireClientSASLAuth", NO_SASL),
+    ("enforce.auth.enabled", NO_SASL),
+    (
+        "requireClientAuthScheme",
+        Refused {
+            unless: &[""],
+            hint: "clients cannot be required to authenticate yet: remove the key, protect znodes by ACLs",
+        },
+    ),
+    (
+        "DigestAuthenticationProvider.digestAlg",
+        Refused {
+            unless: &["sha1"],
+            hint: "digests are SHA1, as in ZooKeeper's default: remove the key",
+        },
+    ),
+    (
+        "DigestAuthenticationProvider.enabled",
+        Refused {
+            unless: &["true"],
+            hint: "the digest scheme cannot be switched off: remove the key",
+        },
+    ),
+    (
+        "enforceQuota",
+        Refused {
+            unless: &["false"],
+            hint: "quotas are soft, a warning in the log: set it to false or remove the key",
+        },
+    ),
+    (
+        "audit.enable",
+        Refused {
+            unless: &["false"],
+            hint: "there is no audit log yet: set it to false or remove the key",
+        },
+    ),
+    // Authentication providers beside the built-in ones: see `super::builder`.
+    ("authProvider.*", Used),
+    ("jaasLoginRenew", NoEffect("SASL is not supported yet")),
+    ("sasl.*", NoEffect("SASL is not supported yet")),
+    ("allowSaslFailedClients", NoEffect("SASL is not supported yet")),
+    ("superUser", NoEffect("SASL is not supported yet")),
+    ("kerberos.*", NoEffect("SASL is not supported yet")),
+    ("X509AuthenticationProvider.*", NoEffect("TLS is not supported yet")),
+    ("fips-mode", NoEffect("TLS is not supported yet")),
+    // Without effect.
+    ("serverCnxnFactory", NoEffect("there is one way to serve connections")),
+    ("clientPortListenBacklog", NoEffect("the listen queue is as long as the system allows")),
+    ("connectToLearnerMasterLimit", RAFT),
+    ("cnxTimeout", RAFT),
+    ("commitLogCount", RAFT),
+    ("leader.*", RAFT),
+    ("learner.*", RAFT),
+    ("observer.*", RAFT),
+    ("observerMasterPort", RAFT),
+    ("follower.*", RAFT),
+    ("electionPortBindRetry", RAFT),
+    ("quorumCnxnTimeoutMs", RAFT),
+    ("maxTimeToWaitForEpoch", RAFT),
+    ("connectionMaxTokens", NoEffect("connections are limited by count, not by rate")),
+    ("connectionTokenFillTime", NoEffect("connections are limited by count, not by rate")),
+    ("connectionTokenFillCount", NoEffect("connections are limited by count, not by rate")),
+    ("connection_throttle_*", NoEffect("connections are limited by count, not by rate")),
+    ("leaderServes", NoEffect("the leader serves clients too, at little cost")),
+    ("syncEnabled", NoEffect("observers keep a log too")),
+    ("preAllocSize", LOG_OF_OUR_OWN),
+    ("txnLogSizeLimitInKb", LOG_OF_OUR_OWN),
+    ("snapSizeLimitInKb", LOG_OF_OUR_OWN),
+    ("snapshot.compression.method", LOG_OF_OUR_OWN),
+    ("snapshot.trust.empty", LOG_OF_OUR_OWN),
+    ("digest.enabled", LOG_OF_OUR_OWN),
+    ("serializeLastProcessedZxid.enabled", LOG_OF_OUR_OWN),
+    ("compressionMethod", LOG_OF_OUR_OWN),
+    ("flushDelay", LOG_OF_OUR_OWN),
+    ("maxBatchSize", LOG_OF_OUR_OWN),
+    ("maxWriteQueuePollTime", LOG_OF_OUR_OWN),
+    ("preCommitBuffer", LOG_OF_OUR_OWN),
+    ("closeSessionTxn.enabled", LOG_OF_OUR_OWN),
+    ("serverSnapshotThrottle*", LOG_OF_OUR_OWN),
+    ("forceSyncEveryNTxns", LOG_OF_OUR_OWN),
+    ("commitProcessor.*", ONE_THREAD),
+    ("fastleader.*", RAFT),
+    ("skipTxnLogRecovery", LOG_OF_OUR_OWN),
+    ("maxConcurrentSnapSyncs", RAFT),
+    ("maxConcurrentDiffSyncs", RAFT),
+    ("maxConcurrentSnapshots", RAFT),
+    ("maxConcurrentDiffs", RAFT),
+    ("nio.*", ONE_THREAD),
+    ("netty.*", ONE_THREAD),
+    ("request_*", ONE_THREAD),
+    ("requestStaleLatencyCheck", ONE_THREAD),
+    ("requestStaleConnectionCheck", ONE_THREAD),
+    ("request.timeout", ONE_THREAD),
+    ("throttledOpWaitTime", ONE_THREAD),
+    ("largeRequestMaxBytes", NoEffect("memory per connection is bounded")),
+    ("largeRequestThreshold", NoEffect("memory per connection is bounded")),
+    ("outstandingHandshake.limit", ONE_THREAD),
+    ("maxResponseCacheSize", NoEffect("replies are made faster than they are looked up")),
+    (
+        "maxGetChildrenResponseCacheSize",
+        NoEffect("replies are made faster than they are looked up"),
+    ),
+    ("watchManaged*", ONE_THREAD),
+    ("watchManagerName", ONE_THREAD),
+    ("watcherCleanThreadsNum", ONE_THREAD),
+    ("watcherCleanThreshold", ONE_THREAD),
+    ("watcherCleanIntervalInSeconds", ONE_THREAD),
+    ("maxInProcessingDeadWatchers", ONE_THREAD),
+    ("bitHashCacheSize", ONE_THREAD),
+    ("pathStats.*", ONE_THREAD),
+    ("tcpKeepAlive", NoEffect("heartbeats find dead connections")),
+    ("closeSessionOn*", ONE_THREAD),
+    ("intBufferStartingSizeBytes", JVM),
+    ("jvm.*", JVM),
+    ("jvmPauseMonitor.*", JVM),
+    ("jmx.*", JVM),
+    ("metricsProvider.exportJvmInfo", JVM),
+    ("metricsProvider.*", NoEffect("metrics need no tuning")),
+    ("admin.enableServerSSL", NO_TLS_SWITCH),
+    ("admin.needClientAuth", NO_TLS_SWITCH),
+    ("admin.*", NoEffect("the admin server only reads, and needs no such setting")),
+    ("ipReachableTimeout", NoEffect("addresses are not tested before use")),
+    ("tcpNoDelay", NoEffect("small packets are never held back")),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A key behind a pattern that already covers it would never be reached.
+    #[test]
+    fn every_key_is_reached() {
+        for (at, (pattern, _)) in KEYS.iter().enumerate() {
+            let covered = KEYS[..at].iter().any(|(earlier, _)| match earlier.strip_suffix('*') {
+                Some(prefix) => pattern.starts_with(prefix),
+                None => earlier == pattern,
+            });
+            assert!(!covered, "`{pattern}` stands behind a pattern that covers it");
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! `zookeeper.properties` and `myid`: what the server is told, checked before anything starts.
+//!
+//! A key that would change what the ensemble promises, and that is not supported, is an error;
+//! an unknown one is a warning by name; none is ignored in silence.
+
+mod builder;
+mod error;
+mod keys;
+mod properties;
+mod secret;
+mod server;
+mod whitelist;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+pub use error::{ConfigError, EXIT_CODE, Warning};
+pub use secret::Secret;
+pub use server::{Listen, PeerType, Server};
+pub use whitelist::Whitelist;
+
+/// `jute.maxbuffer` where nothing else is said: 1 MiB less one byte.
+pub const JUTE_MAX_BUFFER_DEFAULT: u32 = 0xf_ffff;
+
+/// The whole configuration, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The file it came from.
+    pub file: PathBuf,
+    /// The server's own id, from `myid`; 1 for a standalone server that has none.
+    pub id: u8,
+    /// No peers and no quorum port: no `server.N` line, or one with `standaloneEnabled`.
+    pub standalone: bool,
+    /// All members by id, this server included; empty when standalone.
+    pub servers: BTreeMap<u8, Server>,
+    pub tick_time_ms: u32,
+    /// 0 when standalone.
+    pub init_limit_ticks: u32,
+    /// 0 when standalone.
+    pub sync_limit_ticks: u32,
+    pub data_dir: PathBuf,
+    pub data_log_dir: PathBuf,
+    /// Where clients connect: `clientPort`, else what stands behind `;` in the own line.
+    pub client_listen: Option<Listen>,
+    /// Connections allowed from one address; 0 for any number.
+    pub max_client_cnxns: u32,
+    /// Connections allowed in all; 0 for any number.
+    pub max_cnxns: u32,
+    pub min_session_timeout_ms: u32,
+    pub max_session_timeout_ms: u32,
+    /// Bind the peers' ports on all addresses instead of the own line's host.
+    pub quorum_listen_on_all_ips: bool,
+    /// Operations between snapshots, before they are spread out.
+    pub snap_count: u32,
+    pub snap_retain_count: u32,
+    /// 0 for no purge.
+    pub purge_interval_hours: u32,
+    /// False: acknowledge before the disk has it. Unsafe.
+    pub force_sync: bool,
+    pub fsync_warning_ms: u32,
+    /// Requests in flight in all before sockets are left unread.
+    pub global_outstanding_limit: u32,
+    pub whitelist: Whitelist,
+    /// May clients create TTL nodes?
+    pub extended_types_enabled: bool,
+    pub container: ContainerLimits,
+    /// Longest frame a client may send, in bytes.
+    pub jute_max_buffer: u32,
+    pub skip_acl: bool,
+    /// `super:` and the digest that passes every permission check.
+    pub super_digest: Option<String>,
+    /// Serve reads to clients that allow it while there is no quorum.
+    pub read_only_mode: bool,
+    /// The HTTP server under `admin.*`; `None` when switched off.
+    pub admin: Option<AdminConfig>,
+    /// Where Prometheus finds `/metrics`; `None` without its provider.
+    pub metrics_listen: Option<Listen>,
+    pub election_timeout_ms: u32,
+    pub heartbeat_ms: u32,
+    /// What peers prove knowledge of; `None` trusts the network.
+    pub secret: Option<Secret>,
+    pub admin_socket: PathBuf,
+}
+
+/// How the leader removes containers that have become empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContainerLimits {
+    pub check_interval_ms: u32,
+    pub max_per_minute: u32,
+    /// Also remove containers that never had a child, after this time; 0 for never.
+    pub max_never_used_ms: u32,
+}
+
+/// The HTTP server that only reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminConfig {
+    pub listen: Listen,
+    /// `/commands` unless told otherwise.
+    pub command_url: String,
+    pub idle_timeout_ms: u32,
+}
+
+impl Config {
+    /// Reads the file, `myid` and the secret. `overrides` are `NAME=VALUE` pairs in the manner of
+    /// Java's `-D`: they beat the file, and `zookeeper.` before a key of the file is dropped.
+    pub fn load(
+        path: &Path,
+        overrides: &[String],
+    ) -> Result<(Config, Vec<Warning>), Box<ConfigError>> {
+        let text = std::fs::read(path).map_err(|error| ConfigError {
+            file: path.to_owned(),
+            line: None,
+            key: None,
+            message: format!("cannot read the file: {error}"),
+            hint: "name the path of a zookeeper.properties file that this user may read".to_owned(),
+        })?;
+        Config::parse(path, &text, overrides, &mut |file| std::fs::read(file))
+    }
+
+    /// As [`Config::load`], of text; other files (`myid`, the secret) come from `read`.
+    pub fn parse(
+        path: &Path,
+        text: &[u8],
+        overrides: &[String],
+        read: &mut dyn FnMut(&Path) -> std::io::Result<Vec<u8>>,
+    ) -> Result<(Config, Vec<Warning>), Box<ConfigError>> {
+        builder::Builder::new(path, text, overrides)?.build(read)
+    }
+
+    /// The own line among the members; `None` when standalone.
+    pub fn own_server(&self) -> Option<&Server> {
+        self.servers.get(&self.id)
+    }
+
+    /// Is this server a voter?
+    pub fn is_participant(&self) -> bool {
+        self.own_server().is_none_or(|server| server.role == PeerType::Participant)
+    }
+
+    /// The timeout a client gets that asks for `requested_ms`.
+    pub fn clamp_session_timeout_ms(&self, requested_ms: i32) -> i32 {
+        let requested = u32::try_from(requested_ms).unwrap_or(0);
+        let allowed = requested.clamp(self.min_session_timeout_ms, self.max_session_timeout_ms);
+        i32::try_from(allowed).unwrap_or(i32::MAX)
+    }
+}

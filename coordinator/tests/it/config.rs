@@ -1,0 +1,106 @@
+//! Configuration files to what the server understands: `tests/cases/config`.
+//!
+//! A case is a properties file. Lines `#% myid TEXT`, `#% -D NAME=VALUE` and `#% file PATH TEXT`
+//! in it say what else there is. The output is what differs from the defaults, then warnings.
+
+use std::fmt::Write;
+use std::io::{Error, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use coordinator::config::Config;
+
+#[test]
+fn cases() {
+    crate::cases::check("config", run);
+}
+
+fn run(input: &str) -> String {
+    let mut files = Vec::new();
+    let mut overrides = Vec::new();
+    for line in input.lines().filter_map(|line| line.strip_prefix("#% ")) {
+        match line.split_once(' ').unwrap() {
+            ("myid", text) => files.push((PathBuf::from("/data/myid"), unescape(text))),
+            ("-D", pair) => overrides.push(pair.to_owned()),
+            ("file", rest) => {
+                let (path, text) = rest.split_once(' ').unwrap();
+                files.push((PathBuf::from(path), unescape(text)));
+            }
+            (other, _) => panic!("`{other}` is no directive of these cases"),
+        }
+    }
+    let mut read = |path: &Path| {
+        let found = files.iter().find(|(name, _)| name == path);
+        found.map(|(_, text)| text.clone().into_bytes()).ok_or(Error::from(ErrorKind::NotFound))
+    };
+    match Config::parse(Path::new("zoo.cfg"), input.as_bytes(), &overrides, &mut read) {
+        Err(error) => format!("error: {error}"),
+        Ok((config, warnings)) => {
+            let mut out = String::new();
+            for (field, default) in describe(&config).iter().zip(describe(&defaults())) {
+                if *field != default {
+                    writeln!(out, "{field}").unwrap();
+                }
+            }
+            for warning in warnings {
+                writeln!(out, "warning: {warning}").unwrap();
+            }
+            out
+        }
+    }
+}
+
+fn unescape(text: &str) -> String {
+    text.replace("\\n", "\n").replace("\\r", "\r")
+}
+
+fn defaults() -> Config {
+    let mut read = |_: &Path| Err(Error::from(ErrorKind::NotFound));
+    Config::parse(Path::new("zoo.cfg"), b"dataDir=/data", &[], &mut read).unwrap().0
+}
+
+/// One line a field, the same fields in the same order for every configuration.
+fn describe(config: &Config) -> Vec<String> {
+    let servers: Vec<String> =
+        config.servers.iter().map(|(id, server)| format!("{id}={server}")).collect();
+    let listen = config.client_listen.as_ref().map(ToString::to_string);
+    let admin = config.admin.as_ref();
+    let admin = admin.map(|a| format!("{} {} {} ms", a.listen, a.command_url, a.idle_timeout_ms));
+    let metrics = config.metrics_listen.as_ref().map(ToString::to_string);
+    let container = &config.container;
+    vec![
+        format!("id {}", config.id),
+        format!("standalone {}", config.standalone),
+        format!("participant {}", config.is_participant()),
+        format!("servers {servers:?}"),
+        format!("tick {} ms", config.tick_time_ms),
+        format!("init {} sync {} ticks", config.init_limit_ticks, config.sync_limit_ticks),
+        format!("data {}", config.data_dir.display()),
+        format!("log {}", config.data_log_dir.display()),
+        format!("clients at {listen:?}"),
+        format!("connections {} per address, {} in all", config.max_client_cnxns, config.max_cnxns),
+        format!(
+            "session {} to {} ms",
+            config.min_session_timeout_ms, config.max_session_timeout_ms
+        ),
+        format!("quorum on all addresses {}", config.quorum_listen_on_all_ips),
+        format!("snapshot every {}", config.snap_count),
+        format!("keep {} purge {} h", config.snap_retain_count, config.purge_interval_hours),
+        format!("fsync {} warn {} ms", config.force_sync, config.fsync_warning_ms),
+        format!("outstanding {}", config.global_outstanding_limit),
+        format!("words {:?}", config.whitelist),
+        format!("ttl {}", config.extended_types_enabled),
+        format!(
+            "containers every {} ms, {} a minute, never used {} ms",
+            container.check_interval_ms, container.max_per_minute, container.max_never_used_ms
+        ),
+        format!("frame {} bytes", config.jute_max_buffer),
+        format!("skip acl {}", config.skip_acl),
+        format!("super {:?}", config.super_digest),
+        format!("read-only mode {}", config.read_only_mode),
+        format!("admin {admin:?}"),
+        format!("metrics {metrics:?}"),
+        format!("election {} heartbeat {} ms", config.election_timeout_ms, config.heartbeat_ms),
+        format!("secret {:?}", config.secret),
+        format!("admin socket {}", config.admin_socket.display()),
+    ]
+}

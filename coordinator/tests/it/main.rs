@@ -1,0 +1,4 @@
+//! The one test binary of the crate. `UPDATE_CASES=1` records the cases under `tests/cases` anew.
+
+mod cases;
+mod config;
