@@ -1,22 +1,18 @@
-//! From properties to [`Config`]: types, defaults, and the rules across keys.
+//! From properties to [`Config`]: defaults, and the rules across keys.
 
 use std::collections::BTreeMap;
-use std::fmt::Display;
 use std::io::{self, ErrorKind};
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
+use std::path::Path;
 
+use super::entries::{Entries, Result};
 use super::error::{ConfigError, Warning};
-use super::keys::{self, Treatment};
 use super::secret::Secret;
 use super::server::is_wildcard;
 use super::whitelist::Whitelist;
 use super::{
     AdminConfig, Config, ContainerLimits, JUTE_MAX_BUFFER_DEFAULT, Listen, PeerType, Server,
-    properties,
 };
 
-type Result<T> = std::result::Result<T, Box<ConfigError>>;
 type Read<'a> = &'a mut dyn FnMut(&Path) -> io::Result<Vec<u8>>;
 
 /// `autopurge.snapRetainCount` is raised to this, as in ZooKeeper.
@@ -31,74 +27,7 @@ const SASL_PROVIDER: &str = "org.apache.zookeeper.server.auth.SASLAuthentication
 const PROMETHEUS_PROVIDER: &str =
     "org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider";
 
-struct Entry {
-    value: String,
-    /// `None`: from the command line.
-    line: Option<usize>,
-}
-
-/// The properties that hold, and what has been said about them so far.
-pub(super) struct Builder {
-    file: PathBuf,
-    entries: BTreeMap<String, Entry>,
-    warnings: Vec<Warning>,
-}
-
-impl Builder {
-    /// Reads the text, lays the overrides over it, and judges every key by its name.
-    pub(super) fn new(file: &Path, text: &[u8], overrides: &[String]) -> Result<Builder> {
-        let mut builder =
-            Builder { file: file.to_owned(), entries: BTreeMap::new(), warnings: Vec::new() };
-        let read = properties::parse(text).map_err(|malformed| ConfigError {
-            file: file.to_owned(),
-            line: Some(malformed.line),
-            key: None,
-            message: "`\\u` without four hexadecimal digits".to_owned(),
-            hint: "write `\\\\` for a backslash".to_owned(),
-        })?;
-        for property in read {
-            let entry = Entry { value: property.value, line: Some(property.line) };
-            if let Some(earlier) = builder.entries.insert(property.key.clone(), entry) {
-                let lost = earlier.value;
-                builder.warn(&property.key, format!("given twice: the value `{lost}` is lost"));
-            }
-        }
-        for pair in overrides {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let key = name.strip_prefix("zookeeper.").unwrap_or(name).to_owned();
-            let entry = Entry { value: value.trim().to_owned(), line: None };
-            builder.entries.insert(key, entry);
-        }
-        builder.judge_names()?;
-        Ok(builder)
-    }
-
-    fn judge_names(&mut self) -> Result<()> {
-        let names: Vec<String> = self.entries.keys().cloned().collect();
-        for key in names {
-            let value = self.entries[&key].value.to_ascii_lowercase();
-            match keys::treatment(&key) {
-                Some(Treatment::Used) => {}
-                Some(Treatment::NoEffect(why)) => self.warn(&key, format!("has no effect: {why}")),
-                Some(Treatment::Refused { unless, hint }) => {
-                    if unless.contains(&value.as_str()) {
-                        continue;
-                    }
-                    let error = match value.is_empty() || key.contains("assword") {
-                        true => self.error(&key, "is not supported", hint),
-                        false => self.error_value(&key, "is not supported", hint),
-                    };
-                    return Err(error);
-                }
-                None if key.starts_with("coordinator.") => {
-                    return Err(self.error(&key, "is no key of the coordinator", "known are coordinator.electionTimeoutMs, coordinator.heartbeatMs, coordinator.secretFile and coordinator.adminSocket"));
-                }
-                None => self.warn(&key, "unknown key, it has no effect".to_owned()),
-            }
-        }
-        Ok(())
-    }
-
+impl Entries {
     pub(super) fn build(mut self, read: Read<'_>) -> Result<(Config, Vec<Warning>)> {
         let tick_time_ms = self.number("tickTime", 3000, 1..=3_600_000)?;
         let data_dir = self.required_path("dataDir")?;
@@ -190,18 +119,14 @@ impl Builder {
 
     fn servers(&self) -> Result<BTreeMap<u8, Server>> {
         let mut servers = BTreeMap::new();
-        for (key, entry) in &self.entries {
+        for (key, value) in self.iter() {
             let Some(number) = key.strip_prefix("server.") else { continue };
             let form = "write server.N=host:quorumPort:electionPort[:participant|observer][;[host:]clientPort], N from 1 to 254";
-            let id = match number.parse::<u8>() {
-                Ok(id @ 1..=254) => id,
-                _ => {
-                    let message = format!("id `{number}` is not a number from 1 to 254");
-                    return Err(self.error(key, message, form));
-                }
+            let Ok(id @ 1..=254) = number.parse::<u8>() else {
+                let message = format!("id `{number}` is not a number from 1 to 254");
+                return Err(self.error(key, message, form));
             };
-            let server =
-                Server::parse(&entry.value).map_err(|what| self.error_value(key, what, form))?;
+            let server = Server::parse(value).map_err(|what| self.error_value(key, what, form))?;
             if servers.insert(id, server).is_some() {
                 return Err(self.error(key, format!("id {id} is given twice"), form));
             }
@@ -435,9 +360,11 @@ impl Builder {
     /// Providers that are not there would mean clients and ACLs that are judged otherwise than
     /// the file's author expects. SASL's fails closed, and Kafka's documentation has people set it.
     fn refuse_foreign_auth_providers(&mut self) -> Result<()> {
-        let keys = self.entries.keys().filter(|key| key.starts_with("authProvider."));
-        for key in keys.cloned().collect::<Vec<_>>() {
-            if self.entries[&key].value != SASL_PROVIDER {
+        let providers = self.iter().filter(|(key, _)| key.starts_with("authProvider."));
+        let providers: Vec<_> =
+            providers.map(|(key, class)| (key.to_owned(), class == SASL_PROVIDER)).collect();
+        for (key, is_sasl) in providers {
+            if !is_sasl {
                 return Err(self.error_value(
                     &key,
                     "authentication providers cannot be added",
@@ -494,10 +421,8 @@ impl Builder {
         };
         let (min, max) = (limit("minSessionTimeout", 2)?, limit("maxSessionTimeout", 20)?);
         if min > max {
-            let key = match self.entries.contains_key("minSessionTimeout") {
-                true => "minSessionTimeout",
-                false => "maxSessionTimeout",
-            };
+            let key = "minSessionTimeout";
+            let key = if self.text(key).is_some() { key } else { "maxSessionTimeout" };
             return Err(self.error(
                 key,
                 format!("the least session timeout, {min} ms, is above the greatest, {max} ms"),
@@ -570,106 +495,6 @@ impl Builder {
             ));
         }
         self.number(key, 0, 1..=1_000_000)
-    }
-
-    fn number<T>(
-        &self,
-        key: &str,
-        default: T,
-        allowed: std::ops::RangeInclusive<impl TryInto<T> + Copy>,
-    ) -> Result<T>
-    where
-        T: FromStr + PartialOrd + Display + Copy,
-    {
-        let Some(value) = self.text(key) else { return Ok(default) };
-        let (Ok(least), Ok(greatest)) =
-            ((*allowed.start()).try_into(), (*allowed.end()).try_into())
-        else {
-            unreachable!("the bounds of `{key}` are of its type");
-        };
-        match value.parse() {
-            Ok(number) if least <= number && number <= greatest => Ok(number),
-            _ => Err(self.error_value(
-                key,
-                format!("is not a number from {least} to {greatest}"),
-                &format!("remove the key for the default, {default}"),
-            )),
-        }
-    }
-
-    fn switch(&self, key: &str, default: bool) -> Result<bool> {
-        match self.text(key).map(|text| text.to_ascii_lowercase()).as_deref() {
-            None => Ok(default),
-            Some("true") => Ok(true),
-            Some("false") => Ok(false),
-            Some(_) => Err(self.error_value(key, "is neither true nor false", "write one of them")),
-        }
-    }
-
-    /// ZooKeeper takes every other word for the default, in silence.
-    fn yes_no(&self, key: &str, default: bool) -> Result<bool> {
-        match self.text(key).map(|text| text.to_ascii_lowercase()).as_deref() {
-            None => Ok(default),
-            Some("yes") => Ok(true),
-            Some("no") => Ok(false),
-            Some(_) => Err(self.error_value(key, "is neither yes nor no", "write one of them")),
-        }
-    }
-
-    fn text(&self, key: &str) -> Option<String> {
-        self.entries.get(key).map(|entry| entry.value.clone())
-    }
-
-    fn path(&self, key: &str) -> Option<PathBuf> {
-        self.text(key).filter(|text| !text.is_empty()).map(PathBuf::from)
-    }
-
-    fn required_path(&mut self, key: &str) -> Result<PathBuf> {
-        let Some(path) = self.path(key) else {
-            return Err(self.error(key, "is missing", "name the directory that holds the data"));
-        };
-        if path.is_relative() {
-            self.warn(key, "is relative to where the server is started".to_owned());
-        }
-        Ok(path)
-    }
-
-    /// A host to listen on; wildcard addresses are the same as none.
-    fn host(&self, key: &str) -> Option<String> {
-        self.text(key)
-            .map(|host| host.trim_matches(['[', ']']).to_owned())
-            .filter(|host| !host.is_empty() && !is_wildcard(host))
-    }
-
-    // Saying so.
-
-    fn warn(&mut self, key: &str, message: String) {
-        let line = self.entries.get(key).and_then(|entry| entry.line);
-        let (file, key) = (self.file.clone(), Some(key.to_owned()));
-        self.warnings.push(Warning { file, line, key, message });
-    }
-
-    fn warn_file(&mut self, message: &str) {
-        let (file, message) = (self.file.clone(), message.to_owned());
-        self.warnings.push(Warning { file, line: None, key: None, message });
-    }
-
-    fn error(&self, key: &str, message: impl Into<String>, hint: &str) -> Box<ConfigError> {
-        Box::new(ConfigError {
-            file: self.file.clone(),
-            line: self.entries.get(key).and_then(|entry| entry.line),
-            key: Some(key.to_owned()),
-            message: message.into(),
-            hint: hint.to_owned(),
-        })
-    }
-
-    /// An error that shows the value, which must not be a secret.
-    fn error_value(&self, key: &str, message: impl Into<String>, hint: &str) -> Box<ConfigError> {
-        let value = self.entries.get(key).map(|entry| entry.value.as_str()).unwrap_or_default();
-        let mut error = self.error(key, message, hint);
-        error.message = format!("`{value}`: {}", error.message);
-        error
     }
 }
 

@@ -4,6 +4,7 @@
 //! an unknown one is a warning by name; none is ignored in silence.
 
 mod builder;
+mod entries;
 mod error;
 mod keys;
 mod properties;
@@ -124,7 +125,7 @@ impl Config {
         overrides: &[String],
         read: &mut dyn FnMut(&Path) -> std::io::Result<Vec<u8>>,
     ) -> Result<(Config, Vec<Warning>), Box<ConfigError>> {
-        builder::Builder::new(path, text, overrides)?.build(read)
+        entries::Entries::new(path, text, overrides)?.build(read)
     }
 
     /// The own line among the members; `None` when standalone.

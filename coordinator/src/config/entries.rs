@@ -1,0 +1,200 @@
+//! The properties that hold, judged by their names, read as numbers, switches and paths.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use super::error::{ConfigError, Warning};
+use super::keys::{self, Treatment};
+use super::properties;
+use super::server::is_wildcard;
+
+pub(super) type Result<T> = std::result::Result<T, Box<ConfigError>>;
+
+struct Entry {
+    value: String,
+    /// `None`: from the command line.
+    line: Option<usize>,
+}
+
+/// The properties that hold, and what has been said about them so far.
+pub(super) struct Entries {
+    pub(super) file: PathBuf,
+    by_key: BTreeMap<String, Entry>,
+    pub(super) warnings: Vec<Warning>,
+}
+
+impl Entries {
+    /// Reads the text, lays the overrides over it, and judges every key by its name.
+    pub(super) fn new(file: &Path, text: &[u8], overrides: &[String]) -> Result<Entries> {
+        let mut all =
+            Entries { file: file.to_owned(), by_key: BTreeMap::new(), warnings: Vec::new() };
+        let read = properties::parse(text).map_err(|malformed| ConfigError {
+            file: file.to_owned(),
+            line: Some(malformed.line),
+            key: None,
+            message: "`\\u` without four hexadecimal digits".to_owned(),
+            hint: "write `\\\\` for a backslash".to_owned(),
+        })?;
+        for property in read {
+            let entry = Entry { value: property.value, line: Some(property.line) };
+            if let Some(earlier) = all.by_key.insert(property.key.clone(), entry) {
+                let lost = earlier.value;
+                all.warn(&property.key, format!("given twice: the value `{lost}` is lost"));
+            }
+        }
+        for pair in overrides {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let key = name.strip_prefix("zookeeper.").unwrap_or(name).to_owned();
+            let entry = Entry { value: value.trim().to_owned(), line: None };
+            all.by_key.insert(key, entry);
+        }
+        all.judge_names()?;
+        Ok(all)
+    }
+
+    fn judge_names(&mut self) -> Result<()> {
+        let names: Vec<String> = self.by_key.keys().cloned().collect();
+        for key in names {
+            let value = self.by_key[&key].value.to_ascii_lowercase();
+            match keys::treatment(&key) {
+                Some(Treatment::Used) => {}
+                Some(Treatment::NoEffect(why)) => self.warn(&key, format!("has no effect: {why}")),
+                Some(Treatment::Refused { unless, hint }) => {
+                    if unless.contains(&value.as_str()) {
+                        continue;
+                    }
+                    let error = if value.is_empty() || key.contains("assword") {
+                        self.error(&key, "is not supported", hint)
+                    } else {
+                        self.error_value(&key, "is not supported", hint)
+                    };
+                    return Err(error);
+                }
+                None if key.starts_with("coordinator.") => {
+                    return Err(self.error(&key, "is no key of the coordinator", "known are coordinator.electionTimeoutMs, coordinator.heartbeatMs, coordinator.secretFile and coordinator.adminSocket"));
+                }
+                None => self.warn(&key, "unknown key, it has no effect".to_owned()),
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn number<T>(
+        &self,
+        key: &str,
+        default: T,
+        allowed: RangeInclusive<impl TryInto<T> + Copy>,
+    ) -> Result<T>
+    where
+        T: FromStr + PartialOrd + Display + Copy,
+    {
+        let Some(value) = self.text(key) else { return Ok(default) };
+        let (Ok(least), Ok(greatest)) =
+            ((*allowed.start()).try_into(), (*allowed.end()).try_into())
+        else {
+            unreachable!("the bounds of `{key}` are of its type");
+        };
+        match value.parse() {
+            Ok(number) if least <= number && number <= greatest => Ok(number),
+            _ => Err(self.error_value(
+                key,
+                format!("is not a number from {least} to {greatest}"),
+                &format!("remove the key for the default, {default}"),
+            )),
+        }
+    }
+
+    pub(super) fn switch(&self, key: &str, default: bool) -> Result<bool> {
+        match self.text(key).map(|text| text.to_ascii_lowercase()).as_deref() {
+            None => Ok(default),
+            Some("true") => Ok(true),
+            Some("false") => Ok(false),
+            Some(_) => Err(self.error_value(key, "is neither true nor false", "write one of them")),
+        }
+    }
+
+    /// ZooKeeper takes every other word for the default, in silence.
+    pub(super) fn yes_no(&self, key: &str, default: bool) -> Result<bool> {
+        match self.text(key).map(|text| text.to_ascii_lowercase()).as_deref() {
+            None => Ok(default),
+            Some("yes") => Ok(true),
+            Some("no") => Ok(false),
+            Some(_) => Err(self.error_value(key, "is neither yes nor no", "write one of them")),
+        }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.by_key.iter().map(|(key, entry)| (key.as_str(), entry.value.as_str()))
+    }
+
+    pub(super) fn text(&self, key: &str) -> Option<String> {
+        self.by_key.get(key).map(|entry| entry.value.clone())
+    }
+
+    pub(super) fn path(&self, key: &str) -> Option<PathBuf> {
+        self.text(key).filter(|text| !text.is_empty()).map(PathBuf::from)
+    }
+
+    pub(super) fn required_path(&mut self, key: &str) -> Result<PathBuf> {
+        let Some(path) = self.path(key) else {
+            return Err(self.error(key, "is missing", "name the directory that holds the data"));
+        };
+        if path.is_relative() {
+            self.warn(key, "is relative to where the server is started".to_owned());
+        }
+        Ok(path)
+    }
+
+    /// A host to listen on; wildcard addresses are the same as none.
+    pub(super) fn host(&self, key: &str) -> Option<String> {
+        self.text(key)
+            .map(|host| host.trim_matches(['[', ']']).to_owned())
+            .filter(|host| !host.is_empty() && !is_wildcard(host))
+    }
+
+    // Saying so.
+
+    pub(super) fn warn(&mut self, key: &str, message: String) {
+        let line = self.by_key.get(key).and_then(|entry| entry.line);
+        let (file, key) = (self.file.clone(), Some(key.to_owned()));
+        self.warnings.push(Warning { file, line, key, message });
+    }
+
+    pub(super) fn warn_file(&mut self, message: &str) {
+        let (file, message) = (self.file.clone(), message.to_owned());
+        self.warnings.push(Warning { file, line: None, key: None, message });
+    }
+
+    #[expect(clippy::unnecessary_box_returns, reason = "the error of `Result` is boxed")]
+    pub(super) fn error(
+        &self,
+        key: &str,
+        message: impl Into<String>,
+        hint: &str,
+    ) -> Box<ConfigError> {
+        Box::new(ConfigError {
+            file: self.file.clone(),
+            line: self.by_key.get(key).and_then(|entry| entry.line),
+            key: Some(key.to_owned()),
+            message: message.into(),
+            hint: hint.to_owned(),
+        })
+    }
+
+    /// An error that shows the value, which must not be a secret.
+    #[expect(clippy::unnecessary_box_returns, reason = "the error of `Result` is boxed")]
+    pub(super) fn error_value(
+        &self,
+        key: &str,
+        message: impl Into<String>,
+        hint: &str,
+    ) -> Box<ConfigError> {
+        let value = self.by_key.get(key).map(|entry| entry.value.as_str()).unwrap_or_default();
+        let mut error = self.error(key, message, hint);
+        error.message = format!("`{value}`: {}", error.message);
+        error
+    }
+}
