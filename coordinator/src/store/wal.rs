@@ -1,0 +1,423 @@
+//! The write-ahead log: appends, syncs, segments.
+//!
+//! Owned by one thread. An append is one write call into space that was zero-filled before, a
+//! sync is one fdatasync that changes no metadata. Another thread runs [`prepare_spare`], so that
+//! no append waits for a new segment.
+
+use std::collections::VecDeque;
+use std::io;
+
+use raft::eraftpb::{Entry, HardState};
+
+use super::disk::{Disk, DiskFile, fill_zero};
+use super::error::StoreError;
+use super::record::{HEAD_BYTES, Head, Place, Position, encode_frame, frame_size};
+use super::scan::{Scan, scan, segment_name};
+
+const SPARE: &str = "spare.wal";
+const SPARE_MAKING: &str = "spare.tmp";
+const SEGMENT_MAKING: &str = "segment.tmp";
+
+#[derive(Clone, Debug)]
+pub struct WalOptions {
+    /// Size of a segment; one that must hold a larger append gets larger.
+    pub segment_bytes: u64,
+    /// Unpredictable for clients, constant for the data directory: part of each checksum.
+    pub salt: u64,
+}
+
+impl WalOptions {
+    pub fn new(salt: u64) -> WalOptions {
+        WalOptions { segment_bytes: 16 << 20, salt }
+    }
+}
+
+/// What the log held at start.
+#[derive(Debug)]
+pub struct Recovered {
+    pub hard_state: HardState,
+    /// Everything after the snapshot, without a gap.
+    pub entries: Vec<Entry>,
+    /// Nothing was ever written here: no term, no vote, no entry.
+    pub blank: bool,
+    /// Unacknowledged bytes that a crash left half written, now gone.
+    pub cut: Option<Cut>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub struct Cut {
+    pub path: String,
+    pub offset: u64,
+    pub bytes: u64,
+}
+
+/// A segment and the last entry before it.
+#[derive(Debug)]
+struct Mark {
+    sequence: u64,
+    last: Position,
+}
+
+pub struct Wal<D: Disk> {
+    disk: D,
+    options: WalOptions,
+    file: D::File,
+    /// Where the next frame goes.
+    offset: u64,
+    size: u64,
+    /// Bytes of this segment that a sync has covered.
+    durable: u64,
+    /// Oldest first; the last one is being written.
+    segments: VecDeque<Mark>,
+    last: Position,
+    hard_state: HardState,
+    buffer: Vec<u8>,
+    poisoned: bool,
+    spare_asked: bool,
+}
+
+/// Makes the next segment, zero-filled and synced, unless it is there. From any one thread.
+pub fn prepare_spare<D: Disk>(disk: &D, options: &WalOptions) -> Result<(), StoreError> {
+    let names = disk.list().map_err(|e| StoreError::io("listing", disk, "", e))?;
+    if names.iter().any(|n| n == SPARE) {
+        return Ok(());
+    }
+    make_zeroed(disk, SPARE_MAKING, options.segment_bytes)?;
+    disk.rename(SPARE_MAKING, SPARE).map_err(|e| StoreError::io("renaming", disk, SPARE, e))
+}
+
+/// A synced file of zeroes; what was made of it is removed when space runs out.
+fn make_zeroed<D: Disk>(disk: &D, name: &str, bytes: u64) -> Result<D::File, StoreError> {
+    let mut file = disk.create(name).map_err(|e| StoreError::io("creating", disk, name, e))?;
+    let made = fill_zero(&mut file, 0, bytes).and_then(|()| file.sync_data());
+    if let Err(e) = made {
+        // Best effort: the error that counts is the first one.
+        let _ = disk.remove(name);
+        return Err(StoreError::io("preallocating", disk, name, e));
+    }
+    Ok(file)
+}
+
+impl<D: Disk> Wal<D> {
+    /// Recovers the log that goes with the snapshot at `snapshot` ((0, 0) without one): cuts a
+    /// torn tail, refuses damage, drops what the snapshot replaces.
+    pub fn open(
+        disk: D,
+        options: WalOptions,
+        snapshot: Position,
+    ) -> Result<(Wal<D>, Recovered), StoreError> {
+        let scan = scan(&disk, options.salt)?;
+        if scan.segments.is_empty() {
+            return Wal::open_first(disk, options, snapshot, &scan);
+        }
+        let cut = repair(&disk, &scan)?;
+        let tail = scan.segments.last().expect("not empty");
+        let name = segment_name(tail.sequence);
+        let mut file = disk.open(&name).map_err(|e| StoreError::io("opening", &disk, &name, e))?;
+        // What the page cache kept over the end of a process is not on disk yet.
+        file.sync_data().map_err(|e| StoreError::io("syncing", &disk, &name, e))?;
+        disk.sync_dir().map_err(|e| StoreError::io("syncing", &disk, "", e))?;
+
+        let last = scan.last();
+        let mark = |s: &super::scan::Segment| Mark { sequence: s.sequence, last: s.last };
+        let mut wal = Wal {
+            file,
+            offset: tail.end,
+            size: tail.size,
+            durable: tail.end,
+            segments: scan.segments.iter().map(mark).collect(),
+            last,
+            hard_state: scan.hard_state.clone(),
+            buffer: Vec::new(),
+            poisoned: false,
+            spare_asked: false,
+            // The salt is that of the file: a frame must match its head.
+            options: WalOptions { salt: tail.salt, ..options },
+            disk,
+        };
+        let entries = wal.entries_after(snapshot, scan)?;
+        let blank = wal.hard_state == HardState::default() && wal.last == Position::default();
+        let hard_state = wal.hard_state.clone();
+        Ok((wal, Recovered { hard_state, entries, blank, cut }))
+    }
+
+    fn open_first(
+        disk: D,
+        options: WalOptions,
+        snapshot: Position,
+        scan: &Scan,
+    ) -> Result<(Wal<D>, Recovered), StoreError> {
+        if snapshot != Position::default() {
+            let what = format!(
+                "there is a snapshot of index {} but no log, so votes given are forgotten",
+                snapshot.index
+            );
+            return Err(StoreError::damage(&disk, &segment_name(1), 0, what));
+        }
+        repair(&disk, scan)?;
+        let head = Head { sequence: 1, salt: options.salt, ..Head::default() };
+        let (file, size) = start_segment(&disk, &head, options.segment_bytes)?;
+        let mut wal = Wal {
+            file,
+            offset: HEAD_BYTES as u64,
+            size,
+            durable: 0,
+            segments: VecDeque::from([Mark { sequence: 1, last: Position::default() }]),
+            last: Position::default(),
+            hard_state: HardState::default(),
+            buffer: Vec::new(),
+            poisoned: false,
+            spare_asked: false,
+            options,
+            disk,
+        };
+        wal.sync()?;
+        let recovered = Recovered {
+            hard_state: HardState::default(),
+            entries: Vec::new(),
+            blank: true,
+            cut: None,
+        };
+        Ok((wal, recovered))
+    }
+
+    /// The entries that follow the snapshot; starts the log anew where it stands apart from it.
+    fn entries_after(&mut self, snapshot: Position, scan: Scan) -> Result<Vec<Entry>, StoreError> {
+        let tail = segment_name(self.sequence());
+        let committed = scan.hard_state.commit;
+        if committed > scan.last().index.max(snapshot.index) {
+            let what = format!(
+                "the log ends with entry {}, but entry {committed} was committed",
+                scan.last().index
+            );
+            return Err(StoreError::damage(&self.disk, &tail, self.offset, what));
+        }
+        let oldest = segment_name(scan.segments[0].sequence);
+        if snapshot.index < scan.base.index {
+            let what = format!(
+                "the log starts after entry {}, but the newest readable snapshot ends at {}",
+                scan.base.index, snapshot.index
+            );
+            return Err(StoreError::damage(&self.disk, &oldest, 0, what));
+        }
+        let known = (snapshot.index - scan.base.index) as usize;
+        let term_there = if known == 0 {
+            Some(scan.base.term)
+        } else {
+            scan.entries.get(known - 1).map(|e| e.term)
+        };
+        let replaced = known == 0 && scan.base.term == 0;
+        if term_there == Some(snapshot.term) || replaced {
+            let mut entries = scan.entries;
+            entries.drain(..known);
+            return Ok(entries);
+        }
+        if known == 0 {
+            let what = format!(
+                "the log continues entry {} of term {}, the snapshot says term {}",
+                snapshot.index, scan.base.term, snapshot.term
+            );
+            return Err(StoreError::damage(&self.disk, &oldest, 0, what));
+        }
+        // A received snapshot is ahead of the log, or of another history than its tail: the
+        // crash came before `reset`.
+        self.reset(snapshot)?;
+        Ok(Vec::new())
+    }
+
+    fn sequence(&self) -> u64 {
+        self.segments.back().expect("one is being written").sequence
+    }
+
+    pub fn last(&self) -> Position {
+        self.last
+    }
+
+    pub fn hard_state(&self) -> &HardState {
+        &self.hard_state
+    }
+
+    /// Appends in one write call. Durable only after [`Wal::sync`]. The first entry's index is at
+    /// most one past the last; where it is lower, it replaces the tail.
+    pub fn append(
+        &mut self,
+        entries: &[Entry],
+        hard_state: Option<&HardState>,
+    ) -> Result<(), StoreError> {
+        if self.poisoned {
+            return Err(StoreError::Poisoned);
+        }
+        if entries.is_empty() && hard_state.is_none() {
+            return Ok(());
+        }
+        if let Some(first) = entries.first() {
+            assert!(
+                first.index <= self.last.index + 1,
+                "entry {} would leave a gap after entry {}",
+                first.index,
+                self.last.index
+            );
+        }
+        let bytes = frame_size(entries, hard_state) as u64;
+        if self.offset + bytes > self.size {
+            self.rotate(bytes)?;
+        }
+        let place =
+            Place { salt: self.options.salt, sequence: self.sequence(), offset: self.offset };
+        self.buffer.clear();
+        encode_frame(place, self.durable, entries, hard_state, &mut self.buffer);
+        let written = self.file.write_at(&self.buffer, self.offset);
+        self.fatal("writing", written)?;
+        self.offset += self.buffer.len() as u64;
+        if self.buffer.capacity() > 4 << 20 {
+            self.buffer = Vec::new(); // one large batch must not keep its memory
+        }
+        if let Some(entry) = entries.last() {
+            self.last = Position { index: entry.index, term: entry.term };
+        }
+        if let Some(state) = hard_state {
+            self.hard_state = state.clone();
+        }
+        Ok(())
+    }
+
+    /// After this everything appended survives a power loss.
+    pub fn sync(&mut self) -> Result<(), StoreError> {
+        if self.poisoned {
+            return Err(StoreError::Poisoned);
+        }
+        if self.durable < self.offset {
+            let synced = self.file.sync_data();
+            self.fatal("syncing", synced)?;
+            self.durable = self.offset;
+        }
+        Ok(())
+    }
+
+    /// Nothing may follow a failure: after a failed fsync Linux drops the dirty pages, and the
+    /// next fsync would say `Ok` for bytes that are gone.
+    fn fatal(&mut self, doing: &'static str, result: io::Result<()>) -> Result<(), StoreError> {
+        result.map_err(|e| {
+            self.poisoned = true;
+            StoreError::io(doing, &self.disk, &segment_name(self.sequence()), e)
+        })
+    }
+
+    /// Whether it is time to run [`prepare_spare`]; says so once a segment.
+    pub fn wants_spare(&mut self) -> bool {
+        let asked = self.spare_asked;
+        self.spare_asked = true;
+        !asked
+    }
+
+    /// Goes on in a new segment with room for `bytes`.
+    fn rotate(&mut self, bytes: u64) -> Result<(), StoreError> {
+        // The next segment's existence says that this one is complete.
+        self.sync()?;
+        self.start_next(self.last, false, bytes)
+    }
+
+    fn start_next(&mut self, last: Position, reset: bool, room: u64) -> Result<(), StoreError> {
+        let head = Head {
+            sequence: self.sequence() + 1,
+            salt: self.options.salt,
+            previous_end: self.offset,
+            last,
+            hard_state: self.hard_state.clone(),
+            reset,
+        };
+        let bytes = self.options.segment_bytes.max(HEAD_BYTES as u64 + room);
+        let (file, size) = start_segment(&self.disk, &head, bytes).inspect_err(|_| {
+            self.poisoned = true;
+        })?;
+        self.file = file;
+        self.size = size;
+        self.offset = HEAD_BYTES as u64;
+        self.durable = 0;
+        self.spare_asked = false;
+        self.segments.push_back(Mark { sequence: head.sequence, last });
+        Ok(())
+    }
+
+    /// Starts anew after a received snapshot, which is already durable. Term and vote stay.
+    pub fn reset(&mut self, snapshot: Position) -> Result<(), StoreError> {
+        self.sync()?;
+        self.hard_state.commit = self.hard_state.commit.max(snapshot.index);
+        if self.hard_state.term < snapshot.term {
+            self.hard_state.term = snapshot.term;
+            self.hard_state.vote = 0; // a vote in the new term would have been written first
+        }
+        self.last = snapshot;
+        self.start_next(snapshot, true, 0)?;
+        self.sync()?;
+        self.remove_before(self.segments.len() - 1)
+    }
+
+    /// Removes the segments that hold nothing after entry `index`. The caller has a durable
+    /// snapshot up to there, or keeps an older one and passes its index.
+    pub fn purge(&mut self, index: u64) -> Result<(), StoreError> {
+        if self.poisoned {
+            return Err(StoreError::Poisoned);
+        }
+        // All that precedes a segment stands at or before its mark.
+        let unneeded = self.segments.iter().skip(1).take_while(|m| m.last.index <= index).count();
+        if unneeded == 0 {
+            return Ok(());
+        }
+        // The new oldest segment carries the hard state for those removed.
+        self.sync()?;
+        self.remove_before(unneeded)
+    }
+
+    /// Oldest first, so that what a crash leaves has no hole.
+    fn remove_before(&mut self, count: usize) -> Result<(), StoreError> {
+        for _ in 0..count {
+            let mark = self.segments.pop_front().expect("count is bounded");
+            let name = segment_name(mark.sequence);
+            self.disk
+                .remove(&name)
+                .map_err(|e| StoreError::io("removing", &self.disk, &name, e))?;
+        }
+        self.disk.sync_dir().map_err(|e| StoreError::io("syncing", &self.disk, "", e))
+    }
+}
+
+/// Puts a zero-filled file in place under the segment's name and writes the head.
+fn start_segment<D: Disk>(disk: &D, head: &Head, bytes: u64) -> Result<(D::File, u64), StoreError> {
+    let name = segment_name(head.sequence);
+    let io = |doing, e| StoreError::io(doing, disk, &name, e);
+    let spare = match disk.open(SPARE) {
+        Ok(file) if file.size().map_err(|e| io("reading", e))? >= bytes => Some(file),
+        Ok(_) => None,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => None,
+        Err(e) => return Err(io("opening", e)),
+    };
+    let (mut file, from) = match spare {
+        Some(file) => (file, SPARE),
+        None => (make_zeroed(disk, SEGMENT_MAKING, bytes)?, SEGMENT_MAKING),
+    };
+    disk.rename(from, &name).map_err(|e| io("renaming", e))?;
+    disk.sync_dir().map_err(|e| io("syncing", e))?;
+    file.write_at(&head.encode(), 0).map_err(|e| io("writing", e))?;
+    let size = file.size().map_err(|e| io("reading", e))?;
+    Ok((file, size))
+}
+
+/// Makes the disk say what `scan` understood: no bytes after the end, no headless segment.
+fn repair<D: Disk>(disk: &D, scan: &Scan) -> Result<Option<Cut>, StoreError> {
+    if let Some(sequence) = scan.unborn {
+        let name = segment_name(sequence);
+        disk.remove(&name).map_err(|e| StoreError::io("removing", disk, &name, e))?;
+        return Ok(None);
+    }
+    if scan.torn_bytes == 0 {
+        return Ok(None);
+    }
+    let tail = scan.segments.last().expect("torn bytes are in a segment");
+    let name = segment_name(tail.sequence);
+    let zero = |e| StoreError::io("clearing the torn tail of", disk, &name, e);
+    let mut file = disk.open(&name).map_err(zero)?;
+    fill_zero(&mut file, tail.end, tail.end + scan.torn_bytes).map_err(zero)?;
+    file.sync_data().map_err(zero)?;
+    Ok(Some(Cut { path: disk.path(&name), offset: tail.end, bytes: scan.torn_bytes }))
+}
