@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{shell, status};
+use crate::{shell, status, store};
 
 /// A replicated coordination server that speaks the protocol of Apache ZooKeeper.
 #[derive(Debug, Parser)]
@@ -43,6 +43,9 @@ pub struct CheckArguments {
     /// The `dataDir` of the configuration
     #[arg(value_name = "DATADIR")]
     pub data_dir: PathBuf,
+    /// The `dataLogDir` of the configuration, where it is another directory
+    #[arg(long = "log", value_name = "DIR")]
+    pub log_dir: Option<PathBuf>,
 }
 
 /// Exit codes of this binary.
@@ -84,8 +87,17 @@ fn serve(_arguments: &ServeArguments) -> Result<u8, Failure> {
     Err(Failure::new(exit::FAILED, "`serve` is not built yet"))
 }
 
-fn check(_arguments: &CheckArguments) -> Result<u8, Failure> {
-    Err(Failure::new(exit::FAILED, "`check` is not built yet"))
+#[expect(clippy::print_stdout, reason = "the report is this command's data")]
+fn check(arguments: &CheckArguments) -> Result<u8, Failure> {
+    let open = |directory: &PathBuf| {
+        store::RealDisk::open_to_read(&store::directory_in(directory))
+            .map_err(|e| Failure::new(exit::FAILED, e.to_string()))
+    };
+    let data = open(&arguments.data_dir)?;
+    let log = arguments.log_dir.as_ref().map_or_else(|| Ok(data.clone()), open)?;
+    let report = store::check(&data, &log);
+    print!("{report}");
+    Ok(if report.is_sound() { exit::OK } else { exit::FAILED })
 }
 
 #[expect(clippy::print_stdout, reason = "the version is this command's data")]

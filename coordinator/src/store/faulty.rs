@@ -211,6 +211,14 @@ impl FaultyDisk {
         pending.map(|p| if let Pending::Write(_, b) = p { b.len() as u64 } else { 0 }).sum()
     }
 
+    /// The process dies, the host lives: handles are dead, the page cache keeps what was written.
+    pub fn process_died(&self) {
+        let mut inner = self.inner.borrow_mut();
+        inner.epoch += 1;
+        inner.fail_syncs = 0;
+        inner.fail_reads = 0;
+    }
+
     /// The host dies and comes back. Open handles are dead from here on; faults are lifted.
     pub fn crash(&self, model: CrashModel, random: &mut Seeded) {
         let mut inner = self.inner.borrow_mut();

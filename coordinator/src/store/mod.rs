@@ -13,6 +13,8 @@
 //! Everything goes through the [`Disk`] trait, so that [`FaultyDisk`] can tear, lose, rot and
 //! fill up under the same code. The bytes are described in `docs/disk.md`.
 
+use std::path::{Path, PathBuf};
+
 mod check;
 mod disk;
 mod error;
@@ -36,6 +38,14 @@ pub use wal::{Recovered, Wal, WalOptions, prepare_spare};
 
 /// Version of everything in a data directory; raised when older code could misread it.
 pub const FORMAT_VERSION: u32 = 1;
+
+/// Where the files stand below `dataDir` or `dataLogDir`. A path that is already this directory
+/// is taken as it is.
+pub fn directory_in(configured: &Path) -> PathBuf {
+    const NAME: &str = "coordinator";
+    let below = configured.join(NAME);
+    if configured.ends_with(NAME) && !below.exists() { configured.into() } else { below }
+}
 
 /// Removes what an interrupted run left half made. Called once, under the directory's lock.
 pub fn remove_partial<D: Disk>(disk: &D) -> Result<(), StoreError> {

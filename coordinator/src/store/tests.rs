@@ -220,8 +220,12 @@ fn crash_rounds(seed: u64, rounds: u64) {
                 }
             }
         }
-        let model = [CrashModel::Random, CrashModel::LoseAll, CrashModel::KeepAll];
-        disk.crash(model[random.below(5).saturating_sub(2) as usize], &mut random);
+        match random.below(6) {
+            0 | 1 => disk.process_died(),
+            2 => disk.crash(CrashModel::LoseAll, &mut random),
+            3 => disk.crash(CrashModel::KeepAll, &mut random),
+            _ => disk.crash(CrashModel::Random, &mut random),
+        }
     }
 }
 
