@@ -1,5 +1,7 @@
 //! Access control lists as they stand on the wire.
 
+use std::fmt;
+
 use super::jute::{DecodeError, Reader, put_int, put_string};
 
 /// Permission bits, `ZooDefs.Perms`.
@@ -41,7 +43,7 @@ impl<'a> Acl<'a> {
 }
 
 /// A list, checked when decoded, read without allocating. Null and empty stay apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct AclList<'a> {
     /// −1 is null.
     count: i32,
@@ -90,6 +92,15 @@ impl<'a> AclList<'a> {
     pub fn encode(&self, out: &mut Vec<u8>) {
         put_int(out, self.count);
         out.extend_from_slice(self.bytes);
+    }
+}
+
+impl fmt::Debug for AclList<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_null() {
+            return f.write_str("null");
+        }
+        f.debug_list().entries(self.iter()).finish()
     }
 }
 

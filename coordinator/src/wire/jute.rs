@@ -112,7 +112,7 @@ impl<'a> Reader<'a> {
 }
 
 /// A vector of strings, checked when decoded, read without allocating.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Strings<'a> {
     count: usize,
     bytes: &'a [u8],
@@ -147,6 +147,12 @@ impl<'a> Strings<'a> {
     pub fn encode(&self, out: &mut Vec<u8>) {
         put_int(out, self.count as i32);
         out.extend_from_slice(self.bytes);
+    }
+}
+
+impl fmt::Debug for Strings<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
     }
 }
 

@@ -1,5 +1,7 @@
 //! Multi: operations one after the other, each behind a `MultiHeader`, and their results.
 
+use std::fmt;
+
 use super::code::Code;
 use super::jute::{DecodeError, Reader, put_bool, put_int};
 use super::opcode::OpCode;
@@ -55,7 +57,7 @@ impl Kind {
 }
 
 /// The operations of a multi, all of them checked when decoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Multi<'a> {
     kind: Kind,
     len: usize,
@@ -102,6 +104,12 @@ impl<'a> Multi<'a> {
         let mut reader = Reader::new(self.bytes);
         // Checked in `read`, so the error arm is the end and nothing else.
         std::iter::from_fn(move || next_op(kind, &mut reader).ok().flatten())
+    }
+}
+
+impl fmt::Debug for Multi<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter().map(|op| op.request)).finish()
     }
 }
 

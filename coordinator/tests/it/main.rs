@@ -2,3 +2,5 @@
 
 mod cases;
 mod config;
+mod wire;
+mod wire_random;
