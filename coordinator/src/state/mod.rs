@@ -1,1 +1,135 @@
 //! The replicated state machine: the same operations in the same order give the same state.
+//!
+//! [`State::apply`] is deterministic and total: time and zxid come with the operation, every
+//! input has an answer, and no order of a hash table can be seen. [`State::read`] answers from
+//! the tree into the caller's buffer. Neither blocks, allocates more than it keeps, or knows
+//! about connections; who watches what is [`watch`], which is not replicated.
+
+mod digest;
+pub mod effects;
+pub mod identity;
+mod image;
+mod op;
+mod permission;
+mod quota;
+mod read;
+pub mod roster;
+mod session;
+pub mod txn;
+
+pub use effects::{Effects, EventKind};
+pub use identity::{Identity, IdentityBuf};
+pub use image::Restore;
+pub use read::{ReadResult, WatchKind, WatchRequest};
+pub use roster::Roster;
+pub use session::Session;
+pub use txn::{Corrupt, Stamp, Txn};
+
+use crate::tree::node::Kind;
+use crate::tree::{NewNode, Tree, acl};
+use crate::wire::acl::{Acl, perms, put_acls};
+use quota::Quotas;
+use std::collections::BTreeMap;
+
+/// Everything that all servers have in common.
+#[derive(Debug)]
+pub struct State {
+    tree: Tree,
+    sessions: BTreeMap<i64, Session>,
+    roster: Roster,
+    last_zxid: i64,
+    quotas: Quotas,
+    scratch: Scratch,
+}
+
+/// Buffers that operations use and leave; no state.
+#[derive(Debug, Default)]
+struct Scratch {
+    path: String,
+    acl: Vec<u8>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl State {
+    /// The tree every ensemble starts with, `DataTree`'s constructor.
+    pub fn new() -> Self {
+        let mut tree = Tree::default();
+        let mut read_only = Vec::new();
+        put_acls(&mut read_only, [Acl { perms: perms::READ, ..Acl::OPEN }].into_iter());
+        let read_only = tree.acls.intern(&read_only);
+        let mut node = NewNode {
+            parent: crate::tree::node::ROOT,
+            name: "zookeeper",
+            data: Some(&[]),
+            acl: acl::OPEN,
+            kind: Kind::Persistent,
+            zxid: 0,
+            time_ms: 0,
+        };
+        // The constructor counts no creations: `stat /` of a new server shows cversion −1.
+        node.parent = tree.insert(&node);
+        tree.insert(&NewNode { name: "quota", ..node });
+        let config = tree.insert(&NewNode { name: "config", acl: read_only, ..node });
+        tree.set_versions(config, 0, -1);
+        for id in [crate::tree::node::ROOT, node.parent] {
+            tree.set_cversion(id, 0);
+        }
+        Self {
+            tree,
+            sessions: BTreeMap::new(),
+            roster: Roster::default(),
+            last_zxid: 0,
+            quotas: Quotas::default(),
+            scratch: Scratch::default(),
+        }
+    }
+
+    /// Of the last operation applied, failed ones included.
+    pub fn last_zxid(&self) -> i64 {
+        self.last_zxid
+    }
+
+    pub fn roster(&self) -> &Roster {
+        &self.roster
+    }
+
+    pub fn roster_mut(&mut self) -> &mut Roster {
+        &mut self.roster
+    }
+
+    /// As ZooKeeper counts: the root twice, once as "" and once as "/".
+    pub fn node_count(&self) -> usize {
+        self.tree.len() + 1
+    }
+
+    pub fn ephemerals_count(&self) -> usize {
+        self.tree.ephemerals()
+    }
+
+    /// Bytes of all paths and data.
+    pub fn approximate_data_size(&self) -> u64 {
+        self.tree.bytes()
+    }
+
+    pub fn session_count(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Paths of a session's ephemerals, sorted.
+    pub fn ephemerals_of(&self, session: i64) -> Vec<String> {
+        let mut paths: Vec<String> =
+            self.tree.ephemerals_of(session).map(|id| self.tree.path(id)).collect();
+        paths.sort_unstable();
+        paths
+    }
+
+    /// The tree, for watches to catch up with and for tests.
+    pub fn tree(&self) -> &Tree {
+        &self.tree
+    }
+}

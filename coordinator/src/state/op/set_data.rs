@@ -1,0 +1,34 @@
+//! setData.
+
+use super::{Call, check_version};
+use crate::state::{Effects, State};
+use crate::tree::path;
+use crate::wire::acl::perms;
+use crate::wire::code::Code;
+use crate::wire::request::SetData;
+
+impl State {
+    pub(super) fn set_data(
+        &mut self,
+        call: Call<'_>,
+        request: &SetData<'_>,
+        effects: &mut Effects,
+        reply: Option<&mut Vec<u8>>,
+    ) -> Result<(), Code> {
+        if !path::is_valid(request.path) {
+            return Err(Code::BadArguments);
+        }
+        let id = self.tree.find(request.path).ok_or(Code::NoNode)?;
+        self.permit(call, id, perms::WRITE)?;
+        check_version(request.version, self.tree.fields(id).version)?;
+        let before = self.tree.data_len(id);
+        self.tree.set_data(id, request.data, call.stamp.zxid, call.stamp.time_ms);
+        let after = self.tree.data_len(id);
+        self.quotas.resized(&mut self.tree, request.path, before, after);
+        effects.data_changed(request.path);
+        if let Some(reply) = reply {
+            self.tree.stat(id).encode(reply);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,178 @@
+//! What the ensemble knows about itself: who it is, whose data directory is whose, and how far
+//! each server's stream of forwarded writes has been applied.
+//!
+//! Part of the replicated state: every server has the same roster at the same log index, so
+//! "this write was applied already" is decided alike everywhere.
+
+use std::collections::BTreeMap;
+
+/// The replicated record of the ensemble and its members.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Roster {
+    /// Names this ensemble; 0 until the first leader has founded it.
+    pub cluster_id: u128,
+    /// Key of the session passwords; never leaves the servers.
+    pub secret: [u8; 32],
+    /// Per server that has ever forwarded a write: how far its stream has been applied.
+    origins: BTreeMap<u8, Origin>,
+    /// Per member: the random name of the data directory that holds its votes and its log.
+    incarnations: BTreeMap<u8, u128>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Origin {
+    /// Names one run of the server's process: a restarted server starts a new stream.
+    boot: u64,
+    /// Last sequence number applied of that stream; the first write has number 1.
+    last_sequence: u64,
+}
+
+/// What becomes of a forwarded write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// The next one of its stream.
+    Apply,
+    /// Applied before: it was sent again after a change of leader.
+    Duplicate,
+    /// An earlier one is missing: its server sends both again.
+    Gap,
+    /// From a run of the server that has ended.
+    Stale,
+}
+
+impl Roster {
+    /// A server announces a new run: its stream of writes begins anew.
+    pub fn register(&mut self, origin: u8, boot: u64) {
+        match self.origins.get(&origin) {
+            Some(known) if known.boot == boot => {}
+            _ => {
+                self.origins.insert(origin, Origin { boot, last_sequence: 0 });
+            }
+        }
+    }
+
+    /// The run of `origin` that may write now.
+    pub fn boot(&self, origin: u8) -> Option<u64> {
+        self.origins.get(&origin).map(|o| o.boot)
+    }
+
+    /// Last applied sequence number of the running stream of `origin`.
+    pub fn last_sequence(&self, origin: u8) -> u64 {
+        self.origins.get(&origin).map_or(0, |o| o.last_sequence)
+    }
+
+    /// Decides one write and, when it is to be applied, counts it.
+    pub fn admit(&mut self, origin: u8, boot: u64, sequence: u64) -> Admission {
+        let Some(known) = self.origins.get_mut(&origin).filter(|o| o.boot == boot) else {
+            return Admission::Stale;
+        };
+        if sequence <= known.last_sequence {
+            return Admission::Duplicate;
+        }
+        if sequence > known.last_sequence + 1 {
+            return Admission::Gap;
+        }
+        known.last_sequence = sequence;
+        Admission::Apply
+    }
+
+    /// The data directory known for member `id`.
+    pub fn incarnation(&self, id: u8) -> Option<u128> {
+        self.incarnations.get(&id).copied()
+    }
+
+    /// All known data directories, by member.
+    pub fn incarnations(&self) -> impl Iterator<Item = (u8, u128)> + '_ {
+        self.incarnations.iter().map(|(&id, &incarnation)| (id, incarnation))
+    }
+
+    /// Member `id` lives in this data directory from now on.
+    pub fn set_incarnation(&mut self, id: u8, incarnation: u128) {
+        self.incarnations.insert(id, incarnation);
+    }
+
+    /// Member `id` has left the ensemble.
+    pub fn forget_member(&mut self, id: u8) {
+        self.incarnations.remove(&id);
+    }
+
+    /// Appends the roster as it stands in snapshots (little-endian, fixed layout).
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.cluster_id.to_le_bytes());
+        out.extend_from_slice(&self.secret);
+        out.push(self.origins.len() as u8);
+        for (&id, origin) in &self.origins {
+            out.push(id);
+            out.extend_from_slice(&origin.boot.to_le_bytes());
+            out.extend_from_slice(&origin.last_sequence.to_le_bytes());
+        }
+        out.push(self.incarnations.len() as u8);
+        for (&id, incarnation) in &self.incarnations {
+            out.push(id);
+            out.extend_from_slice(&incarnation.to_le_bytes());
+        }
+    }
+
+    /// Reads what [`Roster::encode`] wrote; `None` when the bytes are not a roster.
+    pub fn decode(mut bytes: &[u8]) -> Option<Self> {
+        let input = &mut bytes;
+        let mut roster = Roster {
+            cluster_id: u128::from_le_bytes(take(input)?),
+            secret: take(input)?,
+            ..Roster::default()
+        };
+        let [origins] = take(input)?;
+        for _ in 0..origins {
+            let [id] = take(input)?;
+            let boot = u64::from_le_bytes(take(input)?);
+            let last_sequence = u64::from_le_bytes(take(input)?);
+            roster.origins.insert(id, Origin { boot, last_sequence });
+        }
+        let [incarnations] = take(input)?;
+        for _ in 0..incarnations {
+            let [id] = take(input)?;
+            roster.incarnations.insert(id, u128::from_le_bytes(take(input)?));
+        }
+        input.is_empty().then_some(roster)
+    }
+}
+
+fn take<const N: usize>(input: &mut &[u8]) -> Option<[u8; N]> {
+    let (head, rest) = input.split_first_chunk::<N>()?;
+    *input = rest;
+    Some(*head)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_is_applied_once_and_in_order() {
+        let mut roster = Roster::default();
+        assert_eq!(roster.admit(1, 7, 1), Admission::Stale);
+        roster.register(1, 7);
+        assert_eq!(roster.admit(1, 7, 1), Admission::Apply);
+        assert_eq!(roster.admit(1, 7, 3), Admission::Gap);
+        assert_eq!(roster.admit(1, 7, 1), Admission::Duplicate);
+        assert_eq!(roster.admit(1, 7, 2), Admission::Apply);
+        roster.register(1, 7);
+        assert_eq!(roster.last_sequence(1), 2, "announcing a run twice keeps its stream");
+        roster.register(1, 8);
+        assert_eq!(roster.admit(1, 7, 3), Admission::Stale);
+        assert_eq!(roster.admit(1, 8, 1), Admission::Apply);
+    }
+
+    #[test]
+    fn encoding_keeps_everything() {
+        let mut roster = Roster { cluster_id: 5, secret: [9; 32], ..Roster::default() };
+        roster.register(3, 1);
+        roster.admit(3, 1, 1);
+        roster.set_incarnation(2, 77);
+        let mut bytes = Vec::new();
+        roster.encode(&mut bytes);
+        assert_eq!(Roster::decode(&bytes), Some(roster));
+        bytes.push(0);
+        assert_eq!(Roster::decode(&bytes), None);
+    }
+}
