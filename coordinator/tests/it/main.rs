@@ -1,6 +1,8 @@
 //! The one test binary of the crate. `UPDATE_CASES=1` records the cases under `tests/cases` anew.
 
 mod cases;
+mod client;
 mod config;
+mod engine;
 mod wire;
 mod wire_random;
