@@ -16,14 +16,16 @@ mod read;
 pub mod roster;
 mod session;
 pub mod txn;
+pub mod watch;
 
 pub use effects::{Effects, EventKind};
 pub use identity::{Identity, IdentityBuf};
 pub use image::Restore;
-pub use read::{ReadResult, WatchKind, WatchRequest};
+pub use read::{ReadResult, WatchRequest};
 pub use roster::Roster;
 pub use session::Session;
 pub use txn::{Corrupt, Stamp, Txn};
+pub use watch::{WatchKind, Watches};
 
 use crate::tree::node::Kind;
 use crate::tree::{NewNode, Tree, acl};

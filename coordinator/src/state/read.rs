@@ -1,6 +1,7 @@
 //! Reads: answered from the tree into the caller's buffer, without allocating.
 
 use super::identity::Identity;
+use super::watch::WatchKind;
 use super::{State, permission};
 use crate::tree::node::NodeId;
 use crate::wire::acl::perms;
@@ -15,15 +16,6 @@ use crate::wire::request::{Read, Request};
 pub struct WatchRequest<'b> {
     pub path: &'b str,
     pub kind: WatchKind,
-}
-
-/// The two tables of one-shot watches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WatchKind {
-    /// By exists and getData.
-    Data,
-    /// By getChildren.
-    Child,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,9 +1,7 @@
-//! Finds the child of a parent by name.
+//! A hash table of slot numbers, keyed through the records the numbers stand for.
 //!
-//! A table of slot numbers only, keyed by parent and name through the nodes themselves. It is
-//! sharded so that growing rehashes a small part at a time: no write waits for the whole index.
+//! It is sharded so that growing rehashes a small part at a time: nothing waits for the whole.
 
-use super::node::NodeId;
 use foldhash::quality::FixedState;
 use hashbrown::HashTable;
 use std::hash::{BuildHasher, Hasher};
@@ -12,67 +10,58 @@ use std::hash::{BuildHasher, Hasher};
 const SHARDS: u64 = 768;
 
 #[derive(Debug)]
-pub(super) struct Index {
-    shards: Vec<HashTable<NodeId>>,
-    state: FixedState,
+pub(crate) struct Index {
+    shards: Vec<HashTable<u32>>,
+}
+
+/// Hash of a name below a parent, or of anything alike. Fixed: nothing here depends on chance.
+pub(crate) fn hash_name(parent: u32, name: &[u8]) -> u64 {
+    let mut hasher = FixedState::default().build_hasher();
+    hasher.write_u32(parent);
+    hasher.write(name);
+    hasher.finish()
+}
+
+pub(crate) fn hash_pair(one: u32, other: u32) -> u64 {
+    let mut hasher = FixedState::default().build_hasher();
+    hasher.write_u64(u64::from(one) << 32 | u64::from(other));
+    hasher.finish()
 }
 
 impl Default for Index {
     fn default() -> Self {
-        let shards = (0..SHARDS).map(|_| HashTable::new()).collect();
-        Self { shards, state: FixedState::default() }
+        Self { shards: (0..SHARDS).map(|_| HashTable::new()).collect() }
     }
 }
 
 impl Index {
-    pub(super) fn hash(&self, parent: NodeId, name: &[u8]) -> u64 {
-        hash(&self.state, parent, name)
-    }
-
     /// The tables use the lowest and the seven highest bits of a hash, the shard those between.
     fn shard(hash: u64) -> usize {
         ((u64::from((hash >> 25) as u32) * SHARDS) >> 32) as usize
     }
 
-    pub(super) fn find(&self, hash: u64, is_it: impl FnMut(&NodeId) -> bool) -> Option<NodeId> {
+    pub(crate) fn find(&self, hash: u64, is_it: impl FnMut(&u32) -> bool) -> Option<u32> {
         self.shards[Self::shard(hash)].find(hash, is_it).copied()
     }
 
-    /// `id` must not be there yet; `key` gives parent and name of any node that is.
-    pub(super) fn insert<'n>(
-        &mut self,
-        hash_of_id: u64,
-        id: NodeId,
-        key: impl Fn(&NodeId) -> (NodeId, &'n [u8]),
-    ) {
-        let state = &self.state;
-        let rehash = |id: &NodeId| {
-            let (parent, name) = key(id);
-            hash(state, parent, name)
-        };
-        self.shards[Self::shard(hash_of_id)].insert_unique(hash_of_id, id, rehash);
+    /// `id` must not be there yet; `rehash` gives the hash of any number that is.
+    pub(crate) fn insert(&mut self, hash: u64, id: u32, rehash: impl Fn(&u32) -> u64) {
+        self.shards[Self::shard(hash)].insert_unique(hash, id, rehash);
     }
 
-    pub(super) fn remove(&mut self, hash: u64, id: NodeId) {
+    pub(crate) fn remove(&mut self, hash: u64, id: u32) {
         if let Ok(entry) = self.shards[Self::shard(hash)].find_entry(hash, |other| *other == id) {
             entry.remove();
         }
     }
 
-    /// Makes room for `nodes` evenly spread, while the index is empty.
-    pub(super) fn reserve(&mut self, nodes: usize) {
+    /// Makes room for `count` numbers evenly spread, while the index is empty.
+    pub(crate) fn reserve(&mut self, count: usize) {
         // Shards differ by a few standard deviations of a binomial distribution.
-        let mean = nodes / SHARDS as usize;
+        let mean = count / SHARDS as usize;
         let room = mean + 3 * mean.isqrt();
         for shard in &mut self.shards {
             shard.reserve(room, |_| 0);
         }
     }
-}
-
-fn hash(state: &FixedState, parent: NodeId, name: &[u8]) -> u64 {
-    let mut hasher = state.build_hasher();
-    hasher.write_u32(parent);
-    hasher.write(name);
-    hasher.finish()
 }

@@ -9,7 +9,7 @@
 pub mod acl;
 pub mod arena;
 pub mod image;
-mod index;
+pub(crate) mod index;
 pub mod node;
 mod owner;
 pub mod path;
@@ -21,7 +21,7 @@ mod walk;
 use crate::wire::stat::Stat;
 use acl::{AclId, AclTable};
 use arena::Arena;
-use index::Index;
+use index::{Index, hash_name};
 use node::{Changed, Family, Fields, Kind, NONE, Node, NodeId, ROOT, flag};
 use owner::Owners;
 use slab::Slab;
@@ -108,7 +108,7 @@ impl Tree {
 
     pub fn child(&self, parent: NodeId, name: &str) -> Option<NodeId> {
         let name = name.as_bytes();
-        let hash = self.index.hash(parent, name);
+        let hash = hash_name(parent, name);
         self.index.find(hash, |id| {
             let node = &self.nodes[*id];
             node.parent == parent && self.name(*id) == name
@@ -450,8 +450,8 @@ impl Tree {
         let (index, nodes, blobs) = (&mut self.index, &self.nodes, &self.blobs);
         let name_of = |node: &Node| &blobs.get(node.blob, node.blob_len())[..node.name_len()];
         let node = &nodes[id];
-        let hash = index.hash(node.parent, name_of(node));
-        index.insert(hash, id, |id| (nodes[*id].parent, name_of(&nodes[*id])));
+        let hash_of = |node: &Node| hash_name(node.parent, name_of(node));
+        index.insert(hash_of(node), id, |id| hash_of(&nodes[*id]));
     }
 
     /// Takes a znode away from its parent; it stays in its slot.
@@ -459,7 +459,7 @@ impl Tree {
         self.len -= 1;
         self.bytes -= self.path_len(id) + self.data_len(id) as u64;
         self.owners.remove(id, self.kind(id));
-        let hash = self.index.hash(self.nodes[id].parent, self.name(id));
+        let hash = hash_name(self.nodes[id].parent, self.name(id));
         self.index.remove(hash, id);
         let Node { parent, next, prev, .. } = self.nodes[id];
         if next != NONE {

@@ -1,0 +1,421 @@
+//! Who watches what on this server. Not replicated: it dies with the connections.
+//!
+//! One record of 28 bytes per connection and path, whatever kinds of watch they are, linked both
+//! from the path and from the connection; paths are stored once. So firing costs as much as there
+//! are watchers, dropping a connection as much as it has watches, and neither leaves anything.
+
+use super::State;
+use super::effects::{Effects, EventKind};
+use crate::tree::arena::Arena;
+use crate::tree::index::{Index, hash_name, hash_pair};
+use crate::tree::path;
+use crate::tree::slab::{self, Slab};
+use crate::wire::code::Code;
+use crate::wire::request::SetWatches;
+use foldhash::quality::FixedState;
+use hashbrown::HashMap;
+
+/// What a watch waits for, and whether it stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum WatchKind {
+    /// One-shot, by exists and getData.
+    Data = 1,
+    /// One-shot, by getChildren.
+    Child = 2,
+    /// Stays; everything about the znode and its list of children.
+    Persistent = 4,
+    /// Stays; everything about the znode and all below, but no list of children.
+    PersistentRecursive = 8,
+}
+
+/// Set of [`WatchKind`].
+type Kinds = u8;
+
+const DATA: Kinds = WatchKind::Data as Kinds;
+const CHILD: Kinds = WatchKind::Child as Kinds;
+const PERSISTENT: Kinds = WatchKind::Persistent as Kinds;
+const RECURSIVE: Kinds = WatchKind::PersistentRecursive as Kinds;
+const ONE_SHOT: Kinds = DATA | CHILD;
+const ALL: Kinds = ONE_SHOT | PERSISTENT | RECURSIVE;
+
+impl WatchKind {
+    /// `AddWatchMode.fromInt`.
+    pub fn from_add_mode(mode: i32) -> Option<Self> {
+        match mode {
+            0 => Some(Self::Persistent),
+            1 => Some(Self::PersistentRecursive),
+            _ => None,
+        }
+    }
+}
+
+const NONE: u32 = u32::MAX;
+
+/// All watches of one server's connections.
+#[derive(Debug, Default)]
+pub struct Watches {
+    records: Arena<Record>,
+    by_pair: Index,
+    paths: Arena<Path>,
+    by_path: Index,
+    texts: Slab,
+    conns: Arena<Conn>,
+    by_conn: HashMap<u32, u32, FixedState>,
+    /// One for each kind in each record.
+    count: usize,
+    paths_live: usize,
+    /// Records with [`RECURSIVE`]: without any, ancestors need no look.
+    recursive: usize,
+    /// Number of the last event fired.
+    event: u64,
+}
+
+/// What one connection watches at one path.
+#[derive(Clone, Copy, Debug)]
+struct Record {
+    path: u32,
+    conn: u32,
+    path_next: u32,
+    path_prev: u32,
+    conn_next: u32,
+    conn_prev: u32,
+    kinds: Kinds,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Path {
+    text: slab::Handle,
+    len: u32,
+    first: u32,
+    /// Records here with [`RECURSIVE`].
+    recursive: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Conn {
+    id: u32,
+    first: u32,
+    /// The last event it was told: it hears of each once.
+    event: u64,
+}
+
+/// The figures of `wchs`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    pub connections: usize,
+    pub paths: usize,
+    pub watches: usize,
+}
+
+impl Watches {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Registering the same watch again changes nothing; different kinds live side by side.
+    pub fn register(&mut self, conn: u32, path: &str, kind: WatchKind) {
+        let path = self.path_or_new(path);
+        let conn = self.conn_or_new(conn);
+        let record = self.find(path, conn).unwrap_or_else(|| self.link(path, conn));
+        let kinds = &mut self.records[record].kinds;
+        let added = kind as Kinds & !*kinds;
+        *kinds |= added;
+        if added != 0 {
+            self.count += 1;
+        }
+        if added & RECURSIVE != 0 {
+            self.recursive += 1;
+            self.paths[path].recursive += 1;
+        }
+    }
+
+    /// Tells each connection of each event it watches, once, in order. One-shot watches are gone
+    /// before `tell` hears of them.
+    pub fn fire(&mut self, effects: &Effects, mut tell: impl FnMut(u32, EventKind, &str)) {
+        if self.is_empty() {
+            return;
+        }
+        for (kind, path) in effects.events() {
+            self.event += 1;
+            let here = match kind {
+                EventKind::NodeCreated | EventKind::NodeDataChanged => {
+                    DATA | PERSISTENT | RECURSIVE
+                }
+                EventKind::NodeDeleted => ALL,
+                EventKind::NodeChildrenChanged => CHILD | PERSISTENT,
+            };
+            self.fire_at(path, here, |conn| tell(conn, kind, path));
+            if self.recursive > 0 && kind != EventKind::NodeChildrenChanged {
+                for above in path::ancestors(path) {
+                    self.fire_at(above, RECURSIVE, |conn| tell(conn, kind, path));
+                }
+            }
+        }
+    }
+
+    fn fire_at(&mut self, path: &str, kinds: Kinds, mut tell: impl FnMut(u32)) {
+        let Some(path) = self.find_path(path) else { return };
+        if kinds == RECURSIVE && self.paths[path].recursive == 0 {
+            return;
+        }
+        let mut next = self.paths[path].first;
+        while next != NONE {
+            let id = next;
+            let record = self.records[id];
+            next = record.path_next;
+            if record.kinds & kinds == 0 {
+                continue;
+            }
+            let conn = &mut self.conns[record.conn];
+            let conn_id = conn.id;
+            let untold = std::mem::replace(&mut conn.event, self.event) != self.event;
+            self.clear(id, kinds & ONE_SHOT);
+            if untold {
+                tell(conn_id);
+            }
+        }
+    }
+
+    /// removeWatches: type 1 children, 2 data, 3 any, 4 persistent, 5 recursive.
+    pub fn remove(&mut self, conn: u32, path: &str, watcher_type: i32) -> Code {
+        match self.matching(conn, path, watcher_type) {
+            Ok((record, kinds)) => {
+                self.clear(record, kinds);
+                Code::Ok
+            }
+            Err(code) => code,
+        }
+    }
+
+    /// checkWatches: whether remove would find any.
+    pub fn check(&self, conn: u32, path: &str, watcher_type: i32) -> Code {
+        self.matching(conn, path, watcher_type).err().unwrap_or(Code::Ok)
+    }
+
+    fn matching(&self, conn: u32, path: &str, watcher_type: i32) -> Result<(u32, Kinds), Code> {
+        let kinds = match watcher_type {
+            1 => CHILD,
+            2 => DATA,
+            3 => ALL,
+            4 => PERSISTENT,
+            5 => RECURSIVE,
+            // `WatcherType.fromInt` throws, and ZooKeeper answers so.
+            _ => return Err(Code::MarshallingError),
+        };
+        let found =
+            self.find_path(path).and_then(|path| self.find(path, *self.by_conn.get(&conn)?));
+        let record = found.ok_or(Code::NoWatcher)?;
+        let kinds = self.records[record].kinds & kinds;
+        if kinds == 0 { Err(Code::NoWatcher) } else { Ok((record, kinds)) }
+    }
+
+    pub fn drop_connection(&mut self, conn: u32) {
+        let Some(conn) = self.by_conn.get(&conn).copied() else { return };
+        // The connection's own record goes with its last watch.
+        loop {
+            let first = self.conns[conn].first;
+            let last = self.records[first].conn_next == NONE;
+            self.clear(first, ALL);
+            if last {
+                return;
+            }
+        }
+    }
+
+    /// A client comes back: what it missed is told at once, the rest watches on.
+    /// `DataTree.setWatches`, with events in its order.
+    pub fn set_watches(
+        &mut self,
+        conn: u32,
+        state: &State,
+        request: &SetWatches<'_>,
+        mut tell: impl FnMut(EventKind, &str),
+    ) {
+        let tree = state.tree();
+        let seen = request.relative_zxid;
+        for path in request.data.iter() {
+            match tree.find(path).map(|id| tree.fields(id).mzxid) {
+                None => tell(EventKind::NodeDeleted, path),
+                Some(mzxid) if mzxid > seen => tell(EventKind::NodeDataChanged, path),
+                Some(_) => self.register(conn, path, WatchKind::Data),
+            }
+        }
+        for path in request.exist.iter() {
+            match tree.find(path) {
+                Some(_) => tell(EventKind::NodeCreated, path),
+                None => self.register(conn, path, WatchKind::Data),
+            }
+        }
+        for path in request.child.iter() {
+            match tree.find(path).map(|id| tree.fields(id).pzxid) {
+                None => tell(EventKind::NodeDeleted, path),
+                Some(pzxid) if pzxid > seen => tell(EventKind::NodeChildrenChanged, path),
+                Some(_) => self.register(conn, path, WatchKind::Child),
+            }
+        }
+        for path in request.persistent.iter() {
+            self.register(conn, path, WatchKind::Persistent);
+        }
+        for path in request.persistent_recursive.iter() {
+            self.register(conn, path, WatchKind::PersistentRecursive);
+        }
+    }
+
+    /// Watches of all kinds, each counted.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    pub fn summary(&self) -> Summary {
+        Summary { connections: self.by_conn.len(), paths: self.paths_live, watches: self.count }
+    }
+
+    /// All (connection, path) pairs, sorted by connection.
+    pub fn by_connection(&self) -> Vec<(u32, &str)> {
+        let mut pairs: Vec<_> = self.pairs().collect();
+        pairs.sort_unstable();
+        pairs
+    }
+
+    /// All (path, connection) pairs, sorted by path.
+    pub fn by_path(&self) -> Vec<(&str, u32)> {
+        let mut pairs: Vec<_> = self.pairs().map(|(conn, path)| (path, conn)).collect();
+        pairs.sort_unstable();
+        pairs
+    }
+
+    fn pairs(&self) -> impl Iterator<Item = (u32, &str)> {
+        let list = |first: u32| {
+            std::iter::successors(Some(first), |id| Some(self.records[*id].conn_next))
+                .take_while(|id| *id != NONE)
+        };
+        self.by_conn.iter().flat_map(move |(conn, slot)| {
+            list(self.conns[*slot].first).map(|id| (*conn, self.text(self.records[id].path)))
+        })
+    }
+
+    fn text(&self, path: u32) -> &str {
+        std::str::from_utf8(self.text_bytes(path)).unwrap_or_default()
+    }
+
+    fn text_bytes(&self, path: u32) -> &[u8] {
+        let Path { text, len, .. } = self.paths[path];
+        self.texts.get(text, len as usize)
+    }
+
+    fn find_path(&self, text: &str) -> Option<u32> {
+        let hash = hash_name(0, text.as_bytes());
+        self.by_path.find(hash, |path| self.text_bytes(*path) == text.as_bytes())
+    }
+
+    fn path_or_new(&mut self, text: &str) -> u32 {
+        if let Some(path) = self.find_path(text) {
+            return path;
+        }
+        let handle = self.texts.store(text.as_bytes(), &[]);
+        let path = Path { text: handle, len: text.len() as u32, first: NONE, recursive: 0 };
+        let path = self.paths.insert(path);
+        self.paths_live += 1;
+        let (paths, texts) = (&self.paths, &self.texts);
+        self.by_path.insert(hash_name(0, text.as_bytes()), path, |path| {
+            let Path { text, len, .. } = paths[*path];
+            hash_name(0, texts.get(text, len as usize))
+        });
+        path
+    }
+
+    fn conn_or_new(&mut self, id: u32) -> u32 {
+        let conns = &mut self.conns;
+        *self.by_conn.entry(id).or_insert_with(|| conns.insert(Conn { id, first: NONE, event: 0 }))
+    }
+
+    fn find(&self, path: u32, conn: u32) -> Option<u32> {
+        self.by_pair.find(hash_pair(path, conn), |id| {
+            let record = &self.records[*id];
+            (record.path, record.conn) == (path, conn)
+        })
+    }
+
+    fn link(&mut self, path: u32, conn: u32) -> u32 {
+        let (path_next, conn_next) = (self.paths[path].first, self.conns[conn].first);
+        let id = self.records.insert(Record {
+            path,
+            conn,
+            path_next,
+            path_prev: NONE,
+            conn_next,
+            conn_prev: NONE,
+            kinds: 0,
+        });
+        self.paths[path].first = id;
+        self.conns[conn].first = id;
+        if path_next != NONE {
+            self.records[path_next].path_prev = id;
+        }
+        if conn_next != NONE {
+            self.records[conn_next].conn_prev = id;
+        }
+        let records = &self.records;
+        self.by_pair.insert(hash_pair(path, conn), id, |id| {
+            hash_pair(records[*id].path, records[*id].conn)
+        });
+        id
+    }
+
+    /// Takes kinds away, and the record with the last of them.
+    fn clear(&mut self, id: u32, kinds: Kinds) {
+        let record = self.records[id];
+        let gone = record.kinds & kinds;
+        self.count -= gone.count_ones() as usize;
+        if gone & RECURSIVE != 0 {
+            self.recursive -= 1;
+            self.paths[record.path].recursive -= 1;
+        }
+        self.records[id].kinds &= !gone;
+        if self.records[id].kinds == 0 {
+            self.unlink(id, record);
+        }
+    }
+
+    fn unlink(&mut self, id: u32, record: Record) {
+        self.by_pair.remove(hash_pair(record.path, record.conn), id);
+        if record.path_next != NONE {
+            self.records[record.path_next].path_prev = record.path_prev;
+        }
+        if record.path_prev == NONE {
+            self.paths[record.path].first = record.path_next;
+        } else {
+            self.records[record.path_prev].path_next = record.path_next;
+        }
+        if record.conn_next != NONE {
+            self.records[record.conn_next].conn_prev = record.conn_prev;
+        }
+        if record.conn_prev == NONE {
+            self.conns[record.conn].first = record.conn_next;
+        } else {
+            self.records[record.conn_prev].conn_next = record.conn_next;
+        }
+        self.records.remove(id);
+        if self.paths[record.path].first == NONE {
+            self.forget_path(record.path);
+        }
+        if self.conns[record.conn].first == NONE {
+            self.by_conn.remove(&self.conns[record.conn].id);
+            self.conns.remove(record.conn);
+        }
+    }
+
+    fn forget_path(&mut self, path: u32) {
+        let hash = hash_name(0, self.text_bytes(path));
+        self.by_path.remove(hash, path);
+        let Path { text, len, .. } = self.paths[path];
+        self.texts.free(text, len as usize);
+        self.paths.remove(path);
+        self.paths_live -= 1;
+    }
+}
