@@ -1,5 +1,6 @@
 //! The one test binary of the crate. `UPDATE_CASES=1` records the cases under `tests/cases` anew.
 
+mod admin;
 mod cases;
 mod client;
 mod config;

@@ -1,0 +1,202 @@
+//! The HTTP side of the admin server: `GET` only, nothing here changes anything.
+//!
+//! Each request is one short-lived thread, a handful at a time, with limits on bytes and time:
+//! whoever reaches the port can keep a few threads busy for seconds, and no more.
+
+use std::fmt::Write as _;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::environment::Environment;
+use super::view::{Parts, View};
+use super::{json, metrics};
+use crate::config::Config;
+
+/// Connections served at once; more are closed unread.
+const CONNECTIONS_MAX: usize = 16;
+/// A request with all its headers.
+const REQUEST_BYTES_MAX: usize = 8 * 1024;
+/// From accept to the whole request.
+const REQUEST_TIME: Duration = Duration::from_secs(5);
+/// How long one write may wait for a client that does not read.
+const WRITE_TIME: Duration = Duration::from_secs(5);
+/// Waits after a failed accept: with no file descriptor left it would fail again at once.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Where views come from; `None` when the server does not answer in time.
+pub type Source = Box<dyn Fn(Parts) -> Option<Box<View>> + Send + Sync>;
+
+/// What is served on one port.
+pub struct Site {
+    pub config: Arc<Config>,
+    pub environment: Arc<Environment>,
+    pub source: Source,
+    /// The path under which the commands stand, without a slash at its end; `None` serves
+    /// `/metrics` alone.
+    pub command_url: Option<String>,
+}
+
+/// Serves the site from a thread of its own for as long as the process lives.
+pub fn spawn(name: &str, listener: TcpListener, site: Site) -> io::Result<()> {
+    let site = Arc::new(site);
+    thread::Builder::new().name(name.to_owned()).spawn(move || accept(&listener, &site))?;
+    Ok(())
+}
+
+fn accept(listener: &TcpListener, site: &Arc<Site>) {
+    let open = Arc::new(AtomicUsize::new(0));
+    loop {
+        let Ok((stream, _)) = listener.accept() else {
+            thread::sleep(ACCEPT_PAUSE);
+            continue;
+        };
+        if open.fetch_add(1, Ordering::Relaxed) >= CONNECTIONS_MAX {
+            open.fetch_sub(1, Ordering::Relaxed);
+            continue;
+        }
+        let slot = Slot(Arc::clone(&open));
+        let site = Arc::clone(site);
+        // Where no thread can be had, the closure is dropped, and with it connection and slot.
+        let _ = thread::Builder::new().name("http".to_owned()).spawn(move || {
+            let _ = handle(stream, &site);
+            drop(slot);
+        });
+    }
+}
+
+/// One of the connections allowed; given back when dropped.
+struct Slot(Arc<AtomicUsize>);
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn handle(mut stream: TcpStream, site: &Site) -> io::Result<()> {
+    stream.set_write_timeout(Some(WRITE_TIME))?;
+    let response = match read_request(&mut stream)? {
+        Some(head) => respond(&head, site),
+        None => Response::plain("431 Request Header Fields Too Large", "request too long\n"),
+    };
+    response.write(&mut stream)
+}
+
+/// The head of the request; `None` when it is too long. Errors close without an answer.
+fn read_request(stream: &mut TcpStream) -> io::Result<Option<String>> {
+    let deadline = Instant::now() + REQUEST_TIME;
+    let mut head = Vec::new();
+    let mut chunk = [0; 1024];
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(ErrorKind::TimedOut.into());
+        }
+        stream.set_read_timeout(Some(left))?;
+        let count = stream.read(&mut chunk)?;
+        if count == 0 {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        head.extend_from_slice(&chunk[..count]);
+        if head.windows(4).any(|window| window == b"\r\n\r\n") {
+            return Ok(Some(String::from_utf8_lossy(&head).into_owned()));
+        }
+        if head.len() > REQUEST_BYTES_MAX {
+            return Ok(None);
+        }
+    }
+}
+
+struct Response {
+    status: &'static str,
+    content_type: &'static str,
+    body: String,
+    /// Answer to `HEAD`: all but the body.
+    head_only: bool,
+}
+
+impl Response {
+    fn new(content_type: &'static str, body: String) -> Response {
+        Response { status: "200 OK", content_type, body, head_only: false }
+    }
+
+    fn plain(status: &'static str, body: &str) -> Response {
+        Response { status, content_type: "text/plain", body: body.to_owned(), head_only: false }
+    }
+
+    fn write(&self, stream: &mut TcpStream) -> io::Result<()> {
+        let Response { status, content_type, body, .. } = self;
+        let allow = if status.starts_with("405") { "Allow: GET, HEAD\r\n" } else { "" };
+        let head = format!(
+            "HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n{allow}\
+             Connection: close\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes())?;
+        if !self.head_only {
+            stream.write_all(body.as_bytes())?;
+        }
+        stream.flush()
+    }
+}
+
+fn respond(head: &str, site: &Site) -> Response {
+    let mut words = head.lines().next().unwrap_or_default().split(' ');
+    let (Some(method), Some(target), Some(version)) = (words.next(), words.next(), words.next())
+    else {
+        return Response::plain("400 Bad Request", "not an HTTP request\n");
+    };
+    if !version.starts_with("HTTP/1.") {
+        return Response::plain("400 Bad Request", "not an HTTP/1 request\n");
+    }
+    if method != "GET" && method != "HEAD" {
+        return Response::plain("405 Method Not Allowed", "this server only reads\n");
+    }
+    let path = target.split(['?', '#']).next().unwrap_or_default();
+    let mut response = route(path, site);
+    response.head_only = method == "HEAD";
+    response
+}
+
+fn route(path: &str, site: &Site) -> Response {
+    if path == "/metrics" {
+        return match (site.source)(Parts { process: true, ..Parts::default() }) {
+            Some(view) => {
+                Response::new("text/plain; version=0.0.4; charset=utf-8", metrics::render(&view))
+            }
+            None => Response::plain("503 Service Unavailable", "the server does not answer\n"),
+        };
+    }
+    let below = site.command_url.as_deref().and_then(|url| path.strip_prefix(url));
+    match below {
+        Some("" | "/") => Response::new("text/html;charset=utf-8", links(site)),
+        Some(rest) if rest.starts_with('/') => command(rest.trim_matches('/'), site),
+        _ => Response::plain("404 Not Found", "no such page\n"),
+    }
+}
+
+/// ZooKeeper answers 200 whatever a command says; what is wrong stands in `error`.
+fn command(name: &str, site: &Site) -> Response {
+    let body = match json::find(name) {
+        None => json::failure(name, &format!("Unknown command: {name}")),
+        Some(command) => match (site.source)(command.parts) {
+            Some(view) => json::answer(command, &view, &site.config, &site.environment),
+            None => json::failure(command.name, "the server does not answer"),
+        },
+    };
+    Response::new("application/json", body)
+}
+
+fn links(site: &Site) -> String {
+    let url = site.command_url.as_deref().unwrap_or_default();
+    let mut page = String::new();
+    for command in json::COMMANDS {
+        let name = command.name;
+        let _ = writeln!(page, "<a href=\"{url}/{name}\">{name}</a>\n<br/>");
+    }
+    page
+}
