@@ -7,6 +7,7 @@
 pub mod cli;
 pub mod command;
 pub mod inventory;
+pub mod release;
 
 pub mod exit;
 pub mod failure;

@@ -1,8 +1,50 @@
-//! `zkprov validate`: every problem of an inventory at once.
+//! `zkprov validate`: every problem of an inventory at once, without the network.
+
+use std::fmt::Write as _;
 
 use crate::cli;
-use crate::command::{Outcome, not_built};
+use crate::command::Outcome;
+use crate::exit::Exit;
+use crate::inventory::{self, finding::Severity};
+use crate::report;
 
-pub fn run(_arguments: &cli::Validate) -> Outcome {
-    not_built("validate")
+pub fn run(arguments: &cli::Validate) -> Outcome {
+    let path = &arguments.inventory.inventory;
+    let reading = inventory::read_file(path)?;
+    report::data(&reading.shown);
+    let errors = reading.count(Severity::Error);
+    let warnings = reading.count(Severity::Warning);
+    let count = |number: usize, word: &str| match number {
+        1 => format!("1 {word}"),
+        _ => format!("{number} {word}s"),
+    };
+    match &reading.inventory {
+        Some(inventory) if warnings == 0 || !arguments.strict => {
+            let observers = inventory.hosts.len() - inventory.participants().count();
+            let mut line = format!(
+                "{}: valid: ensemble `{}`, {}",
+                path.display(),
+                inventory.ensemble,
+                count(inventory.participants().count(), "participant"),
+            );
+            if observers > 0 {
+                let _ = write!(line, ", {}", count(observers, "observer"));
+            }
+            if warnings > 0 {
+                let _ = write!(line, "; {}", count(warnings, "warning"));
+            }
+            report::talk(&line);
+            Ok(Exit::Done)
+        }
+        _ => {
+            let strict = if errors == 0 { " (with --strict they count)" } else { "" };
+            report::talk(&format!(
+                "{}: {}, {}{strict}",
+                path.display(),
+                count(errors, "error"),
+                count(warnings, "warning"),
+            ));
+            Ok(Exit::Usage)
+        }
+    }
 }

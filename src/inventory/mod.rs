@@ -1,11 +1,24 @@
 //! The inventory: which hosts, and what they shall be. A value of [`Inventory`] has passed every
 //! check that needs no network.
 
+pub mod address;
+pub mod check;
+pub mod finding;
+pub mod keys;
+pub mod range;
+pub mod read;
+pub mod scalar;
+pub mod schema;
+pub mod shape;
+pub mod yaml;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
+use crate::inventory::finding::{Finding, Severity};
+use crate::inventory::read::{Base, Draft, HostDraft};
 
 /// A whole inventory, checked. Relative paths are already joined to the inventory's folder.
 #[derive(Clone, Debug)]
@@ -67,8 +80,7 @@ pub enum Role {
 /// The way in, which need not be the address the ensemble uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SshTarget {
-    /// `ssh.host`, or the host's address. With `config`, the host's name when no `ssh.host` is given:
-    /// the configuration's `Host` blocks then apply.
+    /// `ssh.host`, or the host's address.
     pub host: String,
     /// `None`: what the user's ssh configuration says, else 22.
     pub port: Option<u16>,
@@ -84,7 +96,7 @@ pub struct SshTarget {
 pub enum Become {
     /// The login is root already.
     None,
-    /// `sudo`, with a password only if the run asks for one.
+    /// `sudo`, with a password only if there is one; a login that turns out to be root needs none.
     Sudo,
 }
 
@@ -197,10 +209,96 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// What reading an inventory came to: all findings, and the inventory if none of them is an error.
+#[derive(Debug)]
+pub struct Reading {
+    pub inventory: Option<Inventory>,
+    pub findings: Vec<Finding>,
+    /// The findings as people read them, with the lines they point at.
+    pub shown: String,
+}
+
+impl Reading {
+    pub fn count(&self, severity: Severity) -> usize {
+        self.findings.iter().filter(|finding| finding.severity == severity).count()
+    }
+}
+
+/// Bytes to an inventory, without looking at anything else: `path` is only for messages and for
+/// what relative paths are joined to.
+pub fn read(path: &Path, bytes: &[u8], home: Option<&Path>) -> Reading {
+    let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
+    let base = Base { folder, home: home.map(Path::to_path_buf) };
+    let mut findings = Vec::new();
+    let text = match yaml::decode(bytes) {
+        Ok(text) => text,
+        Err(finding) => {
+            findings.push(finding);
+            ""
+        }
+    };
+    let mut draft = None;
+    if findings.is_empty() {
+        draft = yaml::parse(text, &mut findings)
+            .and_then(|root| read::draft(&root, &base, &mut findings));
+    }
+    if let Some(draft) = &draft {
+        check::check(draft, &mut findings);
+    }
+    let shown = finding::render(&path.display().to_string(), text, &findings);
+    let wrong = findings.iter().any(|finding| finding.severity == Severity::Error);
+    let inventory = draft.filter(|_| !wrong).and_then(|draft| Inventory::of(path, draft));
+    Reading { inventory, findings, shown }
+}
+
+/// [`read`] from a file.
+pub fn read_file(path: &Path) -> Result<Reading, Failure> {
+    // One byte more than is allowed tells a file that is too long without reading all of it.
+    let limit = yaml::BYTES_MAX as u64 + 1;
+    let mut bytes = Vec::new();
+    let opened = std::fs::File::open(path).and_then(|file| {
+        let long = file.metadata()?.len();
+        std::io::Read::read_to_end(&mut std::io::Read::take(file, limit), &mut bytes)?;
+        Ok(long)
+    });
+    if let Err(error) = opened {
+        let hint = match error.kind() {
+            std::io::ErrorKind::NotFound => "`zkprov init` writes a starter inventory".to_owned(),
+            _ => format!("is {} a file you may read?", path.display()),
+        };
+        return Err(Failure::usage(format!("cannot read {}: {error}", path.display())).hint(hint));
+    }
+    Ok(read(path, &bytes, std::env::home_dir().as_deref()))
+}
+
 impl Inventory {
-    /// Reads and checks an inventory. Warnings are left to `zkprov validate`.
+    /// Reads and checks an inventory. Warnings are left to `zkprov validate`; errors are all in the
+    /// failure's cause.
     pub fn load(path: &Path) -> Result<Self, Failure> {
-        Err(Failure::usage(format!("{}: reading inventories is not built yet", path.display())))
+        let reading = read_file(path)?;
+        let errors = reading.count(Severity::Error);
+        reading.inventory.ok_or_else(|| {
+            let problems = if errors == 1 { "a problem" } else { "problems" };
+            Failure::usage(format!(
+                "{} has {problems}\n{}",
+                path.display(),
+                reading.shown.trim_end()
+            ))
+        })
+    }
+
+    /// A draft without errors has everything; `None` would be a rule that is missing in `check`.
+    fn of(path: &Path, draft: Draft) -> Option<Self> {
+        Some(Self {
+            path: path.to_path_buf(),
+            ensemble: draft.ensemble,
+            hosts: draft.hosts.into_iter().map(Host::of).collect::<Option<_>>()?,
+            kafka: draft.kafka,
+            coordinator: draft.coordinator,
+            properties: draft.properties,
+            templates: draft.templates.map(|templates| templates.value),
+            become_password: draft.become_password,
+        })
     }
 
     pub fn participants(&self) -> impl Iterator<Item = &Host> {
@@ -217,5 +315,22 @@ impl Inventory {
         let mut properties = self.properties.clone();
         properties.extend(host.properties.clone());
         properties
+    }
+}
+
+impl Host {
+    fn of(draft: HostDraft) -> Option<Self> {
+        Some(Self {
+            name: draft.name.value,
+            address: draft.address?.value,
+            myid: draft.myid?.value,
+            role: draft.role,
+            ssh: draft.ssh,
+            r#become: draft.r#become,
+            data_dir: draft.data_dir.value,
+            data_log_dir: draft.data_log_dir.map(|folder| folder.value),
+            ports: draft.ports,
+            properties: draft.properties,
+        })
     }
 }
