@@ -48,6 +48,9 @@ pub struct CheckArguments {
     pub log_dir: Option<PathBuf>,
 }
 
+/// Of this build.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// Exit codes of this binary.
 pub mod exit {
     pub const OK: u8 = 0;
@@ -103,6 +106,6 @@ fn check(arguments: &CheckArguments) -> Result<u8, Failure> {
 #[expect(clippy::print_stdout, reason = "the version is this command's data")]
 #[expect(clippy::unnecessary_wraps, reason = "one shape for every command")]
 fn version() -> Result<u8, Failure> {
-    println!("coordinator {}", env!("CARGO_PKG_VERSION"));
+    println!("coordinator {VERSION}");
     Ok(exit::OK)
 }

@@ -11,7 +11,7 @@ use coordinator::client::word;
 
 /// Where Debian's packages `zookeeper` and `libzookeeper-java` put it.
 const ZOOKEEPER_JAR: &str = "/usr/share/java/zookeeper.jar";
-const START_TIMEOUT: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// One standalone server in a directory of its own; both end with the value.
 pub(crate) struct Server {
