@@ -31,6 +31,14 @@ impl Workload {
             Workload::Mixed => "mixed 90/10",
         }
     }
+
+    /// As on the command line.
+    pub fn word(self) -> &'static str {
+        match self {
+            Workload::Mixed => "mixed",
+            other => other.name(),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

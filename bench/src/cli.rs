@@ -2,15 +2,20 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::process::{Command as Process, Stdio};
 use std::time::Duration;
 
-use anyhow::Result;
-use clap::{Args, Parser, Subcommand};
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::cell::{Shape, Workload};
+use crate::cell::{Sample, Shape, Workload};
 use crate::engine::{Bench, Engine, Ensemble, Settings};
+use crate::growth::{Axis, Growth};
 use crate::load::{self, Pace};
-use crate::{echo, report};
+use crate::raw::Sessions;
+use crate::results::Results;
+use crate::suite::{Part, Suite};
+use crate::{echo, page, process, report};
 
 #[derive(Parser)]
 #[command(version, about)]
@@ -25,29 +30,70 @@ struct Cli {
 #[derive(Args)]
 struct Place {
     /// Apache ZooKeeper's jar; its manifest names the others
-    #[arg(long, default_value = "/usr/share/java/zookeeper.jar")]
+    #[arg(long, global = true, default_value = "/usr/share/java/zookeeper.jar")]
     zookeeper_jar: PathBuf,
-    #[arg(long, default_value = "java")]
+    #[arg(long, global = true, default_value = "java")]
     java: PathBuf,
     /// An option for Java, such as `-Xmx1g`; none by default, as in Debian's package
-    #[arg(long = "java-option", allow_hyphen_values = true)]
+    #[arg(long = "java-option", global = true, allow_hyphen_values = true)]
     java_options: Vec<String>,
     /// The coordinator's binary
-    #[arg(long, default_value = "target/release/coordinator")]
+    #[arg(long, global = true, default_value = "target/release/coordinator")]
     coordinator: PathBuf,
     /// Data goes here, on the disk to measure
-    #[arg(long, default_value = "/var/tmp/coordinator-bench")]
+    #[arg(long, global = true, default_value = "/var/tmp/coordinator-bench")]
     directory: PathBuf,
-    #[arg(long, default_value_t = 24000)]
+    #[arg(long, global = true, default_value_t = 24000)]
     base_port: u16,
+    /// Values are merged into this file, from which `page` is made
+    #[arg(long, global = true, default_value = "docs/benchmarks.json")]
+    results: PathBuf,
 }
 
 #[derive(Subcommand)]
 enum Command {
+    /// Both engines interleaved, part by part
+    Run {
+        /// These parts alone
+        #[arg(long, value_enum)]
+        part: Vec<Part>,
+        /// Fewer cells and shorter windows: under three minutes
+        #[arg(long)]
+        quick: bool,
+        #[arg(long, value_enum)]
+        engine: Vec<EngineName>,
+        #[arg(long, default_value_t = 3)]
+        repetitions: usize,
+        /// Length of a measured window
+        #[arg(long)]
+        seconds: Option<f64>,
+        #[arg(long, default_value_t = 1_000_000)]
+        znodes: u64,
+        /// Tries of the leader's death; a quarter as many of its freezing
+        #[arg(long)]
+        failovers: Option<usize>,
+    },
+    /// Cost per operation as znodes, sessions, servers and watches grow
+    Growth {
+        #[arg(long, value_enum)]
+        axis: Vec<Axis>,
+        #[arg(long, value_enum)]
+        engine: Vec<EngineName>,
+        /// Leaves out points beyond
+        #[arg(long, default_value_t = 5_000_000)]
+        limit: u64,
+        #[arg(long, default_value_t = 2.0)]
+        seconds: f64,
+    },
+    /// The table on stdout, and `benchmarks.md` with its plots
+    Page {
+        #[arg(long, default_value = "docs")]
+        docs: PathBuf,
+    },
     /// One cell on one engine, for a look or a profile
     Cell {
-        #[arg(long, value_parser = engine)]
-        engine: Engine,
+        #[arg(long, value_enum)]
+        engine: EngineName,
         #[arg(long, default_value_t = 3)]
         servers: usize,
         #[arg(long, value_enum, default_value = "create")]
@@ -62,22 +108,36 @@ enum Command {
         seconds: f64,
         #[arg(long, default_value_t = 1)]
         repeat: usize,
+        /// Lines for the servers' configuration
+        #[arg(long)]
+        line: Vec<String>,
     },
-    /// The server of canned replies that `check-client` measures the client against
+    /// How much the pipelined client does when the server behind it costs nothing
+    CheckClient,
+    /// The server of canned replies that `check-client` uses
     #[command(hide = true)]
     Echo { port: u16 },
 }
 
-fn engine(text: &str) -> Result<Engine, String> {
-    match text {
-        "zookeeper" => Ok(Engine::ZooKeeper),
-        "coordinator" => Ok(Engine::Coordinator),
-        _ => Err("`zookeeper` or `coordinator`".to_owned()),
+#[derive(Clone, Copy, ValueEnum)]
+enum EngineName {
+    Zookeeper,
+    Coordinator,
+}
+
+impl From<EngineName> for Engine {
+    fn from(name: EngineName) -> Engine {
+        match name {
+            EngineName::Zookeeper => Engine::ZooKeeper,
+            EngineName::Coordinator => Engine::Coordinator,
+        }
     }
 }
 
 pub fn run() -> Result<()> {
     let cli = Cli::parse();
+    process::raise_file_limit();
+    let results = cli.place.results;
     let bench = Bench {
         zookeeper_jar: cli.place.zookeeper_jar,
         java: cli.place.java,
@@ -87,6 +147,35 @@ pub fn run() -> Result<()> {
         base_port: cli.place.base_port,
     };
     match cli.command {
+        Command::Run { part, quick, engine, repetitions, seconds, znodes, failovers } => {
+            let window = seconds.unwrap_or(if quick { 0.8 } else { 1.2 });
+            let suite = Suite {
+                bench,
+                engines: engines(&engine),
+                quick,
+                repetitions,
+                pace: pace(window),
+                znodes,
+                failovers: failovers.unwrap_or(if quick { 3 } else { 20 }),
+                results: results.clone(),
+            };
+            for part in parts(part, quick) {
+                suite.run(part)?;
+            }
+            page::table(&Results::load(&results)?);
+            Ok(())
+        }
+        Command::Growth { axis, engine, limit, seconds } => {
+            let (engines, pace) = (engines(&engine), pace(seconds));
+            let growth = Growth { bench, engines, pace, limit, results };
+            let axes = if axis.is_empty() { Axis::value_variants() } else { &axis };
+            axes.iter().try_for_each(|&axis| growth.run(axis))
+        }
+        Command::Page { docs } => {
+            let results = Results::load(&results)?;
+            page::table(&results);
+            page::write(&results, &docs)
+        }
         Command::Cell {
             engine,
             servers,
@@ -96,32 +185,99 @@ pub fn run() -> Result<()> {
             outstanding,
             seconds,
             repeat,
+            line,
         } => {
-            let ensemble = Ensemble::start(&bench, engine, servers, Settings::default())?;
+            let settings = Settings { lines: line, ..Settings::default() };
+            let ensemble = Ensemble::start(&bench, engine.into(), servers, settings)?;
             load::prepare_keys(&ensemble, bytes)?;
             let shape = Shape { workload, bytes, sessions, outstanding };
-            let pace = Pace {
-                warm: Duration::from_secs_f64(seconds / 3.0),
-                window: Duration::from_secs_f64(seconds),
-            };
+            let pids = ensemble.servers.iter().filter_map(crate::engine::Server::pid);
+            report::progress(&format!("servers: {:?}", pids.collect::<Vec<_>>()));
             for turn in 0..repeat {
-                let sample = load::measure(&ensemble, &shape, &format!("cell{turn}"), pace)?;
-                report::line(&format!(
-                    "{:>9.0} op/s  server {:>7.2} us/op  client {:>5.2} us/op ({:.0} % of a core)  \
-                     p50 {:.0} us  p99 {:.0} us  p99.9 {:.0} us  max {:.0} us  load {:.2}",
-                    sample.ops_per_s,
-                    sample.server_us_per_op,
-                    sample.client_us_per_op,
-                    sample.client_share * 100.0,
-                    sample.p50_us,
-                    sample.p99_us,
-                    sample.p999_us,
-                    sample.max_us,
-                    sample.load
-                ));
+                let tag = format!("cell{turn}");
+                let sample = load::measure(&ensemble, &shape, &tag, pace(seconds))?;
+                report::line(&one_line(&sample));
             }
             Ok(())
         }
+        Command::CheckClient => check_client(&bench),
         Command::Echo { port } => echo::serve(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), 100),
     }
+}
+
+fn engines(chosen: &[EngineName]) -> Vec<Engine> {
+    if chosen.is_empty() {
+        return Engine::BOTH.to_vec();
+    }
+    chosen.iter().map(|&name| name.into()).collect()
+}
+
+fn parts(chosen: Vec<Part>, quick: bool) -> Vec<Part> {
+    if !chosen.is_empty() {
+        chosen
+    } else if quick {
+        vec![Part::Cells, Part::Start, Part::Failover, Part::Sessions]
+    } else {
+        Part::value_variants().to_vec()
+    }
+}
+
+fn pace(seconds: f64) -> Pace {
+    let window = Duration::from_secs_f64(seconds);
+    Pace { warm: window / 3, window }
+}
+
+/// The pipelined client against canned replies, in another process.
+fn check_client(bench: &Bench) -> Result<()> {
+    let port = bench.base_port + 399;
+    let own = std::env::current_exe().context("path of this program")?;
+    let mut server = Process::new(own)
+        .args(["echo", &port.to_string()])
+        .stdin(Stdio::null())
+        .spawn()
+        .context("start the server of canned replies")?;
+    let outcome = (|| {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        while std::net::TcpStream::connect(address).is_err() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        for workload in [Workload::Create, Workload::Set, Workload::Get, Workload::Mixed] {
+            for (sessions, outstanding) in [(1, 1), (16, 32), (64, 32)] {
+                let shape = Shape { workload, bytes: 100, sessions, outstanding };
+                let mut open = Sessions::open(&[address], sessions, 30_000)?;
+                let window = open.run(
+                    &shape,
+                    "check",
+                    Duration::from_millis(300),
+                    Duration::from_secs(1),
+                    |_| {},
+                )?;
+                report::line(&format!(
+                    "{:<11} {sessions:>2} x {outstanding:<2} {}",
+                    workload.name(),
+                    one_line(&window.sample(Duration::ZERO))
+                ));
+            }
+        }
+        Ok(())
+    })();
+    server.kill()?;
+    server.wait()?;
+    outcome
+}
+
+fn one_line(sample: &Sample) -> String {
+    format!(
+        "{:>9.0} op/s  server {:>7.2} us/op  client {:>5.2} us/op ({:.0} % of a core)  \
+         p50 {:.0} us  p99 {:.0} us  p99.9 {:.0} us  max {:.0} us  load {:.2}",
+        sample.ops_per_s,
+        sample.server_us_per_op,
+        sample.client_us_per_op,
+        sample.client_share * 100.0,
+        sample.p50_us,
+        sample.p99_us,
+        sample.p999_us,
+        sample.max_us,
+        sample.load
+    )
 }

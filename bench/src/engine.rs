@@ -1,5 +1,6 @@
 //! The two engines as ensembles on loopback: configuration, start, stop, who leads, what it costs.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -51,6 +52,14 @@ pub struct Bench {
 pub struct Settings {
     pub lines: Vec<String>,
     pub java_options: Option<Vec<String>>,
+    /// Listen on every loopback address, for more sessions than one has ports.
+    pub all_addresses: bool,
+}
+
+impl Settings {
+    fn client_address(&self) -> Ipv4Addr {
+        if self.all_addresses { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST }
+    }
 }
 
 pub struct Ensemble {
@@ -127,7 +136,7 @@ impl Ensemble {
                 "syncLimit=5".to_owned(),
                 format!("dataDir={}", server.directory.join("data").display()),
                 format!("clientPort={}", server.client.port()),
-                "clientPortAddress=127.0.0.1".to_owned(),
+                format!("clientPortAddress={}", self.settings.client_address()),
                 "maxClientCnxns=0".to_owned(),
                 "admin.enableServer=false".to_owned(),
                 "4lw.commands.whitelist=*".to_owned(),
@@ -260,6 +269,27 @@ impl Ensemble {
     pub fn resident_bytes(&self) -> Vec<u64> {
         let resident = |server: &Server| process::resident_bytes(server.pid()?).ok();
         self.servers.iter().filter_map(resident).collect()
+    }
+
+    /// Names of all snapshot files of all servers.
+    pub fn snapshot_files(&self) -> BTreeSet<PathBuf> {
+        let mut found = BTreeSet::new();
+        let mut open: Vec<PathBuf> =
+            self.servers.iter().map(|server| server.directory.join("data")).collect();
+        while let Some(directory) = open.pop() {
+            let Ok(entries) = fs::read_dir(&directory) else { continue };
+            for path in entries.flatten().map(|entry| entry.path()) {
+                if path.is_dir() {
+                    open.push(path);
+                } else if path
+                    .file_name()
+                    .is_some_and(|name| name.to_string_lossy().contains("snap"))
+                {
+                    found.insert(path);
+                }
+            }
+        }
+        found
     }
 
     /// SIGTERM, then waits.

@@ -10,6 +10,8 @@ use crate::engine::Ensemble;
 use crate::plain::Plain;
 use crate::raw::{Edge, Sessions, key_path};
 
+/// Sessions, and so parents, that a fill uses.
+pub const FILL_SESSIONS: usize = 16;
 pub const SESSION_TIMEOUT_MS: i32 = 30_000;
 
 /// How long a cell runs.
@@ -76,10 +78,10 @@ pub fn measure_on(
 
 /// Creates `count` znodes of `bytes` data as fast as the engine takes them.
 pub fn fill(ensemble: &Ensemble, tag: &str, count: u64, bytes: usize) -> Result<()> {
-    const SESSIONS: usize = 16;
-    prepare_parents(ensemble, tag, SESSIONS)?;
-    let mut sessions = Sessions::open(&ensemble.addresses(), SESSIONS, SESSION_TIMEOUT_MS)?;
-    let shape = Shape { workload: Workload::Create, bytes, sessions: SESSIONS, outstanding: 64 };
+    prepare_parents(ensemble, tag, FILL_SESSIONS)?;
+    let mut sessions = Sessions::open(&ensemble.addresses(), FILL_SESSIONS, SESSION_TIMEOUT_MS)?;
+    let shape =
+        Shape { workload: Workload::Create, bytes, sessions: FILL_SESSIONS, outstanding: 64 };
     sessions.create_exactly(&shape, tag, count)?;
     sessions.close()
 }

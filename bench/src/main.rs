@@ -1,18 +1,8 @@
-//! `coordinator-bench`: the coordinator beside Apache ZooKeeper on one machine, interleaved.
-
-mod cell;
-mod cli;
-mod echo;
-mod engine;
-mod histogram;
-mod load;
-mod plain;
-mod process;
-mod raw;
-mod report;
-mod wire;
+//! Parse, run, exit code.
 
 use std::process::ExitCode;
+
+use coordinator_bench::{cli, report};
 
 fn main() -> ExitCode {
     match cli::run() {

@@ -5,7 +5,7 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process, setrlimit};
 
 /// On-CPU time (user + system) of all threads of `pid`, in the scheduler's nanoseconds.
 ///
@@ -68,4 +68,18 @@ pub fn load_average() -> f64 {
 pub fn signal(pid: u32, signal: Signal) -> Result<()> {
     let target = Pid::from_raw(pid as i32).context("process id 0")?;
     kill_process(target, signal).with_context(|| format!("signal {signal:?} to process {pid}"))
+}
+
+/// As many open files as the system lets this process have, for it and for what it starts.
+pub fn raise_file_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    let most = fs::read_to_string("/proc/sys/fs/nr_open").ok();
+    let most = most.and_then(|text| text.trim().parse().ok());
+    let wanted = limit.maximum.max(most);
+    for target in [wanted, limit.maximum] {
+        (limit.current, limit.maximum) = (target, target);
+        if setrlimit(Resource::Nofile, limit).is_ok() {
+            return;
+        }
+    }
 }

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -15,6 +15,7 @@ use mio::{Events, Interest, Poll, Token};
 
 use crate::cell::{KEYS, Shape, Window, Workload};
 use crate::histogram::Histogram;
+use crate::load::FILL_SESSIONS;
 use crate::process;
 use crate::wire::{self, Session};
 
@@ -27,6 +28,16 @@ pub struct Sessions {
     poll: Poll,
     connections: Vec<Connection>,
     buffer: Vec<u8>,
+    /// What set, get and exists pick from.
+    pub space: Space,
+}
+
+#[derive(Clone, Debug)]
+pub enum Space {
+    /// The few znodes every ensemble is given.
+    Keys,
+    /// All that a fill made: `each` under every one of its parents.
+    Filled { tag: String, each: u64 },
 }
 
 struct Connection {
@@ -41,6 +52,7 @@ struct Connection {
     xid_expected: i32,
     pub session: Session,
     made: u64,
+    notifications: u64,
     random: u64,
 }
 
@@ -59,7 +71,10 @@ impl Sessions {
         for chunk in (0..count).collect::<Vec<_>>().chunks(128) {
             let mut waiting = Vec::with_capacity(chunk.len());
             for index in chunk {
-                let server = servers[index % servers.len()];
+                let mut server = servers[index % servers.len()];
+                // One address has some 28,000 ports to call from: beyond, call another of loopback.
+                let address = 1 + (index / servers.len() / 20_000) as u8;
+                server.set_ip(Ipv4Addr::new(127, 0, 0, address).into());
                 let mut stream = std::net::TcpStream::connect(server)
                     .with_context(|| format!("session {index} to {server}"))?;
                 stream.set_nodelay(true)?;
@@ -86,7 +101,7 @@ impl Sessions {
                 connections.push(Connection::new(stream, session));
             }
         }
-        Ok(Sessions { poll, connections, buffer: vec![0; READ_BYTES] })
+        Ok(Sessions { poll, connections, buffer: vec![0; READ_BYTES], space: Space::Keys })
     }
 
     /// Drives `shape` through a warm-up and a measured window. `tag` keeps created paths apart.
@@ -98,7 +113,7 @@ impl Sessions {
         window: Duration,
         mut at_edge: impl FnMut(Edge),
     ) -> Result<Window> {
-        let mut load = Load::new(shape, tag);
+        let mut load = Load::new(shape, tag, self.space.clone());
         for (index, connection) in self.connections.iter_mut().enumerate() {
             let now = Instant::now();
             for _ in 0..shape.outstanding {
@@ -155,7 +170,7 @@ impl Sessions {
 
     /// Creates `count` znodes, the sessions' shares as equal as can be.
     pub fn create_exactly(&mut self, shape: &Shape, tag: &str, count: u64) -> Result<()> {
-        let mut load = Load::new(shape, tag);
+        let mut load = Load::new(shape, tag, self.space.clone());
         let mut left = count;
         for (index, connection) in self.connections.iter_mut().enumerate() {
             let now = Instant::now();
@@ -206,20 +221,43 @@ impl Sessions {
         Ok(())
     }
 
-    /// Sends one ping a session and takes the answers, as idle clients do.
-    pub fn ping(&mut self) -> Result<()> {
-        for connection in &mut self.connections {
+    /// Sends one ping on every session whose index is `slice` modulo `slices`, and takes the
+    /// answers that have come.
+    pub fn ping(&mut self, slice: usize, slices: usize) -> Result<()> {
+        for connection in self.connections.iter_mut().skip(slice).step_by(slices) {
             wire::header_only(&mut connection.out, wire::XID_PING, wire::PING);
             connection.flush()?;
         }
         let mut events = Events::with_capacity(1024);
-        // Answers are of no interest: take what is there so that no buffer fills.
-        self.poll.poll(&mut events, Some(Duration::from_millis(20)))?;
+        self.poll.poll(&mut events, Some(Duration::ZERO))?;
         for event in &events {
             if event.is_readable() {
                 let connection = &mut self.connections[event.token().0];
                 connection.receive(&mut self.buffer, |_, _, _| {})?;
             }
+        }
+        Ok(())
+    }
+
+    /// Takes notifications until `count` have come.
+    pub fn await_notifications(&mut self, count: u64) -> Result<()> {
+        let mut events = Events::with_capacity(1024);
+        let started = Instant::now();
+        let seen = |connections: &[Connection]| {
+            connections.iter().map(|connection| connection.notifications).sum::<u64>()
+        };
+        while seen(&self.connections) < count {
+            ensure!(started.elapsed() < SILENCE, "notifications missing");
+            self.poll.poll(&mut events, Some(Duration::from_millis(20)))?;
+            for event in &events {
+                if event.is_readable() {
+                    let connection = &mut self.connections[event.token().0];
+                    connection.receive(&mut self.buffer, |_, _, _| {})?;
+                }
+            }
+        }
+        for connection in &mut self.connections {
+            connection.notifications = 0;
         }
         Ok(())
     }
@@ -261,6 +299,7 @@ impl Connection {
             xid_expected: 1,
             session,
             made: 0,
+            notifications: 0,
             random: session.id as u64 | 1,
         }
     }
@@ -322,6 +361,7 @@ impl Connection {
         ensure!(reply.len() >= wire::REPLY_HEADER, "reply of {} bytes", reply.len());
         let xid = wire::get_i32(reply, 0);
         if xid == wire::XID_NOTIFICATION || xid == wire::XID_PING {
+            self.notifications += u64::from(xid == wire::XID_NOTIFICATION);
             return Ok(false);
         }
         ensure!(xid == self.xid_expected, "xid {xid} came, {} expected", self.xid_expected);
@@ -354,12 +394,13 @@ struct Load<'a> {
     tag: &'a str,
     data: Vec<u8>,
     path: Vec<u8>,
+    space: Space,
     turn: u32,
 }
 
 impl<'a> Load<'a> {
-    fn new(shape: &'a Shape, tag: &'a str) -> Load<'a> {
-        Load { shape, tag, data: vec![b'x'; shape.bytes], path: Vec::new(), turn: 0 }
+    fn new(shape: &'a Shape, tag: &'a str, space: Space) -> Load<'a> {
+        Load { shape, tag, data: vec![b'x'; shape.bytes], path: Vec::new(), space, turn: 0 }
     }
 
     fn request(
@@ -381,7 +422,15 @@ impl<'a> Load<'a> {
         *random ^= *random << 13;
         *random ^= *random >> 7;
         *random ^= *random << 17;
-        key_path(&mut self.path, self.shape.bytes, (*random >> 20) as u32 % KEYS);
+        match &self.space {
+            Space::Keys => {
+                key_path(&mut self.path, self.shape.bytes, (*random >> 20) as u32 % KEYS);
+            }
+            Space::Filled { tag, each } => {
+                let parent = *random as usize % FILL_SESSIONS;
+                created_path(&mut self.path, tag, parent, (*random >> 20) % each);
+            }
+        }
         self.turn = (self.turn + 1) % 10;
         match self.shape.workload {
             Workload::Set => wire::set(out, xid, &self.path, &self.data),
