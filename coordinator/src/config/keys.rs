@@ -294,4 +294,13 @@ mod tests {
             assert!(!covered, "`{pattern}` stands behind a pattern that covers it");
         }
     }
+
+    #[test]
+    fn the_documentation_names_every_key() {
+        let page = include_str!("../../../docs/coordinator.md");
+        for (pattern, _) in KEYS {
+            let pattern = if *pattern == "server.*" { "server.N" } else { pattern };
+            assert!(page.contains(&format!("`{pattern}`")), "`{pattern}` is missing");
+        }
+    }
 }
