@@ -8,6 +8,7 @@ pub mod cli;
 pub mod command;
 pub mod inventory;
 pub mod release;
+pub mod template;
 
 pub mod exit;
 pub mod failure;

@@ -61,7 +61,11 @@ pub fn choice(text: &str, choices: &[&str]) -> Result<(), Wrong> {
     if choices.contains(&text) {
         return Ok(());
     }
-    wrong(format!("`{text}` is not one of its values"), format!("one of: {}", choices.join(", ")))
+    let hint = match text.to_ascii_lowercase().as_str() {
+        "no" | "off" | "false" if choices.contains(&"none") => "write none".to_owned(),
+        _ => format!("one of: {}", choices.join(", ")),
+    };
+    wrong(format!("`{text}` is not one of its values"), hint)
 }
 
 /// Names of hosts and of the ensemble go into file names, reports and commands.
@@ -209,7 +213,8 @@ pub fn remote_path(text: &str) -> Result<(), Wrong> {
 
 /// A data directory: a remote path of the service's own.
 pub fn own_folder(text: &str) -> Result<(), Wrong> {
-    let kernel = ["/proc", "/sys", "/dev", "/run", "/tmp", "/boot"];
+    // The last two the unit hides from the service.
+    let kernel = ["/proc", "/sys", "/dev", "/run", "/tmp", "/boot", "/home", "/root"];
     if SYSTEM_FOLDERS.contains(&text)
         || kernel.iter().any(|top| text.starts_with(&format!("{top}/")))
     {
