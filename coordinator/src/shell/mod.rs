@@ -5,7 +5,6 @@
 
 mod acl;
 mod command;
-mod date;
 mod execute;
 mod interactive;
 mod outcome;

@@ -4,12 +4,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Map, Value, json};
 
+use crate::admin::calendar::JavaDate;
 use crate::client::Event;
 use crate::wire::reply::EventKind;
 use crate::wire::stat::Stat;
 
 use super::acl::perm_letters;
-use super::date::java_date;
+
 use super::outcome::{Outcome, Trouble};
 use super::quota::Limits;
 
@@ -65,9 +66,9 @@ fn stat_lines(stat: Option<Stat>) -> String {
          cversion = {}\ndataVersion = {}\naclVersion = {}\nephemeralOwner = {:#x}\n\
          dataLength = {}\nnumChildren = {}\n",
         stat.czxid,
-        java_date(stat.ctime_ms),
+        JavaDate(stat.ctime_ms),
         stat.mzxid,
-        java_date(stat.mtime_ms),
+        JavaDate(stat.mtime_ms),
         stat.pzxid,
         stat.cversion,
         stat.version,
