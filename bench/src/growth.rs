@@ -90,7 +90,7 @@ impl Growth {
                     load::measure_on(&ensemble, &mut sessions, &shape, &parents, self.pace)?;
                 sessions.close()?;
                 let curve = format!("znodes-{}", workload.word());
-                self.put(&curve, axis, "us of server CPU/op", engine, x, sample.server_us_per_op)?;
+                self.put(&curve, axis, "µs of server CPU/op", engine, x, sample.server_us_per_op)?;
             }
         }
         Ok(())
@@ -115,7 +115,7 @@ impl Growth {
                     Shape { workload, bytes: 100, sessions: count as usize, outstanding: 1 };
                 let sample = load::measure_on(&ensemble, &mut sessions, &shape, "-", self.pace)?;
                 let curve = format!("sessions-{}", workload.word());
-                self.put(&curve, axis, "us of server CPU/op", engine, x, sample.server_us_per_op)?;
+                self.put(&curve, axis, "µs of server CPU/op", engine, x, sample.server_us_per_op)?;
             }
             let mib = (memory::resident(&ensemble) - empty) / f64::from(1 << 20);
             self.put("sessions-rss", axis, "MiB over the empty server", engine, x, mib)?;
@@ -137,7 +137,7 @@ impl Growth {
                 let sample = load::measure(&ensemble, &shape, "grow", self.pace)?;
                 let (x, word) = (servers as f64, workload.word());
                 let curve = format!("servers-{word}");
-                self.put(&curve, axis, "us of server CPU/op", engine, x, sample.server_us_per_op)?;
+                self.put(&curve, axis, "µs of server CPU/op", engine, x, sample.server_us_per_op)?;
                 let curve = format!("servers-{word}-rate");
                 self.put(&curve, axis, "op/s", engine, x, sample.ops_per_s)?;
             }
@@ -171,7 +171,7 @@ impl Growth {
             }
             let x = count as f64;
             let each = cpu.as_secs_f64() * 1e6 / f64::from(ROUNDS) / x;
-            self.put("watches-cpu", axis, "us of server CPU/watch", engine, x, each)?;
+            self.put("watches-cpu", axis, "µs of server CPU/watch", engine, x, each)?;
             let each = elapsed.as_secs_f64() * 1e3 / f64::from(ROUNDS);
             self.put("watches-all", axis, "ms until all have heard", engine, x, each)?;
             sessions.close()?;

@@ -409,12 +409,12 @@ fn failover_dots(results: &Results) -> Option<String> {
         let Some(figure) = results.figures.get(name) else { continue };
         for engine in Engine::BOTH {
             if !figure.values(engine).is_empty() {
-                rows.push((format!("leader {words}"), engine, figure.values(engine)));
+                rows.push((format!("{words}, {}", engine.name()), engine, figure.values(engine)));
             }
         }
     }
     let heading = Heading {
-        title: "Without writes after the leader died",
+        title: "Without writes after the leader was killed or frozen",
         subtitle: "each try, to the first write acknowledged through a follower; the bar is the median",
         unit: "ms, logarithmic",
     };

@@ -131,7 +131,7 @@ pub fn curves(heading: &Heading<'_>, x_name: &str, points: &[Point]) -> String {
     for tick in y_axis.ticks() {
         let y = y_axis.at(tick);
         let _ = writeln!(svg, r#"<path d="M{left} {y:.1}H{right}" stroke="{FAINT}" fill="none"/>"#);
-        text(&mut svg, left - 8.0, y + 4.0, "end", GREY, 12.0, &number(tick, ""));
+        text(&mut svg, left - 8.0, y + 4.0, "end", GREY, 12.0, &tick_label(tick));
     }
     x_axis.draw_below(&mut svg, TOP, bottom, x_name);
     for engine in Engine::BOTH {
@@ -185,7 +185,7 @@ impl LogAxis {
 
     /// 1, 2, 5 of each decade while they have room, else the decades.
     fn ticks(&self) -> Vec<f64> {
-        let steps: &[f64] = if self.high - self.low > 3.0 { &[1.0] } else { &[1.0, 2.0, 5.0] };
+        let steps: &[f64] = if self.high - self.low > 2.2 { &[1.0] } else { &[1.0, 2.0, 5.0] };
         let mut ticks = Vec::new();
         for decade in self.low.floor() as i32..=self.high.ceil() as i32 {
             for step in steps {
@@ -203,10 +203,18 @@ impl LogAxis {
             let x = self.at(tick);
             let _ =
                 writeln!(svg, r#"<path d="M{x:.1} {top}V{bottom}" stroke="{FAINT}" fill="none"/>"#);
-            text(svg, x, bottom + 16.0, "middle", GREY, 12.0, &number(tick, ""));
+            text(svg, x, bottom + 16.0, "middle", GREY, 12.0, &tick_label(tick));
         }
         let middle = f64::midpoint(self.from, self.to);
         text(svg, middle, bottom + 34.0, "middle", GREY, 12.0, name);
+    }
+}
+
+fn tick_label(tick: f64) -> String {
+    if tick < 1.0 {
+        format!("{tick}")
+    } else {
+        number(tick.round(), "").trim_end_matches(".00").trim_end_matches(".0").to_owned()
     }
 }
 

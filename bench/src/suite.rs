@@ -290,7 +290,7 @@ impl Suite {
             load::fill(&ensemble, "fill", self.znodes, 100)?;
             let quiet = memory::single_create(&ensemble, "quiet", window)?;
             let values = vec![quiet.p999_us];
-            self.keep_figure("create-p999-quiet", "us", engine, values, "snapshot")?;
+            self.keep_figure("create-p999-quiet", "µs", engine, values, "snapshot")?;
             ensemble.reconfigure(often.clone())?;
             let values = start::again(&mut ensemble, 1)?;
             self.keep_figure("restart-full-3", "ms", engine, values, "snapshot")?;
@@ -298,11 +298,11 @@ impl Suite {
             let busy = memory::single_create(&ensemble, "busy", window)?;
             let written = ensemble.snapshot_files().difference(&before).count();
             let values = vec![busy.p999_us];
-            self.keep_figure("create-p999-snapshot", "us", engine, values, "snapshot")?;
+            self.keep_figure("create-p999-snapshot", "µs", engine, values, "snapshot")?;
             let values = vec![written as f64];
             self.keep_figure("snapshots-written", "files", engine, values, "snapshot")?;
             let values = vec![busy.max_us];
-            self.keep_figure("create-max-snapshot", "us", engine, values, "snapshot")?;
+            self.keep_figure("create-max-snapshot", "µs", engine, values, "snapshot")?;
         }
         Ok(())
     }
