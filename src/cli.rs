@@ -1,9 +1,12 @@
 //! Flags as plain data: what a person may type and what the help says about it. No I/O here.
 
+mod lab;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use self::lab::{Lab, LabCommand, LabUp};
 use crate::exit::Exit;
 
 /// Turn bare Linux hosts into a serving coordination ensemble for Apache Kafka, over plain SSH.
@@ -73,8 +76,7 @@ pub enum Command {
     #[command(subcommand)]
     Template(TemplateCommand),
     /// Boot real Debian hosts on this machine to try things on
-    #[command(subcommand)]
-    Lab(LabCommand),
+    Lab(Lab),
 
     /// Print a completion script for a shell
     Completions(Completions),
@@ -375,6 +377,9 @@ pub struct Build {
     /// Target triple, such as `aarch64-unknown-linux-musl`; both architectures when left out
     #[arg(long, value_name = "TRIPLE")]
     pub target: Vec<String>,
+    /// Where to put the binaries; beside the sources' own build when left out
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -403,50 +408,6 @@ pub struct TemplateShow {
     /// Print the template itself instead of what it becomes
     #[arg(long)]
     pub source: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum LabCommand {
-    /// Boot N hosts and write their inventory
-    Up(LabUp),
-    /// Stop the hosts and take everything away
-    Down(LabName),
-    /// Show the hosts
-    Status(LabName),
-    /// Give the hosts a fresh disk
-    Reset(LabName),
-    /// Log in to a host
-    Ssh(LabSsh),
-}
-
-/// Labs of different names live side by side.
-#[derive(Args, Clone, Debug)]
-pub struct LabName {
-    /// The lab's name
-    #[arg(long, default_value = "lab")]
-    pub name: String,
-}
-
-#[derive(Args, Debug)]
-pub struct LabUp {
-    /// How many hosts
-    #[arg(default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=64))]
-    pub hosts: u8,
-    #[command(flatten)]
-    pub lab: LabName,
-    /// Where to write the inventory
-    #[arg(long, value_name = "FILE", default_value = "inventories/lab.yaml")]
-    pub inventory: PathBuf,
-}
-
-#[derive(Args, Debug)]
-pub struct LabSsh {
-    pub host: String,
-    #[command(flatten)]
-    pub lab: LabName,
-    /// A command to run there
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    pub words: Vec<String>,
 }
 
 #[derive(Args, Debug)]

@@ -10,6 +10,9 @@ pub mod inventory;
 pub mod release;
 pub mod template;
 
+pub mod crossbuild;
+pub mod lab;
+
 pub mod exit;
 pub mod failure;
 pub mod report;

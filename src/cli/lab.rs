@@ -1,0 +1,121 @@
+//! Flags of `zkprov lab`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+/// Labs of different names live side by side. All of this needs root, except `ssh`.
+#[derive(Args, Debug)]
+pub struct Lab {
+    /// The lab's name
+    #[arg(long, global = true, default_value = crate::lab::DEFAULT_NAME)]
+    pub name: String,
+    #[command(subcommand)]
+    pub command: LabCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum LabCommand {
+    /// Boot N fresh hosts and write their inventory
+    Up(LabUp),
+    /// Stop the hosts and take everything away
+    Down {
+        /// All labs, and the base systems built for them
+        #[arg(long)]
+        purge: bool,
+    },
+    /// Show the hosts
+    Status,
+    /// Give hosts a fresh disk and boot them
+    Reset {
+        /// Which; all when left out
+        hosts: Vec<String>,
+    },
+    /// Log in to a host, or run a command there
+    Ssh {
+        /// As whom
+        #[arg(long, default_value = "root")]
+        user: LabUser,
+        host: String,
+        /// A command to run there
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
+    /// Run a command inside a host from outside: no ssh, no network
+    Exec {
+        host: String,
+        /// The command; a shell when left out
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
+    /// Count the logins and sessions that the hosts' sshd has seen
+    Sessions,
+
+    /// Cut a host's power
+    Kill { host: String },
+    /// Switch a stopped host on, its disk as it was
+    Start { host: String },
+    /// Shut a host down in order
+    Poweroff { host: String },
+    /// Reboot a host in order
+    Reboot { host: String },
+    /// Stop every process of a host where it stands
+    Freeze { host: String },
+    /// Let a frozen host go on
+    Thaw { host: String },
+    /// Pull a host's cable
+    Cut { host: String },
+    /// Plug a host's cable in
+    Join { host: String },
+    /// Silently drop what two hosts send each other
+    Drop {
+        host: String,
+        /// The other host; the controller when left out
+        other: Option<String>,
+    },
+    /// Drop nothing any more
+    Undrop,
+    /// Leave only so much space at a path of a host
+    Fill {
+        host: String,
+        #[arg(default_value = "/data")]
+        path: String,
+        /// Free space
+        #[arg(long, default_value_t = 1)]
+        megabytes: u32,
+    },
+    /// Give a host another key, one that nobody knows
+    Rekey { host: String },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LabUser {
+    /// May do everything
+    Root,
+    /// May become root without a password
+    Vagrant,
+    /// May become root with its password, `ops`
+    Ops,
+}
+
+#[derive(Args, Debug)]
+pub struct LabUp {
+    /// How many hosts
+    #[arg(default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=200))]
+    pub hosts: u8,
+    /// Also write the inventory here
+    #[arg(long, value_name = "FILE")]
+    pub inventory: Option<PathBuf>,
+    /// The first three octets of the lab's network, such as 10.77.0
+    #[arg(long, value_name = "OCTETS")]
+    pub network: Option<String>,
+    /// Hosts with a Java runtime, for brokers
+    #[arg(long)]
+    pub java: bool,
+    /// A real swap file, in use, on the first host; it is this whole machine's swap
+    #[arg(long)]
+    pub swap: bool,
+    /// Hosts without Python
+    #[arg(long)]
+    pub no_python: bool,
+}
