@@ -34,6 +34,11 @@ impl Server {
         Some(Self::start(test, java))
     }
 
+    /// For what a test leaves behind; goes with the server.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     fn start(test: &str, mut command: Command) -> Self {
         let port = free_port();
         let directory =

@@ -5,5 +5,6 @@ mod cases;
 mod client;
 mod config;
 mod engine;
+mod shell;
 mod wire;
 mod wire_random;
