@@ -191,8 +191,10 @@ fn status(address: &str) {
 
 /// A subtree larger than one transaction, and one with more in flight than the window.
 pub(crate) fn large_subtree(address: &str) {
-    let script: String = (0..1500).map(|n| format!("create /big/n{n} x\n")).collect();
-    let script = format!("create /big\n{script}ls -R /big\ndeleteall /big\nls -R /big\n");
+    let mut lines = vec!["create /big".to_owned()];
+    lines.extend((0..1500).map(|n| format!("create /big/n{n} x")));
+    lines.extend(["ls -R /big", "deleteall /big", "ls -R /big"].map(str::to_owned));
+    let script = lines.join("\n");
     let mut process = shell(address)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
