@@ -6,5 +6,7 @@ mod client;
 mod config;
 mod engine;
 mod shell;
+mod vectors;
 mod wire;
+mod wire_properties;
 mod wire_random;
