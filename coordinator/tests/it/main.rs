@@ -5,6 +5,7 @@ mod cases;
 mod client;
 mod config;
 mod engine;
+mod ensemble;
 mod shell;
 mod vectors;
 mod wire;

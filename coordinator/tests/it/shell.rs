@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::engine::{Server, skip};
+use crate::engine::{Engine, Ensemble, skip};
 
 const ZKCLI: &str = "/usr/share/zookeeper/bin/zkCli.sh";
 
@@ -72,13 +72,16 @@ fn shell_prints_what_zkcli_prints() {
         skip(test, "zkCli.sh is not installed (Debian package `zookeeper`)");
         return;
     }
-    let Some(server) = Server::apache(test) else { return };
+    if !Engine::Apache.is_there(test) {
+        return;
+    }
+    let server = Ensemble::start(Engine::Apache, test, 1);
     let mut zkcli = Command::new(ZKCLI);
     zkcli
-        .args(["-server", &server.address])
+        .args(["-server", server.address(0)])
         .env("CLIENT_JVMFLAGS", "-Dlog4j.configuration=none -XX:TieredStopAtLevel=1");
     let theirs = transcript(&server, zkcli, "/za");
-    let ours = transcript(&server, shell(&server.address), "/zb");
+    let ours = transcript(&server, shell(server.address(0)), "/zb");
     assert!(theirs.contains("Created @/a/q-0000000001"), "{theirs}");
     similar(&ours, &theirs);
 }
@@ -90,7 +93,7 @@ fn shell(address: &str) -> Command {
 }
 
 /// Both streams in the order they were written, with all that differs by run taken out.
-fn transcript(server: &Server, mut command: Command, root: &str) -> String {
+fn transcript(server: &Ensemble, mut command: Command, root: &str) -> String {
     let file = server.directory().join(format!("transcript{}", root.replace('/', "-")));
     let out = File::create(&file).unwrap();
     let mut process =
@@ -135,8 +138,11 @@ fn similar(ours: &str, theirs: &str) {
 
 #[test]
 fn shell_against_apache_zookeeper() {
-    if let Some(server) = Server::apache("shell_against_apache_zookeeper") {
-        all(&server.address);
+    let test = "shell_against_apache_zookeeper";
+    if Engine::Apache.is_there(test) {
+        let server = Ensemble::start(Engine::Apache, test, 1);
+        all(server.address(0));
+        large_subtree(server.address(0));
     }
 }
 
@@ -209,13 +215,6 @@ pub(crate) fn large_subtree(address: &str) {
     assert_eq!(text.lines().filter(|line| line.starts_with("/big")).count(), 1501);
     assert_eq!(String::from_utf8(output.stderr).unwrap(), "Node does not exist: /big\n");
     assert_eq!(output.status.code(), Some(1));
-}
-
-#[test]
-fn large_subtree_against_apache_zookeeper() {
-    if let Some(server) = Server::apache("large_subtree_against_apache_zookeeper") {
-        large_subtree(&server.address);
-    }
 }
 
 /// Without a server there is still help and a version.
