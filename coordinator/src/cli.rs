@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{shell, status, store};
+use crate::config::Config;
+use crate::{edge, shell, status, store};
 
 /// A replicated coordination server that speaks the protocol of Apache ZooKeeper.
 #[derive(Debug, Parser)]
@@ -24,6 +25,8 @@ pub enum Command {
     Status(status::Arguments),
     /// Verify log and snapshots of a stopped server; exit 1 on damage
     Check(CheckArguments),
+    /// Tell a running server on this host to do something
+    Admin(AdminArguments),
     /// Print the version
     Version,
 }
@@ -46,6 +49,16 @@ pub struct CheckArguments {
     /// The `dataLogDir` of the configuration, where it is another directory
     #[arg(long = "log", value_name = "DIR")]
     pub log_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct AdminArguments {
+    /// The server's socket, `<dataDir>/coordinator/admin.sock` unless configured otherwise
+    #[arg(long, value_name = "PATH")]
+    pub socket: PathBuf,
+    /// `transfer-leadership [ID]` or `snapshot`
+    #[arg(value_name = "COMMAND", required = true)]
+    pub line: Vec<String>,
 }
 
 /// Of this build.
@@ -82,12 +95,28 @@ pub fn run(arguments: Arguments) -> Result<u8, Failure> {
         Command::Shell(arguments) => shell::run(arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Check(arguments) => check(&arguments),
+        Command::Admin(arguments) => admin(&arguments),
         Command::Version => version(),
     }
 }
 
-fn serve(_arguments: &ServeArguments) -> Result<u8, Failure> {
-    Err(Failure::new(exit::FAILED, "`serve` is not built yet"))
+fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
+    let (config, warnings) = Config::load(&arguments.config, &arguments.define)
+        .map_err(|error| Failure::new(exit::CONFIG, error.to_string()))?;
+    edge::serve(config, &warnings).map_err(|why| Failure::new(exit::FAILED, why))?;
+    Ok(exit::OK)
+}
+
+#[expect(clippy::print_stdout, reason = "the server's answer is this command's data")]
+fn admin(arguments: &AdminArguments) -> Result<u8, Failure> {
+    let line = arguments.line.join(" ");
+    let answer = edge::command(&arguments.socket, &line).map_err(|error| {
+        let socket = arguments.socket.display();
+        let hint = "is the server running, and are you its user or root?";
+        Failure::new(exit::FAILED, format!("cannot ask {socket}: {error}; {hint}"))
+    })?;
+    println!("{answer}");
+    Ok(if answer.starts_with("ok") { exit::OK } else { exit::FAILED })
 }
 
 #[expect(clippy::print_stdout, reason = "the report is this command's data")]

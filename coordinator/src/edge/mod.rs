@@ -1,1 +1,26 @@
 //! The rim: sockets, files, threads, clocks. Nothing here decides anything.
+//!
+//! One thread runs the server: it sleeps in epoll, reads what has arrived on all sockets, feeds
+//! the [`Node`](crate::node::Node), carries out its outputs, and writes once per socket. The log
+//! thread appends and syncs, the bulk thread writes snapshots; they answer through one channel and
+//! wake the sleeper. So there is no lock between a reader and the applier, and no thread per
+//! connection to wake.
+
+mod admin_socket;
+mod bulk;
+mod clients;
+mod completion;
+mod event_loop;
+mod log_thread;
+mod logging;
+mod notify;
+mod peers;
+mod proof;
+mod serve;
+mod transfer;
+
+pub use admin_socket::command;
+pub use serve::serve;
+
+/// Where the server says what it does: stderr, for the journal.
+pub use logging::Logger;

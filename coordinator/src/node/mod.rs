@@ -1,1 +1,409 @@
 //! The whole server without I/O: inputs and `now` in, outputs out.
+//!
+//! A [`Node`] owns the replicated state, the raft driver, the sessions and the connections. The
+//! edge feeds it bytes, messages, completions and the time, calls [`Node::flush`], and carries
+//! out what it finds in the outputs. The simulator does the same with a virtual network, disk and
+//! clock; the code in here cannot tell the difference, and one seed gives one run.
+//!
+//! Reading order: [`pipeline`](self) takes a connection's requests and answers in order, `outbox`
+//! keeps the writes until they are applied, `replicate` drives raft, `apply` turns committed
+//! entries into state, events and answers, `lease` and `expiry` keep sessions honest,
+//! `membership` says who may vote, `sweep` makes snapshots.
+
+mod apply;
+mod client;
+pub mod entry;
+mod expiry;
+mod handshake;
+mod lease;
+mod log;
+mod membership;
+mod outbox;
+pub mod peer;
+mod pipeline;
+pub mod random;
+mod replicate;
+mod stats;
+mod sweep;
+mod sync;
+mod view;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use raft::eraftpb::{ConfState, Entry, HardState};
+use raft::{RawNode, StateRole};
+
+pub use client::{ConnId, Phase};
+pub use log::{LogCache, SnapshotPoint};
+pub use membership::PeerHello;
+pub use replicate::split_frames;
+pub use stats::Stats;
+
+use client::Clients;
+use expiry::Expiry;
+use outbox::Outbox;
+use random::Random;
+use sync::Sync;
+
+use crate::state::watch::Watches;
+use crate::state::{Effects, State};
+
+/// What a node must know before it starts.
+#[derive(Debug, Clone)]
+pub struct NodeConfig {
+    /// Own id (`myid`).
+    pub id: u8,
+    /// Participants of the server list, self included; empty means alone.
+    pub voters: Vec<u8>,
+    pub observers: Vec<u8>,
+    /// How often the edge calls [`Node::tick`].
+    pub tick_ms: u64,
+    pub heartbeat_ms: u64,
+    pub election_timeout_ms: u64,
+    pub session_timeout_min_ms: u32,
+    pub session_timeout_max_ms: u32,
+    /// Per client address; 0 is no limit.
+    pub max_client_connections: u32,
+    /// Largest request (`jute.maxbuffer`).
+    pub frame_bytes_max: usize,
+    /// Writes between snapshots.
+    pub snapshot_ops: u64,
+    /// How often the leader looks for containers and TTL nodes to delete.
+    pub reap_interval_ms: u64,
+    /// TTL nodes are allowed (`extendedTypesEnabled`).
+    pub extended_types: bool,
+    /// `DigestAuthenticationProvider.superDigest`: `super:` and the hash.
+    pub super_digest: Option<String>,
+    /// Nobody is refused anything (`skipACL`).
+    pub skip_acl: bool,
+    /// Random name of the data directory.
+    pub incarnation: u128,
+    /// The data directory was empty: this server has never voted from it.
+    pub blank: bool,
+    /// The operator says that an empty data directory is right (the `initialize` file).
+    pub initialize: bool,
+    /// Fresh random bytes, used if this server founds the ensemble.
+    pub fresh_cluster_id: u128,
+    pub fresh_secret: [u8; 32],
+    /// Names this run of the process; random.
+    pub boot: u64,
+}
+
+/// What was found on disk.
+pub struct Recovered {
+    pub snapshot: SnapshotPoint,
+    pub state: State,
+    pub hard_state: HardState,
+    /// The log after the snapshot.
+    pub entries: Vec<Entry>,
+}
+
+/// Something for the edge to carry out, in order.
+#[derive(Debug)]
+pub enum Output {
+    /// Append to the log and make durable, then call [`Node::persisted`] with the number.
+    Persist {
+        number: u64,
+        entries: Vec<Entry>,
+        hard_state: Option<HardState>,
+    },
+    /// A received snapshot has replaced the state: the log starts anew behind it. A `Persist`
+    /// follows that makes it count.
+    Install {
+        point: SnapshotPoint,
+    },
+    /// A snapshot begins; its chunks and its end follow.
+    SnapshotBegin {
+        point: SnapshotPoint,
+        zxid: i64,
+        cluster_id: u128,
+    },
+    SnapshotChunk(Vec<u8>),
+    SnapshotEnd,
+    /// Fetch the snapshot of this index from a peer and give it to [`Node::snapshot_fetched`].
+    FetchSnapshot {
+        from: u8,
+        index: u64,
+        term: u64,
+    },
+    /// The connections to this member end (it was refused or removed).
+    Disconnect(u8),
+    /// For the log of the server.
+    Log(Level, String),
+}
+
+/// How much a log line matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    Error,
+    Warn,
+    Info,
+    Debug,
+}
+
+/// One server.
+pub struct Node {
+    config: NodeConfig,
+    /// Monotonic; all deadlines are on this clock.
+    now_ms: u64,
+    /// For people and for znodes' times only.
+    wall_ms: i64,
+    random: Random,
+
+    state: State,
+    watches: Watches,
+    effects: Effects,
+    /// A write's answer until its events are out.
+    reply: Vec<u8>,
+
+    clients: Clients,
+    /// Which connection serves a session here.
+    by_session: BTreeMap<i64, ConnId>,
+    /// Connections heard from since the last report.
+    touched: Vec<ConnId>,
+    next_session: u64,
+    outbox: Outbox,
+    sync: Sync,
+
+    raft: RawNode<LogCache>,
+    peers: BTreeMap<u8, Peer>,
+    conf_state: ConfState,
+    applied_index: u64,
+    applied_term: u64,
+    /// (leader, term) as last seen.
+    leadership: (u64, u64),
+    /// Entry under construction; sealed ones wait to be proposed.
+    proposal: Vec<u8>,
+    sealed: VecDeque<Vec<u8>>,
+    /// Ready numbers that are on their way to the disk.
+    persisting: VecDeque<u64>,
+    /// The last ready whose term or vote is not on disk yet.
+    unsaved_vote: u64,
+    last_ready: u64,
+    /// Messages that must not leave before their ready is on disk.
+    held: VecDeque<(u64, u8, Vec<u8>)>,
+    /// When to stand for election without waiting for the timeout.
+    campaign_ms: Option<u64>,
+    /// Whether blank directories and wiped members allow this server to vote.
+    permitted: bool,
+    wiped: bool,
+
+    expiry: Expiry,
+    /// When a leader last confirmed a report of this server.
+    contact_ms: u64,
+    report_number: u64,
+    reports_sent: VecDeque<(u64, u64)>,
+    unconfirmed: Vec<i64>,
+    next_report_ms: u64,
+    next_reap_ms: u64,
+    next_raft_tick_ms: u64,
+    last_stamp_ms: i64,
+
+    sweep: sweep::Sweep,
+    /// A fetched snapshot, until raft has accepted it.
+    fetched: Option<(SnapshotPoint, Box<State>)>,
+    fetching: Option<membership::Fetch>,
+    stopping: bool,
+
+    stats: Stats,
+    outputs: Vec<Output>,
+}
+
+/// Another server.
+#[derive(Default)]
+struct Peer {
+    /// Both know who the other is, and messages get through.
+    up: bool,
+    hello: Option<PeerHello>,
+    /// Framed messages for it.
+    output: Vec<u8>,
+}
+
+impl Node {
+    /// A server as found on disk. Nothing is sent before the first [`Node::flush`].
+    pub fn new(
+        config: NodeConfig,
+        recovered: Recovered,
+        now_ms: u64,
+        wall_ms: i64,
+        seed: u64,
+    ) -> Self {
+        let Recovered { snapshot, state, hard_state, entries } = recovered;
+        let conf_state = if snapshot.index > 0 {
+            snapshot.conf_state.clone()
+        } else {
+            membership::first_conf_state(&config)
+        };
+        let (applied_index, applied_term) = (snapshot.index, snapshot.term);
+        let log = LogCache::new(snapshot, conf_state.clone(), hard_state, entries);
+        let raft = replicate::start_raft(&config, log, applied_index);
+        let boot = config.boot;
+        let snapshot_ops = config.snapshot_ops;
+        let peers = config
+            .voters
+            .iter()
+            .chain(&config.observers)
+            .filter(|&&id| id != config.id)
+            .map(|&id| (id, Peer::default()))
+            .collect();
+        let mut node = Node {
+            config,
+            now_ms,
+            wall_ms,
+            random: Random::new(seed),
+            state,
+            watches: Watches::default(),
+            effects: Effects::new(false),
+            reply: Vec::new(),
+            clients: Clients::default(),
+            by_session: BTreeMap::new(),
+            touched: Vec::new(),
+            next_session: 0,
+            outbox: Outbox::new(boot),
+            sync: Sync::default(),
+            raft,
+            peers,
+            conf_state,
+            applied_index,
+            applied_term,
+            leadership: (0, 0),
+            proposal: Vec::new(),
+            sealed: VecDeque::new(),
+            persisting: VecDeque::new(),
+            unsaved_vote: 0,
+            last_ready: 0,
+            held: VecDeque::new(),
+            campaign_ms: None,
+            permitted: false,
+            wiped: false,
+            expiry: Expiry::default(),
+            contact_ms: 0,
+            report_number: 0,
+            reports_sent: VecDeque::new(),
+            unconfirmed: Vec::new(),
+            next_report_ms: now_ms,
+            next_reap_ms: now_ms,
+            next_raft_tick_ms: now_ms,
+            last_stamp_ms: 0,
+            sweep: sweep::Sweep::default(),
+            fetched: None,
+            fetching: None,
+            stopping: false,
+            stats: Stats::default(),
+            outputs: Vec::new(),
+        };
+        node.sweep.next_after(snapshot_ops, &mut node.random);
+        node.contact_ms = node.now_ms.saturating_sub(node.config.election_timeout_ms * 3);
+        node.redraw_election_timeout();
+        node.review_permission();
+        if node.connected_majority() {
+            node.campaign_soon(0); // alone: nobody to wait for
+        }
+        node
+    }
+
+    /// The time has moved on. Call at least every `tick_ms`.
+    pub fn tick(&mut self, now_ms: u64, wall_ms: i64) {
+        self.now_ms = self.now_ms.max(now_ms);
+        self.wall_ms = wall_ms;
+        self.tick_raft();
+        if self.now_ms >= self.next_report_ms {
+            self.next_report_ms = self.now_ms + self.config.heartbeat_ms * 2;
+            self.report();
+            self.announce();
+            self.review_members();
+        }
+        self.enforce_leases();
+        if self.leading() {
+            self.expire_sessions();
+            if self.now_ms >= self.next_reap_ms {
+                self.next_reap_ms = self.now_ms + self.config.reap_interval_ms;
+                self.reap();
+            }
+        }
+    }
+
+    /// Turns everything gathered since the last call into proposals, messages, disk writes,
+    /// state and answers. Call after each batch of inputs; cheap when there is nothing to do.
+    pub fn flush(&mut self) {
+        self.submit_writes();
+        self.propose_sealed();
+        self.ask_read_index();
+        self.handle_ready();
+        self.finish_syncs();
+        self.sweep();
+    }
+
+    /// Whether [`Node::flush`] has something to do already.
+    pub fn pending(&self) -> bool {
+        self.clients.has_dirty() || self.raft.has_ready() || self.can_submit()
+    }
+
+    /// Writes wait, and there is somebody to give them to.
+    fn can_submit(&self) -> bool {
+        let leader = self.leader();
+        self.outbox.has_unsent() && leader != 0 && self.peer_up(leader)
+    }
+
+    /// The log's last sync took this long.
+    pub fn record_sync(&mut self, micros: u64) {
+        self.stats.sync_micros.record(micros);
+    }
+
+    /// What is to be carried out, in order.
+    pub fn take_outputs(&mut self) -> Vec<Output> {
+        std::mem::take(&mut self.outputs)
+    }
+
+    /// The clock of the last tick.
+    pub fn now_ms(&self) -> u64 {
+        self.now_ms
+    }
+
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    pub fn id(&self) -> u8 {
+        self.config.id
+    }
+
+    pub fn applied_index(&self) -> u64 {
+        self.applied_index
+    }
+
+    /// Id of the leader as far as this server knows; 0 when it knows none.
+    pub fn leader(&self) -> u8 {
+        self.raft.raft.leader_id as u8
+    }
+
+    fn is_leader(&self) -> bool {
+        self.raft.raft.state == StateRole::Leader
+    }
+
+    /// Leads, and has applied everything that earlier leaders have committed.
+    fn leading(&self) -> bool {
+        self.is_leader() && self.applied_term == self.raft.raft.term
+    }
+
+    fn log(&mut self, level: Level, text: &str) {
+        self.outputs.push(Output::Log(level, text.to_owned()));
+    }
+
+    /// SIGTERM: hands leadership over and ends the connections, not the sessions.
+    pub fn stop(&mut self) {
+        if self.stopping {
+            return;
+        }
+        self.stopping = true;
+        self.transfer_leadership(None);
+        for conn in self.clients.ids() {
+            self.close_client(conn);
+        }
+    }
+
+    /// Nothing keeps the process any more (after [`Node::stop`]).
+    pub fn stopped(&self) -> bool {
+        self.stopping && !(self.is_leader() && self.raft.raft.lead_transferee.is_some())
+    }
+}

@@ -10,13 +10,12 @@ use coordinator::wire::opcode::OpCode;
 use coordinator::wire::reply::{AclEntry, EventKind, Reply};
 use coordinator::wire::request::{Create, PathVersion, Read, Request, SetData, create_mode};
 
-use crate::engine::{Engine, Ensemble};
+use crate::engine::Server;
 
 #[test]
 fn client_against_apache_zookeeper() {
-    let test = "client_against_apache_zookeeper";
-    if Engine::Apache.is_there(test) {
-        all(Ensemble::start(Engine::Apache, test, 1).address(0));
+    if let Some(server) = Server::apache("client_against_apache_zookeeper") {
+        all(&server.address);
     }
 }
 

@@ -1,0 +1,53 @@
+//! Commands that change something: a Unix socket beside the data, for its owner alone.
+//!
+//! One line in, the answer out, end. `coordinator admin` speaks it.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use super::completion::{Completion, Completions};
+
+const LINE_BYTES_MAX: u64 = 4096;
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Serves commands until the process ends.
+pub(super) fn listen(path: &Path, completions: Completions) -> std::io::Result<()> {
+    // A socket of an earlier run; the data directory's lock says that it is not in use.
+    if path.exists() {
+        std::fs::remove_file(path)?;
+    }
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    std::thread::Builder::new().name("admin".to_owned()).spawn(move || {
+        for stream in listener.incoming().flatten() {
+            // One at a time: these are commands of operators, not load.
+            let _ = serve_one(stream, &completions);
+        }
+    })?;
+    Ok(())
+}
+
+fn serve_one(mut stream: UnixStream, completions: &Completions) -> std::io::Result<()> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let mut line = String::new();
+    BufReader::new((&stream).take(LINE_BYTES_MAX)).read_line(&mut line)?;
+    let (answer, answers) = channel();
+    completions.send(Completion::Command { line: line.trim().to_owned(), answer });
+    let text = answers.recv_timeout(PATIENCE).unwrap_or_else(|_| "error: no answer".to_owned());
+    stream.write_all(text.as_bytes())
+}
+
+/// Sends one command to a server; the other end of [`listen`].
+pub fn command(path: &Path, line: &str) -> std::io::Result<String> {
+    let mut stream = UnixStream::connect(path)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    writeln!(stream, "{line}")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}

@@ -1,0 +1,264 @@
+//! The server's thread: what has arrived goes into the node, what comes out is carried out.
+
+use std::sync::mpsc::{Receiver, Sender};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use mio::net::TcpListener;
+use mio::{Events, Poll, Token};
+
+use super::bulk::BulkWork;
+use super::clients::{self, Clients};
+use super::completion::{Completion, Completions};
+use super::log_thread::LogWork;
+use super::logging::Logger;
+use super::notify::notify;
+use super::peers::{self, Peers};
+use super::transfer::Transfer;
+use crate::config::Config;
+use crate::node::{Level, Node, Output};
+use crate::store::{Identity, Position, RealDisk, SnapshotMeta, list_snapshots};
+
+pub(super) const WAKER: Token = Token(0);
+pub(super) const CLIENT_LISTENER: Token = Token(1);
+pub(super) const QUORUM_LISTENER: Token = Token(2);
+
+/// An orderly stop takes no longer than this, whatever keeps it.
+const STOP_TIME: Duration = Duration::from_secs(3);
+
+/// Everything the server's thread owns.
+pub(super) struct Server {
+    pub config: Config,
+    pub poll: Poll,
+    pub node: Node,
+    pub clients: Clients,
+    pub client_listeners: Vec<TcpListener>,
+    pub peers: Peers,
+    pub quorum_listener: Option<TcpListener>,
+    pub log: Sender<LogWork>,
+    pub bulk: Sender<BulkWork>,
+    pub transfer: Transfer,
+    pub disk: RealDisk,
+    pub identity: Identity,
+    pub completions: Completions,
+    pub completed: Receiver<Completion>,
+    pub logger: Logger,
+    pub started: Instant,
+    pub tick: Duration,
+}
+
+/// How the server came to its end.
+pub(super) enum End {
+    Stopped,
+    Fatal(String),
+}
+
+impl Server {
+    /// Serves until told to stop, or until the disk fails.
+    pub(super) fn run(mut self) -> End {
+        let mut events = Events::with_capacity(1024);
+        let mut next_tick = Instant::now();
+        let mut ready_told = false;
+        let mut stop_by: Option<Instant> = None;
+        loop {
+            let now = Instant::now();
+            let wait = if self.node.busy() || self.node.pending() {
+                Duration::ZERO
+            } else {
+                next_tick.saturating_duration_since(now)
+            };
+            if let Err(error) = self.poll.poll(&mut events, Some(wait))
+                && error.kind() != std::io::ErrorKind::Interrupted
+            {
+                return End::Fatal(format!("waiting for sockets failed: {error}"));
+            }
+            self.tell_time();
+            for event in &events {
+                self.dispatch(event);
+            }
+            while let Ok(completion) = self.completed.try_recv() {
+                match completion {
+                    Completion::Fatal(why) => return End::Fatal(why),
+                    Completion::Stop if stop_by.is_none() => {
+                        self.logger.info("stopping");
+                        notify("STOPPING=1");
+                        stop_by = Some(Instant::now() + STOP_TIME);
+                        self.node.stop();
+                    }
+                    Completion::Stop => return End::Stopped,
+                    other => self.complete(other),
+                }
+            }
+            if Instant::now() >= next_tick {
+                next_tick = Instant::now() + self.tick;
+                self.peers.tick(self.poll.registry(), &mut self.node);
+                if self.clients.accept_again {
+                    self.accept_clients();
+                }
+            }
+            self.carry_out();
+            if !ready_told && self.node.serving() {
+                ready_told = true;
+                self.logger.info("serving");
+                notify("READY=1");
+            }
+            if let Some(by) = stop_by
+                && (self.node.stopped() || Instant::now() >= by)
+            {
+                self.carry_out();
+                return End::Stopped;
+            }
+        }
+    }
+
+    fn tell_time(&mut self) {
+        let monotonic = self.started.elapsed().as_millis() as u64 + 1_000_000;
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.node.tick(monotonic, wall.as_millis() as i64);
+    }
+
+    fn dispatch(&mut self, event: &mio::event::Event) {
+        let Token(token) = event.token();
+        let readable = event.is_readable() || event.is_read_closed() || event.is_error();
+        if token >= clients::CLIENTS {
+            self.clients.ready(token, readable, event.is_writable(), &mut self.node);
+        } else if token >= peers::ACCEPTED {
+            self.peers.accepted_ready(token, &mut self.node);
+        } else if token >= peers::DIALLED {
+            self.peers.dialled_ready(event, &mut self.node);
+        } else if event.token() == CLIENT_LISTENER {
+            self.accept_clients();
+        } else if event.token() == QUORUM_LISTENER
+            && let Some(listener) = &self.quorum_listener
+        {
+            self.peers.accept(listener, self.poll.registry());
+        }
+    }
+
+    fn accept_clients(&mut self) {
+        for listener in &self.client_listeners {
+            self.clients.accept(listener, self.poll.registry(), &mut self.node);
+        }
+    }
+
+    fn complete(&mut self, completion: Completion) {
+        match completion {
+            Completion::Persisted { number, sync } => {
+                if let Some(sync) = sync {
+                    self.node.record_sync(sync.as_micros() as u64);
+                }
+                self.node.persisted(number);
+            }
+            Completion::SnapshotChunkWritten => self.node.snapshot_chunk_written(),
+            Completion::SnapshotSaved => {
+                self.node.snapshot_saved();
+                self.purge_log();
+            }
+            Completion::SnapshotFailed(why) => self.node.snapshot_failed(&why),
+            Completion::Fetched { index, state } => self.node.snapshot_fetched(index, state),
+            Completion::Resolved { member, addresses } => self.peers.resolved(member, addresses),
+            Completion::Command { line, answer } => {
+                let text = self.command(&line);
+                let _ = answer.send(text);
+            }
+            Completion::Stop | Completion::Fatal(_) => unreachable!("ends the loop"),
+        }
+    }
+
+    /// The log is kept from the oldest snapshot that is kept.
+    fn purge_log(&mut self) {
+        if let Ok(snapshots) = list_snapshots(&self.disk)
+            && let Some((oldest, _)) = snapshots.last()
+        {
+            let _ = self.log.send(LogWork::Purge(oldest.index));
+        }
+    }
+
+    fn command(&mut self, line: &str) -> String {
+        match line.split_whitespace().collect::<Vec<_>>()[..] {
+            ["transfer-leadership"] => self.transfer(None),
+            ["transfer-leadership", to] => match to.parse() {
+                Ok(to) => self.transfer(Some(to)),
+                Err(_) => format!("error: `{to}` is no server id"),
+            },
+            ["snapshot"] => {
+                self.node.begin_sweep();
+                "ok: a snapshot has begun".to_owned()
+            }
+            _ => format!("error: unknown command `{line}`"),
+        }
+    }
+
+    fn transfer(&mut self, to: Option<u8>) -> String {
+        match self.node.transfer_leadership(to) {
+            Some(to) => format!("ok: leadership goes to server {to}"),
+            None if self.node.leader() != self.node.id() => {
+                format!("error: this server does not lead; server {} does", self.node.leader())
+            }
+            None => "error: no other voter is linked and can take it".to_owned(),
+        }
+    }
+
+    /// Lets the node work and does what it asks, until it asks for nothing more.
+    fn carry_out(&mut self) {
+        for _ in 0..8 {
+            self.node.flush();
+            for output in self.node.take_outputs() {
+                self.carry_out_one(output);
+            }
+            self.peers.send(&mut self.node);
+            self.clients.send(&mut self.node);
+            if !self.node.pending() {
+                break;
+            }
+        }
+    }
+
+    fn carry_out_one(&mut self, output: Output) {
+        match output {
+            Output::Persist { number, entries, hard_state } => {
+                let _ = self.log.send(LogWork::Append { number, entries, hard_state });
+            }
+            Output::Install { point } => {
+                let position = Position { index: point.index, term: point.term };
+                let _ = self.log.send(LogWork::Install(position));
+                self.remember_cluster();
+            }
+            Output::SnapshotBegin { point, zxid, cluster_id } => {
+                let meta = SnapshotMeta {
+                    index: point.index,
+                    term: point.term,
+                    conf_state: point.conf_state,
+                    zxid,
+                    cluster_id,
+                };
+                let _ = self.bulk.send(BulkWork::Begin(meta));
+            }
+            Output::SnapshotChunk(chunk) => drop(self.bulk.send(BulkWork::Chunk(chunk))),
+            Output::SnapshotEnd => drop(self.bulk.send(BulkWork::End)),
+            Output::FetchSnapshot { from, index, term: _ } => {
+                if let Some(server) = self.config.servers.get(&from) {
+                    let address = (server.host.clone(), server.election_port);
+                    self.transfer.clone().fetch(address, index, self.completions.clone());
+                }
+            }
+            Output::Disconnect(id) => self.peers.drop_link(id, &mut self.node, "it was cut off"),
+            Output::Log(level, text) => {
+                self.logger.log(level, &text);
+                if level == Level::Info {
+                    self.remember_cluster();
+                }
+            }
+        }
+    }
+
+    /// The data directory belongs to this ensemble from now on.
+    fn remember_cluster(&mut self) {
+        let cluster_id = self.node.state().roster().cluster_id;
+        if cluster_id != 0
+            && self.identity.cluster_id == 0
+            && let Err(error) = self.identity.join(&self.disk, cluster_id)
+        {
+            self.completions.send(Completion::Fatal(error.to_string()));
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! From a configuration to a running server.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use mio::{Interest, Poll, Waker};
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use super::clients::Clients;
+use super::completion::{Completion, Completions};
+use super::event_loop::{CLIENT_LISTENER, End, QUORUM_LISTENER, Server, WAKER};
+use super::log_thread::LogThread;
+use super::logging::Logger;
+use super::peers::Peers;
+use super::proof::Key;
+use super::transfer::Transfer;
+use super::{admin_socket, bulk};
+use crate::config::{Config, Listen, PeerType, Warning};
+use crate::node::{Node, NodeConfig, Recovered, SnapshotPoint};
+use crate::state::{Restore, State};
+use crate::store::{
+    Identity, Position, RealDisk, StoreError, Wal, WalOptions, directory_in, newest_snapshot,
+    remove_partial,
+};
+
+/// Raft's clock: an idle server wakes this often.
+const TICK_MS: u64 = 20;
+
+/// Why the server did not start, or could not go on; for people.
+pub(super) type Failure = String;
+
+/// Runs a server until it is told to stop.
+pub fn serve(config: Config, warnings: &[Warning]) -> Result<(), Failure> {
+    let logger = Logger::from_environment();
+    for warning in warnings {
+        logger.warn(&warning.to_string());
+    }
+    let alone = config.standalone || config.servers.len() <= 1;
+    if !config.force_sync {
+        logger.warn("forceSync=no: acknowledged writes can be lost when machines lose power");
+    }
+    if config.skip_acl {
+        logger.warn("skipACL=yes: every client may do everything");
+    }
+
+    let started = Instant::now();
+    let disk = RealDisk::open(&directory_in(&config.data_dir)).map_err(text)?;
+    let same_place = config.data_log_dir == config.data_dir;
+    let log_disk = if same_place {
+        disk.clone()
+    } else {
+        RealDisk::open(&directory_in(&config.data_log_dir)).map_err(text)?
+    };
+    remove_partial(&disk).map_err(text)?;
+    let identity =
+        Identity::open_or_create(&disk, config.id, u128::from_le_bytes(random())).map_err(text)?;
+    let options = WalOptions::new(identity.incarnation as u64);
+    let (recovered, wal, blank) = recover(&disk, &log_disk, &options, logger)?;
+
+    // ZooKeeper's own marker: the operator says that an empty directory is right.
+    let marker = config.data_dir.join("initialize");
+    let initialize = marker.exists();
+    let node_config = node_config(&config, alone, identity.incarnation, blank, initialize);
+    let now_ms = started.elapsed().as_millis() as u64 + 1_000_000;
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let seed = u64::from_le_bytes(random());
+    let node = Node::new(node_config, recovered, now_ms, wall.as_millis() as i64, seed);
+    if initialize && let Err(error) = std::fs::remove_file(&marker) {
+        logger.warn(&format!("cannot remove {}: {error}", marker.display()));
+    }
+
+    let poll = Poll::new().map_err(text)?;
+    let waker = Arc::new(Waker::new(poll.registry(), WAKER).map_err(text)?);
+    let (completions, completed) = Completions::new(waker);
+    stop_on_signals(completions.clone()).map_err(text)?;
+
+    let client_listeners = listen_to_clients(&config, &poll, logger)?;
+    let key = Key(config.secret.as_ref().map(|s| s.as_bytes().to_vec()).unwrap_or_default());
+    let quorum_listener = if alone { None } else { Some(listen_to_peers(&config, &poll, logger)?) };
+    let transfer = Transfer { key: key.clone(), disk: disk.clone(), logger, hello: node.hello() };
+    if let (false, Some(own)) = (alone, config.own_server()) {
+        let listen = own.election_listen(config.quorum_listen_on_all_ips);
+        let (listener, _) = bind(&listen, "election port")?;
+        transfer.clone().listen(listener).map_err(text)?;
+    }
+    admin_socket::listen(&config.admin_socket, completions.clone())
+        .map_err(|e| format!("cannot listen on {}: {e}", config.admin_socket.display()))?;
+
+    let members = config
+        .servers
+        .iter()
+        .filter(|_| !alone)
+        .map(|(&id, server)| (id, server.host.clone(), server.quorum_port));
+    let peers = Peers::new(config.id, key, members, completions.clone(), logger);
+    let warning = Duration::from_millis(u64::from(config.fsync_warning_ms));
+    let log = LogThread::start(
+        wal,
+        log_disk,
+        options,
+        (config.force_sync, warning),
+        completions.clone(),
+        logger,
+    )
+    .map_err(text)?;
+    let retain = config.snap_retain_count as usize;
+    let bulk = bulk::start(disk.clone(), retain, completions.clone()).map_err(text)?;
+
+    let max_cnxns = config.max_cnxns as usize;
+    let server = Server {
+        config,
+        poll,
+        node,
+        clients: Clients::new(max_cnxns),
+        client_listeners,
+        peers,
+        quorum_listener,
+        log: log.work,
+        bulk,
+        transfer,
+        disk,
+        identity,
+        completions,
+        completed,
+        logger,
+        started,
+        tick: Duration::from_millis(TICK_MS),
+    };
+    let end = server.run();
+    // The log thread ends when its letter box is gone: everything handed over is written.
+    let _ = log.thread.join();
+    match end {
+        End::Stopped => {
+            logger.info("stopped");
+            Ok(())
+        }
+        End::Fatal(why) => Err(why),
+    }
+}
+
+fn text(error: impl std::fmt::Display) -> Failure {
+    error.to_string()
+}
+
+fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the system has random bytes");
+    bytes
+}
+
+/// What is on disk, as the node starts from it.
+fn recover(
+    disk: &RealDisk,
+    log_disk: &RealDisk,
+    options: &WalOptions,
+    logger: Logger,
+) -> Result<(Recovered, Wal<RealDisk>, bool), Failure> {
+    let start = Instant::now();
+    let (snapshot, damaged) = newest_snapshot(disk, |reader| {
+        let mut restore = Restore::new();
+        let mut chunk = Vec::new();
+        while reader.chunk(&mut chunk)? {
+            restore.chunk(&chunk).map_err(|e| reader.damage(format!("{e:?}")))?;
+        }
+        restore.finish().map_err(|e| reader.damage(format!("{e:?}")))
+    })
+    .map_err(text)?;
+    for error in &damaged {
+        logger.error(&format!("passing over a damaged snapshot: {error}"));
+    }
+    if snapshot.is_none() && !damaged.is_empty() {
+        return Err(StoreErrorText(&damaged[0]).to_string());
+    }
+    let (point, state) = match snapshot {
+        Some((meta, state)) => {
+            let point =
+                SnapshotPoint { index: meta.index, term: meta.term, conf_state: meta.conf_state };
+            (point, state)
+        }
+        None => (SnapshotPoint::default(), State::new()),
+    };
+    let position = Position { index: point.index, term: point.term };
+    let (wal, log) = Wal::open(log_disk.clone(), options.clone(), position).map_err(text)?;
+    if let Some(cut) = &log.cut {
+        logger.info(&format!(
+            "cut {} half-written bytes at {} of {}: a write that nobody was told of",
+            cut.bytes, cut.offset, cut.path
+        ));
+    }
+    let blank = log.blank && point.index == 0;
+    logger.info(&format!(
+        "read the snapshot of index {} and {} entries behind it in {} ms",
+        point.index,
+        log.entries.len(),
+        start.elapsed().as_millis()
+    ));
+    let recovered =
+        Recovered { snapshot: point, state, hard_state: log.hard_state, entries: log.entries };
+    Ok((recovered, wal, blank))
+}
+
+struct StoreErrorText<'a>(&'a StoreError);
+
+impl std::fmt::Display for StoreErrorText<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "no snapshot can be read: {}; restore the file from a backup, or empty the data \
+             directory so that the other members bring this one up to date",
+            self.0
+        )
+    }
+}
+
+fn node_config(
+    config: &Config,
+    alone: bool,
+    incarnation: u128,
+    blank: bool,
+    initialize: bool,
+) -> NodeConfig {
+    let with_role = |role: PeerType| {
+        let of_role = config.servers.iter().filter(move |(_, s)| s.role == role);
+        of_role.map(|(&id, _)| id).collect::<Vec<_>>()
+    };
+    let (voters, observers) = if alone {
+        (vec![config.id], Vec::new())
+    } else {
+        (with_role(PeerType::Participant), with_role(PeerType::Observer))
+    };
+    NodeConfig {
+        id: config.id,
+        voters,
+        observers,
+        tick_ms: TICK_MS,
+        heartbeat_ms: u64::from(config.heartbeat_ms),
+        election_timeout_ms: u64::from(config.election_timeout_ms),
+        session_timeout_min_ms: config.min_session_timeout_ms,
+        session_timeout_max_ms: config.max_session_timeout_ms,
+        max_client_connections: config.max_client_cnxns,
+        frame_bytes_max: config.jute_max_buffer as usize,
+        snapshot_ops: u64::from(config.snap_count),
+        reap_interval_ms: u64::from(config.container.check_interval_ms),
+        extended_types: config.extended_types_enabled,
+        super_digest: config.super_digest.clone(),
+        skip_acl: config.skip_acl,
+        incarnation,
+        blank,
+        initialize,
+        fresh_cluster_id: u128::from_le_bytes(random()),
+        fresh_secret: random(),
+        boot: u64::from_le_bytes(random()),
+    }
+}
+
+/// Binds the first address that can be bound.
+fn bind(listen: &Listen, what: &str) -> Result<(std::net::TcpListener, SocketAddr), Failure> {
+    let mut last = io::Error::other("no address to listen on");
+    for address in listen.candidates().map_err(|e| format!("{what}: {e}"))? {
+        match std::net::TcpListener::bind(address) {
+            Ok(listener) => return Ok((listener, address)),
+            Err(error) => last = error,
+        }
+    }
+    let hint = if last.kind() == io::ErrorKind::AddrInUse {
+        "; another server (a ZooKeeper?) listens there: `ss -ltnp` shows which"
+    } else {
+        ""
+    };
+    Err(format!("cannot listen on the {what} {}: {last}{hint}", listen.port))
+}
+
+fn listen_to_clients(
+    config: &Config,
+    poll: &Poll,
+    logger: Logger,
+) -> Result<Vec<mio::net::TcpListener>, Failure> {
+    let mut listeners = Vec::new();
+    let own = config.own_server().and_then(|s| s.client.clone());
+    for listen in config.client_listen.iter().chain(&own).take(1) {
+        let (listener, address) = bind(listen, "client port")?;
+        listener.set_nonblocking(true).map_err(text)?;
+        let mut listener = mio::net::TcpListener::from_std(listener);
+        poll.registry()
+            .register(&mut listener, CLIENT_LISTENER, Interest::READABLE)
+            .map_err(text)?;
+        logger.info(&format!("listening to clients on {address}"));
+        listeners.push(listener);
+    }
+    Ok(listeners)
+}
+
+fn listen_to_peers(
+    config: &Config,
+    poll: &Poll,
+    logger: Logger,
+) -> Result<mio::net::TcpListener, Failure> {
+    let own = config.own_server().ok_or("this server is not in its own server list")?;
+    let (listener, address) =
+        bind(&own.quorum_listen(config.quorum_listen_on_all_ips), "quorum port")?;
+    listener.set_nonblocking(true).map_err(text)?;
+    let mut listener = mio::net::TcpListener::from_std(listener);
+    poll.registry().register(&mut listener, QUORUM_LISTENER, Interest::READABLE).map_err(text)?;
+    logger.info(&format!("listening to servers on {address}"));
+    Ok(listener)
+}
+
+fn stop_on_signals(completions: Completions) -> io::Result<()> {
+    let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT])?;
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        for _ in &mut signals {
+            completions.send(Completion::Stop);
+        }
+    })?;
+    Ok(())
+}

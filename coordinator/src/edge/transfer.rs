@@ -1,0 +1,173 @@
+//! Snapshots between servers, on the election port: never in the way of a heartbeat.
+//!
+//! Who needs a snapshot dials, both prove who they are, it names the index, and the file's chunks
+//! follow as frames of `length u32` (little-endian), an empty one at the end.
+
+use std::io::{self, Read, Write};
+use std::net::{TcpListener, TcpStream, ToSocketAddrs as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use super::completion::{Completion, Completions};
+use super::logging::Logger;
+use super::peers::fresh_nonce;
+use super::proof::{self, Key, Port, Stranger};
+use crate::node::PeerHello;
+use crate::state::{Restore, State};
+use crate::store::{RealDisk, SnapshotMeta, SnapshotReader, SnapshotWriter, list_snapshots};
+
+/// Snapshots sent at the same time.
+const SENDERS_MAX: usize = 4;
+const SILENCE_MAX: Duration = Duration::from_secs(20);
+const CHUNK_BYTES_MAX: usize = 64 << 20;
+
+/// What both ends need.
+#[derive(Clone)]
+pub(super) struct Transfer {
+    pub key: Key,
+    pub disk: RealDisk,
+    pub logger: Logger,
+    /// Says who this server is; only its id counts here.
+    pub hello: PeerHello,
+}
+
+type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+impl Transfer {
+    /// Serves snapshots until the process ends.
+    pub(super) fn listen(self, listener: TcpListener) -> io::Result<()> {
+        let running = Arc::new(AtomicUsize::new(0));
+        std::thread::Builder::new().name("snapshots".to_owned()).spawn(move || {
+            for stream in listener.incoming() {
+                let Ok(stream) = stream else {
+                    std::thread::sleep(Duration::from_millis(100)); // out of descriptors
+                    continue;
+                };
+                if running.load(Ordering::Relaxed) >= SENDERS_MAX {
+                    continue;
+                }
+                running.fetch_add(1, Ordering::Relaxed);
+                let (this, running) = (self.clone(), running.clone());
+                std::thread::spawn(move || {
+                    let who = stream.peer_addr().map(|a| a.to_string()).unwrap_or_default();
+                    if let Err(error) = this.send(stream) {
+                        this.logger.warn(&format!("sending a snapshot to {who}: {error}"));
+                    }
+                    running.fetch_sub(1, Ordering::Relaxed);
+                });
+            }
+        })?;
+        Ok(())
+    }
+
+    fn send(&self, mut stream: TcpStream) -> Outcome<()> {
+        prepare(&stream)?;
+        let nonce = fresh_nonce();
+        let opening = read_frame(&mut stream, proof::FRAME_BYTES_MAX)?;
+        let challenge = proof::challenge(&self.key, Port::Bulk, &opening, &nonce).map_err(told)?;
+        write_frame(&mut stream, &challenge)?;
+        let answer = read_frame(&mut stream, proof::FRAME_BYTES_MAX)?;
+        let hello =
+            proof::check_answer(&self.key, Port::Bulk, &opening, &nonce, &answer).map_err(told)?;
+        let welcome = proof::welcome(&self.key, Port::Bulk, &opening, &nonce, Ok(&self.hello));
+        write_frame(&mut stream, &welcome)?;
+
+        let request = read_frame(&mut stream, 8)?;
+        let index = u64::from_le_bytes(request[..].try_into()?);
+        let name = list_snapshots(&self.disk)?
+            .into_iter()
+            .find_map(|(position, name)| (position.index == index).then_some(name))
+            .ok_or_else(|| format!("there is no snapshot of index {index} here any more"))?;
+        let mut reader = SnapshotReader::open(&self.disk, &name)?;
+        let mut meta = Vec::new();
+        reader.meta().encode(&mut meta);
+        write_frame(&mut stream, &meta)?;
+        let mut chunk = Vec::new();
+        let mut bytes = 0;
+        while reader.chunk(&mut chunk)? {
+            bytes += chunk.len();
+            write_frame(&mut stream, &chunk)?;
+        }
+        write_frame(&mut stream, &[])?;
+        self.logger.info(&format!(
+            "sent the snapshot of index {index} ({bytes} bytes) to server {}",
+            hello.id
+        ));
+        Ok(())
+    }
+
+    /// Fetches a snapshot in the background; the result is a completion.
+    pub(super) fn fetch(self, (host, port): (String, u16), index: u64, completions: Completions) {
+        std::thread::spawn(move || {
+            let state = match self.receive(&host, port, index) {
+                Ok(state) => Some(Box::new(state)),
+                Err(error) => {
+                    self.logger.warn(&format!(
+                        "fetching the snapshot of index {index} from {host}:{port}: {error}"
+                    ));
+                    None
+                }
+            };
+            completions.send(Completion::Fetched { index, state });
+        });
+    }
+
+    fn receive(&self, host: &str, port: u16, index: u64) -> Outcome<State> {
+        let address = (host, port).to_socket_addrs()?.next().ok_or("the name does not resolve")?;
+        let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
+        prepare(&stream)?;
+        let nonce = fresh_nonce();
+        write_frame(&mut stream, &proof::opening(&nonce))?;
+        let challenge = read_frame(&mut stream, proof::FRAME_BYTES_MAX)?;
+        let (answer, theirs) =
+            proof::answer(&self.key, Port::Bulk, &nonce, &challenge, &self.hello).map_err(told)?;
+        write_frame(&mut stream, &answer)?;
+        let welcome = read_frame(&mut stream, proof::FRAME_BYTES_MAX)?;
+        proof::check_welcome(&self.key, Port::Bulk, (&nonce, &theirs), &welcome).map_err(told)?;
+
+        write_frame(&mut stream, &index.to_le_bytes())?;
+        let meta = read_frame(&mut stream, 64 << 10)?;
+        let meta = SnapshotMeta::decode(&meta).ok_or("its description is garbled")?;
+        let mut writer = SnapshotWriter::create(self.disk.clone(), &meta)?;
+        let mut restore = Restore::new();
+        loop {
+            let chunk = read_frame(&mut stream, CHUNK_BYTES_MAX)?;
+            if chunk.is_empty() {
+                break;
+            }
+            writer.chunk(&chunk)?;
+            restore.chunk(&chunk).map_err(|e| format!("its content makes no sense: {e:?}"))?;
+        }
+        let state = restore.finish().map_err(|e| format!("its content is not whole: {e:?}"))?;
+        writer.finish()?;
+        Ok(state)
+    }
+}
+
+fn told(Stranger(why): Stranger) -> String {
+    why
+}
+
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(SILENCE_MAX))?;
+    stream.set_write_timeout(Some(SILENCE_MAX))
+}
+
+fn write_frame(stream: &mut impl Write, frame: &[u8]) -> io::Result<()> {
+    stream.write_all(&(frame.len() as u32).to_le_bytes())?;
+    stream.write_all(frame)
+}
+
+fn read_frame(stream: &mut impl Read, bytes_max: usize) -> io::Result<Vec<u8>> {
+    let mut length = [0; 4];
+    stream.read_exact(&mut length)?;
+    let length = u32::from_le_bytes(length) as usize;
+    if length > bytes_max {
+        return Err(io::Error::other("a frame is longer than anything expected here"));
+    }
+    let mut frame = vec![0; length];
+    stream.read_exact(&mut frame)?;
+    Ok(frame)
+}

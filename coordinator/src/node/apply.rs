@@ -1,0 +1,226 @@
+//! Committed entries become state, events and answers.
+//!
+//! Every server applies the same entries in the same order and computes the same results; only the
+//! server that serves a session answers it. Per write: state first, then the events it fires, then
+//! its answer, so that nobody sees an answer before the event that belongs to it.
+
+use protobuf::Message as _;
+use raft::eraftpb::{ConfChangeV2, Entry, EntryType};
+
+use super::client::{Phase, Waiting};
+use super::entry::{self, BadEntry, Segment};
+use super::outbox::Waiter;
+use super::{Level, Node};
+use crate::state::roster::Admission;
+use crate::state::{Stamp, Txn};
+use crate::wire::code::Code;
+use crate::wire::opcode::OpCode;
+use crate::wire::reply;
+
+impl Node {
+    pub(super) fn apply_entries(&mut self, entries: Vec<Entry>) {
+        for entry in entries {
+            assert!(entry.index == self.applied_index + 1, "entries are applied in order");
+            match entry.get_entry_type() {
+                EntryType::EntryNormal if entry.data.is_empty() => {}
+                EntryType::EntryNormal => {
+                    // Written by a leader of another version, or damaged in spite of its
+                    // checksum: going on would make this server differ from the others.
+                    assert!(
+                        self.apply_entry(entry.term, &entry.data).is_ok(),
+                        "entry {} of term {} cannot be read",
+                        entry.index,
+                        entry.term
+                    );
+                }
+                EntryType::EntryConfChange => panic!("no leader of ours proposes this kind"),
+                EntryType::EntryConfChangeV2 => {
+                    let mut change = ConfChangeV2::default();
+                    change.merge_from_bytes(&entry.data).expect("raft wrote it");
+                    self.apply_conf_change(&change, &entry.context);
+                }
+            }
+            let led_before = self.leading();
+            self.applied_index = entry.index;
+            self.applied_term = entry.term;
+            if !led_before && self.leading() {
+                // Everything of earlier leaders is applied: now the sessions are known.
+                self.track_all_sessions();
+            }
+        }
+    }
+
+    fn apply_entry(&mut self, term: u64, data: &[u8]) -> Result<(), BadEntry> {
+        let (time_ms, segments) = entry::parse(data)?;
+        self.last_stamp_ms = self.last_stamp_ms.max(time_ms);
+        for segment in segments {
+            match segment? {
+                Segment::Ops { origin, boot, first_sequence, count: _, ops } => {
+                    self.apply_ops(term, time_ms, origin, boot, first_sequence, ops)?;
+                }
+                Segment::LeaderOps { mut ops } => {
+                    while !ops.is_empty() {
+                        let txn = Txn::decode(&mut ops).map_err(|_| BadEntry)?;
+                        let origin = self.state.session(txn.session).map_or(0, |s| s.origin);
+                        self.apply_txn(term, time_ms, origin, &txn, None);
+                    }
+                }
+                Segment::Register { origin, boot } => {
+                    self.state.roster_mut().register(origin, boot);
+                    if origin == self.config.id && boot == self.outbox.boot() {
+                        self.log(Level::Info, "this server's writes are known to the ensemble");
+                        self.outbox.resend();
+                    }
+                }
+                Segment::Found { cluster_id, secret } => {
+                    let roster = self.state.roster_mut();
+                    if roster.cluster_id == 0 {
+                        roster.cluster_id = cluster_id;
+                        roster.secret = secret;
+                        self.log(Level::Info, &format!("ensemble {cluster_id:032x} is founded"));
+                    }
+                }
+                Segment::Incarnation { id, incarnation } => {
+                    if self.state.roster().incarnation(id).is_none() {
+                        self.state.roster_mut().set_incarnation(id, incarnation);
+                        self.review_own_vote();
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn apply_ops(
+        &mut self,
+        term: u64,
+        time_ms: i64,
+        origin: u8,
+        boot: u64,
+        first_sequence: u64,
+        mut ops: &[u8],
+    ) -> Result<(), BadEntry> {
+        let mine = origin == self.config.id && boot == self.outbox.boot();
+        let mut sequence = first_sequence;
+        while !ops.is_empty() {
+            let txn = Txn::decode(&mut ops).map_err(|_| BadEntry)?;
+            match self.state.roster_mut().admit(origin, boot, sequence) {
+                Admission::Apply => {
+                    let waiter = if mine { self.outbox.applied(sequence) } else { None };
+                    self.apply_txn(term, time_ms, origin, &txn, waiter);
+                }
+                Admission::Duplicate => {}
+                Admission::Gap | Admission::Stale => {
+                    if mine {
+                        self.outbox.resend();
+                    }
+                    return Ok(());
+                }
+            }
+            sequence += 1;
+        }
+        Ok(())
+    }
+
+    /// One write: state, events, answer.
+    fn apply_txn(
+        &mut self,
+        term: u64,
+        time_ms: i64,
+        origin: u8,
+        txn: &Txn<'_>,
+        waiter: Option<Waiter>,
+    ) {
+        let last = self.state.last_zxid();
+        let zxid = if last >> 32 == term as i64 { last + 1 } else { (term as i64) << 32 | 1 };
+        assert!(zxid & 0xffff_ffff != 0, "the counter of term {term} is used up");
+        let stamp = Stamp { zxid, time_ms };
+        self.effects.clear();
+        self.effects.wanted = !self.watches.is_empty();
+        self.reply.clear();
+        let answer = waiter.is_some().then_some(&mut self.reply);
+        let code = self.state.apply(stamp, origin, txn, &mut self.effects, answer);
+        self.stats.applied += 1;
+        self.sweep.applied_one();
+
+        if self.effects.wanted && !self.effects.is_empty() {
+            let clients = &mut self.clients;
+            let mut fired = 0;
+            self.watches.fire(&self.effects, |conn, kind, path| {
+                if let Some(client) = clients.get_mut(conn)
+                    && client.phase != Phase::Closing
+                {
+                    reply::put_notification(&mut client.output, kind, path);
+                    client.stats.sent += 1;
+                    clients.mark(conn);
+                    fired += 1;
+                }
+            });
+            self.stats.sent += fired;
+        }
+        if let Some(waiter) = waiter {
+            self.answer_write(waiter, txn, zxid, code);
+        }
+        match txn.op {
+            OpCode::CreateSession | OpCode::AttachSession if code == Code::Ok => {
+                self.session_arrived(txn.session, origin);
+            }
+            OpCode::CloseSession if code == Code::Ok => self.session_gone(txn.session),
+            _ => {}
+        }
+    }
+
+    /// The write at the head of its connection's line is applied.
+    fn answer_write(&mut self, waiter: Waiter, txn: &Txn<'_>, zxid: i64, code: Code) {
+        let conn = waiter.conn;
+        let latency_ms = self.now_ms.saturating_sub(waiter.since_ms);
+        self.stats.write_latency.record(latency_ms);
+        let Some(client) = self.clients.get_mut(conn) else { return };
+        if client.serial != waiter.serial || client.phase == Phase::Closing {
+            return;
+        }
+        client.stats.answered(latency_ms);
+        client.stats.last_zxid = zxid;
+        match client.waiting.pop_front() {
+            Some(Waiting::Connect { read_only }) => self.connected(conn, read_only, code),
+            Some(Waiting::Write { xid, op }) => {
+                assert!(op == txn.op, "answers come in the order of the requests");
+                match code {
+                    Code::Ok => client.put_reply(xid, zxid, &self.reply),
+                    code => client.put_header(xid, zxid, code),
+                }
+                self.stats.sent += 1;
+                self.clients.mark(conn);
+                if matches!(code, Code::SessionExpired | Code::SessionMoved)
+                    || op == OpCode::CloseSession
+                {
+                    return self.close_client(conn);
+                }
+            }
+            other => panic!("a write was answered, but {other:?} was at the head of its line"),
+        }
+        self.advance_client(conn);
+    }
+
+    /// A session was created, or lives on another server from now on.
+    fn session_arrived(&mut self, session: i64, origin: u8) {
+        if self.is_leader()
+            && let Some(timeout_ms) = self.state.session(session).map(|s| s.timeout_ms)
+        {
+            self.expiry.track(session, timeout_ms as u64, self.now_ms);
+        }
+        if origin != self.config.id
+            && let Some(&conn) = self.by_session.get(&session)
+        {
+            self.close_client(conn);
+        }
+    }
+
+    /// A session was closed by its client or has expired.
+    fn session_gone(&mut self, session: i64) {
+        self.expiry.forget(session);
+        if let Some(&conn) = self.by_session.get(&session) {
+            self.close_client(conn);
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! The data of one raft entry: the leader's time stamp and the writes that arrived meanwhile.
+//!
+//! Layout (little-endian): version `u8` = 1, time `i64` ms, then segments to the end, each
+//! `kind u8`, `length u32`, payload. One entry carries the writes of many clients of many
+//! servers; what a server forwarded in one piece stays one segment.
+
+/// Version of the layout above.
+const VERSION: u8 = 1;
+
+const KIND_OPS: u8 = 1;
+const KIND_LEADER_OPS: u8 = 2;
+const KIND_REGISTER: u8 = 3;
+const KIND_FOUND: u8 = 4;
+const KIND_INCARNATION: u8 = 5;
+
+/// A piece of a raft entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Segment<'a> {
+    /// Writes of the sessions that `origin` serves, numbered from `first_sequence`.
+    Ops { origin: u8, boot: u64, first_sequence: u64, count: u32, ops: &'a [u8] },
+    /// Writes of the leader itself (expiry, reaping): they hold in its own term or not at all.
+    LeaderOps { ops: &'a [u8] },
+    /// `origin` starts a new stream of writes.
+    Register { origin: u8, boot: u64 },
+    /// The first leader gives the ensemble its id and the key of session passwords.
+    Found { cluster_id: u128, secret: [u8; 32] },
+    /// The data directory of a member that had none recorded.
+    Incarnation { id: u8, incarnation: u128 },
+}
+
+/// An entry that is not what a leader of this version writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BadEntry;
+
+/// Starts an entry with the leader's time stamp.
+pub fn begin(time_ms: i64) -> Vec<u8> {
+    let mut data = Vec::with_capacity(512);
+    data.push(VERSION);
+    data.extend_from_slice(&time_ms.to_le_bytes());
+    data
+}
+
+impl Segment<'_> {
+    /// Appends the segment to an entry.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let at = out.len();
+        out.extend_from_slice(&[0; 5]);
+        let kind = match *self {
+            Segment::Ops { origin, boot, first_sequence, count, ops } => {
+                out.push(origin);
+                out.extend_from_slice(&boot.to_le_bytes());
+                out.extend_from_slice(&first_sequence.to_le_bytes());
+                out.extend_from_slice(&count.to_le_bytes());
+                out.extend_from_slice(ops);
+                KIND_OPS
+            }
+            Segment::LeaderOps { ops } => {
+                out.extend_from_slice(ops);
+                KIND_LEADER_OPS
+            }
+            Segment::Register { origin, boot } => {
+                out.push(origin);
+                out.extend_from_slice(&boot.to_le_bytes());
+                KIND_REGISTER
+            }
+            Segment::Found { cluster_id, secret } => {
+                out.extend_from_slice(&cluster_id.to_le_bytes());
+                out.extend_from_slice(&secret);
+                KIND_FOUND
+            }
+            Segment::Incarnation { id, incarnation } => {
+                out.push(id);
+                out.extend_from_slice(&incarnation.to_le_bytes());
+                KIND_INCARNATION
+            }
+        };
+        let length = (out.len() - at - 5) as u32;
+        out[at] = kind;
+        out[at + 1..at + 5].copy_from_slice(&length.to_le_bytes());
+    }
+}
+
+/// Reads an entry: its time stamp and its segments in order.
+pub fn parse(data: &[u8]) -> Result<(i64, Segments<'_>), BadEntry> {
+    let (&[version], rest) = data.split_first_chunk().ok_or(BadEntry)?;
+    if version != VERSION {
+        return Err(BadEntry);
+    }
+    let (time, rest) = rest.split_first_chunk().ok_or(BadEntry)?;
+    Ok((i64::from_le_bytes(*time), Segments { rest }))
+}
+
+/// The segments of one entry.
+pub struct Segments<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for Segments<'a> {
+    type Item = Result<Segment<'a>, BadEntry>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let segment = self.segment();
+        if segment.is_none() {
+            self.rest = &[];
+        }
+        Some(segment.ok_or(BadEntry))
+    }
+}
+
+impl<'a> Segments<'a> {
+    fn segment(&mut self) -> Option<Segment<'a>> {
+        let [kind] = take(&mut self.rest)?;
+        let length = u32::from_le_bytes(take(&mut self.rest)?) as usize;
+        let (mut payload, rest) = self.rest.split_at_checked(length)?;
+        self.rest = rest;
+        let input = &mut payload;
+        let segment = match kind {
+            KIND_OPS => {
+                let [origin] = take(input)?;
+                let boot = u64::from_le_bytes(take(input)?);
+                let first_sequence = u64::from_le_bytes(take(input)?);
+                let count = u32::from_le_bytes(take(input)?);
+                Segment::Ops { origin, boot, first_sequence, count, ops: std::mem::take(input) }
+            }
+            KIND_LEADER_OPS => Segment::LeaderOps { ops: std::mem::take(input) },
+            KIND_REGISTER => {
+                let [origin] = take(input)?;
+                Segment::Register { origin, boot: u64::from_le_bytes(take(input)?) }
+            }
+            KIND_FOUND => Segment::Found {
+                cluster_id: u128::from_le_bytes(take(input)?),
+                secret: take(input)?,
+            },
+            KIND_INCARNATION => {
+                let [id] = take(input)?;
+                Segment::Incarnation { id, incarnation: u128::from_le_bytes(take(input)?) }
+            }
+            _ => return None,
+        };
+        input.is_empty().then_some(segment)
+    }
+}
+
+fn take<const N: usize>(input: &mut &[u8]) -> Option<[u8; N]> {
+    let (head, rest) = input.split_first_chunk::<N>()?;
+    *input = rest;
+    Some(*head)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn segments_come_back_as_they_went_in() {
+        let all = [
+            Segment::Ops { origin: 3, boot: 9, first_sequence: 4, count: 2, ops: b"abc" },
+            Segment::LeaderOps { ops: b"x" },
+            Segment::Register { origin: 2, boot: 1 },
+            Segment::Found { cluster_id: 5, secret: [7; 32] },
+            Segment::Incarnation { id: 1, incarnation: 6 },
+        ];
+        let mut data = begin(-5);
+        for segment in &all {
+            segment.encode(&mut data);
+        }
+        let (time, segments) = parse(&data).unwrap();
+        assert_eq!(time, -5);
+        assert_eq!(segments.map(Result::unwrap).collect::<Vec<_>>(), all);
+    }
+
+    #[test]
+    fn a_cut_entry_is_an_error_and_never_a_panic() {
+        let mut data = begin(1);
+        Segment::Register { origin: 2, boot: 1 }.encode(&mut data);
+        for end in 0..data.len() {
+            let whole = parse(&data[..end]).is_ok_and(|(_, s)| s.into_iter().all(|s| s.is_ok()));
+            assert_eq!(whole, end == 9, "cut at {end}");
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! The first frame of a connection: a session is created, or comes from another connection.
+//!
+//! Both go through the log. The answer to a client that comes back is therefore never a guess: a
+//! server that lags cannot call a living session expired.
+
+use std::time::Duration;
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+use super::client::{ConnId, Phase, Waiting};
+use super::{Level, Node};
+use crate::wire::code::Code;
+use crate::wire::frame;
+use crate::wire::handshake::{ConnectRequest, ConnectResponse, PASSWORD_BYTES};
+use crate::wire::opcode::OpCode;
+
+impl Node {
+    /// The connect request of a new connection.
+    pub(super) fn connect(&mut self, conn: ConnId, payload: &[u8]) {
+        let Ok(request) = ConnectRequest::decode(payload) else {
+            return self.close_client(conn);
+        };
+        // Never "expired" for want of a leader: the client would give its session up.
+        if !self.serving() {
+            return self.close_client(conn);
+        }
+        if request.last_zxid_seen > self.state.last_zxid() {
+            let address = self.clients.get(conn).map(|c| c.address);
+            self.log(
+                Level::Info,
+                &format!(
+                    "refusing {address:?}: it has seen zxid {:#x}, this server {:#x}; it will try another",
+                    request.last_zxid_seen,
+                    self.state.last_zxid()
+                ),
+            );
+            return self.close_client(conn);
+        }
+        let timeout_ms = self.negotiate(request.timeout_ms);
+        let (session, op) = if request.session == 0 {
+            (self.next_session_id(), OpCode::CreateSession)
+        } else {
+            // The password first: a stranger must not cut the owner off.
+            let expected = self.password(request.session);
+            if request.password != Some(&expected[..]) {
+                return self.refuse_session(conn, request.read_only);
+            }
+            if let Some(&old) = self.by_session.get(&request.session) {
+                self.close_client(old);
+            }
+            (request.session, OpCode::AttachSession)
+        };
+        let Some(client) = self.clients.get_mut(conn) else { return };
+        client.phase = Phase::Connecting;
+        client.session = session;
+        client.timeout_ms = timeout_ms;
+        client.stats.last_op = op.as_i32();
+        client.waiting.push_back(Waiting::Connect { read_only: request.read_only });
+        self.by_session.insert(session, conn);
+        self.submit(conn, op, &(timeout_ms as i32).to_be_bytes());
+    }
+
+    /// The session's write has been applied.
+    pub(super) fn connected(&mut self, conn: ConnId, read_only: Option<bool>, code: Code) {
+        let Some(client) = self.clients.get_mut(conn) else { return };
+        let session = client.session;
+        if code != Code::Ok {
+            return self.refuse_session(conn, read_only);
+        }
+        let password = self.password(session);
+        let Some(client) = self.clients.get_mut(conn) else { return };
+        client.phase = Phase::Open;
+        let response = ConnectResponse {
+            protocol_version: 0,
+            timeout_ms: client.timeout_ms as i32,
+            session,
+            password,
+            read_only: read_only.map(|_| false),
+        };
+        let start = frame::begin(&mut client.output);
+        response.encode(&mut client.output);
+        frame::end(&mut client.output, start);
+        client.stats.sent += 1;
+        self.stats.sent += 1;
+        self.clients.mark(conn);
+    }
+
+    fn refuse_session(&mut self, conn: ConnId, read_only: Option<bool>) {
+        if let Some(client) = self.clients.get_mut(conn) {
+            let start = frame::begin(&mut client.output);
+            ConnectResponse::expired(read_only).encode(&mut client.output);
+            frame::end(&mut client.output, start);
+            self.close_client(conn);
+        }
+    }
+
+    fn negotiate(&self, asked_ms: i32) -> u32 {
+        let asked = u32::try_from(asked_ms).unwrap_or(0);
+        asked.clamp(self.config.session_timeout_min_ms, self.config.session_timeout_max_ms)
+    }
+
+    /// Server id in the upper byte, then time and a counter: unique across restarts, never 0.
+    fn next_session_id(&mut self) -> i64 {
+        if self.next_session == 0 {
+            let time = (self.wall_ms as u64) << 24 >> 8;
+            self.next_session = u64::from(self.config.id) << 56 | time & 0x00ff_ffff_ffff_ffff;
+        }
+        self.next_session += 1;
+        self.next_session as i64
+    }
+
+    /// Any server can recompute it; nobody without the ensemble's secret can.
+    fn password(&self, session: i64) -> [u8; PASSWORD_BYTES] {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.state.roster().secret)
+            .expect("HMAC takes keys of any length");
+        mac.update(&session.to_be_bytes());
+        let digest = mac.finalize().into_bytes();
+        *digest.first_chunk().expect("SHA-256 has 32 bytes")
+    }
+
+    /// How long a connection may be served after the last word from a leader.
+    ///
+    /// The leader expires a session after its whole timeout; a third of it leaves the client time
+    /// to learn that it is cut off before anybody else can see its ephemerals gone.
+    pub(super) fn lease(timeout_ms: u32) -> Duration {
+        Duration::from_millis(u64::from(timeout_ms) / 3)
+    }
+}

@@ -1,0 +1,166 @@
+//! Sessions between servers: reports to the leader, its answers, and what follows from silence.
+//!
+//! Every server tells the leader which sessions it has heard from; the leader alone expires them.
+//! A server whose reports are not confirmed is cut off and closes its connections in time, so no
+//! client believes in an ephemeral that the majority has removed.
+
+use super::client::Phase;
+use super::{Level, Node, peer};
+use crate::node::entry::Segment;
+use crate::state::{IdentityBuf, Txn};
+use crate::wire::opcode::OpCode;
+
+/// Containers and TTL nodes looked for at once (`znode.container.maxPerMinute` is 10,000).
+const REAP_MAX: usize = 1000;
+
+impl Node {
+    /// Whether clients are served: there is a leader, it knows this run of the server, and it has
+    /// confirmed a report lately.
+    pub fn serving(&self) -> bool {
+        self.roster_ready()
+            && self.raft.raft.leader_id != 0
+            && self.now_ms < self.contact_ms + self.config.election_timeout_ms * 3
+            && !self.stopping
+    }
+
+    /// The ensemble is founded and takes this server's stream of writes.
+    pub(super) fn roster_ready(&self) -> bool {
+        let roster = self.state.roster();
+        roster.cluster_id != 0 && roster.boot(self.config.id) == Some(self.outbox.boot())
+    }
+
+    /// Tells the leader which sessions were heard from since the last report.
+    pub(super) fn report(&mut self) {
+        let touched = std::mem::take(&mut self.touched);
+        let mut sessions = Vec::with_capacity(touched.len());
+        for conn in touched {
+            if let Some(client) = self.clients.get_mut(conn) {
+                client.touched = false;
+                sessions.push(client.session);
+            }
+        }
+        if self.is_leader() {
+            for session in sessions {
+                self.expiry.touch(session, self.now_ms);
+            }
+            return;
+        }
+        // What one leader has not confirmed, the next must hear: a report carries everything since
+        // the last confirmed one.
+        self.unconfirmed.extend(sessions);
+        self.unconfirmed.sort_unstable();
+        self.unconfirmed.dedup();
+        let leader = self.raft.raft.leader_id as u8;
+        if leader == 0 || !self.peer_up(leader) {
+            return;
+        }
+        self.report_number += 1;
+        self.reports_sent.push_back((self.report_number, self.now_ms));
+        if self.reports_sent.len() > 1024 {
+            self.reports_sent.pop_front();
+        }
+        let mut message = Vec::new();
+        peer::report(self.report_number, self.unconfirmed.iter().copied(), &mut message);
+        self.send(leader, &message);
+    }
+
+    /// A server reports to this one, which answers only as a leader.
+    pub(super) fn reported(&mut self, from: u8, number: u64, sessions: peer::Sessions<'_>) {
+        if !self.is_leader() || !self.raft.raft.commit_to_current_term() {
+            return;
+        }
+        for session in sessions.iter() {
+            self.expiry.touch(session, self.now_ms);
+        }
+        let mut message = Vec::new();
+        peer::report_ack(number, &mut message);
+        self.send(from, &message);
+    }
+
+    /// The leader has counted a report of ours.
+    pub(super) fn report_confirmed(&mut self, from: u8, number: u64) {
+        if u64::from(from) != self.raft.raft.leader_id {
+            return;
+        }
+        while let Some(&(sent, at_ms)) = self.reports_sent.front() {
+            if sent > number {
+                break;
+            }
+            self.reports_sent.pop_front();
+            if sent == number {
+                // From when it was sent: the way back may have taken long.
+                self.contact_ms = self.contact_ms.max(at_ms);
+            }
+        }
+        if self.reports_sent.is_empty() {
+            self.unconfirmed.clear();
+        }
+    }
+
+    /// Closes the connections whose lease is over.
+    pub(super) fn enforce_leases(&mut self) {
+        if self.is_leader() {
+            self.contact_ms = self.now_ms;
+            return;
+        }
+        let silence_ms = self.now_ms - self.contact_ms;
+        let shortest = Self::lease(self.config.session_timeout_min_ms).as_millis() as u64;
+        if silence_ms < shortest || self.clients.count == 0 {
+            return;
+        }
+        for conn in self.clients.ids() {
+            let Some(client) = self.clients.get(conn) else { continue };
+            let over = silence_ms >= Self::lease(client.timeout_ms).as_millis() as u64;
+            if over && matches!(client.phase, Phase::Open | Phase::Connecting) {
+                self.log(
+                    Level::Warn,
+                    &format!(
+                        "closing {} (session {:#x}): no word from a leader for {silence_ms} ms",
+                        client.address, client.session
+                    ),
+                );
+                self.close_client(conn);
+            }
+        }
+    }
+
+    /// A new leader gives every session its full timeout.
+    pub(super) fn track_all_sessions(&mut self) {
+        self.expiry.clear();
+        for (id, session) in self.state.sessions() {
+            self.expiry.track(id, session.timeout_ms as u64, self.now_ms);
+        }
+    }
+
+    /// The leader closes the sessions that nobody has heard from.
+    pub(super) fn expire_sessions(&mut self) {
+        let expired = self.expiry.take_expired(self.now_ms);
+        if expired.is_empty() {
+            return;
+        }
+        let mut ops = Vec::new();
+        let identity = IdentityBuf::superuser();
+        for session in expired {
+            self.log(Level::Info, &format!("session {session:#x} has expired"));
+            let identity = identity.as_identity();
+            Txn { session, identity, op: OpCode::CloseSession, body: &[] }.encode(&mut ops);
+        }
+        self.propose_segment(&Segment::LeaderOps { ops: &ops });
+    }
+
+    /// The leader deletes empty containers and outlived TTL nodes.
+    pub(super) fn reap(&mut self) {
+        let paths = self.state.reapable(self.wall_ms, REAP_MAX);
+        if paths.is_empty() {
+            return;
+        }
+        let mut ops = Vec::new();
+        let identity = IdentityBuf::superuser();
+        for path in paths {
+            let body = path.as_bytes();
+            let identity = identity.as_identity();
+            Txn { session: 0, identity, op: OpCode::DeleteContainer, body }.encode(&mut ops);
+        }
+        self.propose_segment(&Segment::LeaderOps { ops: &ops });
+    }
+}

@@ -1,0 +1,390 @@
+//! Who belongs to the ensemble, and who may vote.
+//!
+//! A member whose data directory was lost has forgotten what it promised: counted as before, it
+//! could help to elect a leader that lacks acknowledged writes. Every data directory has a random
+//! name, its incarnation, which the ensemble remembers. A known member that comes back with an
+//! empty directory is removed, added again as a learner under its new incarnation, and votes when
+//! it has caught up. An ensemble where all are empty is a first boot.
+
+use raft::StateRole;
+use raft::eraftpb::{ConfChangeSingle, ConfChangeType, ConfChangeV2, ConfState};
+use raft::eraftpb::{ConfChangeTransition, Message, MessageType};
+
+use super::entry::Segment;
+use super::{Level, Node, NodeConfig, Output, SnapshotPoint, peer};
+use crate::state::State;
+
+/// What servers tell each other before anything else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerHello {
+    pub id: u8,
+    /// 0 while the ensemble is not founded as far as the sender knows.
+    pub cluster_id: u128,
+    pub incarnation: u128,
+    /// The sender's data directory was empty and it has not caught up since.
+    pub blank: bool,
+    /// Participants and observers of the sender's configuration, in order.
+    pub members: Vec<u8>,
+    /// Incarnations that the sender's state knows.
+    pub known: Vec<(u8, u128)>,
+}
+
+/// A snapshot on its way here.
+pub(super) struct Fetch {
+    from: u8,
+    point: SnapshotPoint,
+    /// Given to raft when the snapshot is whole.
+    offer: Message,
+}
+
+/// Members of an ensemble that has no snapshot yet: the server list.
+pub(super) fn first_conf_state(config: &NodeConfig) -> ConfState {
+    let ids = |ids: &[u8]| ids.iter().map(|&id| u64::from(id)).collect::<Vec<_>>();
+    let voters = if config.voters.is_empty() { vec![config.id] } else { config.voters.clone() };
+    ConfState { voters: ids(&voters), learners: ids(&config.observers), ..ConfState::default() }
+}
+
+impl Node {
+    // ---- introductions ----
+
+    /// What this server says of itself.
+    pub fn hello(&self) -> PeerHello {
+        let mut members: Vec<u8> =
+            self.config.voters.iter().chain(&self.config.observers).copied().collect();
+        members.sort_unstable();
+        PeerHello {
+            id: self.config.id,
+            cluster_id: self.state.roster().cluster_id,
+            incarnation: self.config.incarnation,
+            blank: self.blank(),
+            members,
+            known: self.state.roster().incarnations().collect(),
+        }
+    }
+
+    /// Whether to talk to a server that says this of itself; the error is for the log.
+    pub fn check_hello(&self, hello: &PeerHello) -> Result<(), String> {
+        let id = hello.id;
+        if id == self.config.id {
+            return Err(format!(
+                "it says that it is server {id}, as this one is: two `myid` alike?"
+            ));
+        }
+        if !self.peers.contains_key(&id) {
+            return Err(format!("server {id} is not in the server list of this one"));
+        }
+        let ours = self.state.roster().cluster_id;
+        if ours != 0 && hello.cluster_id != 0 && ours != hello.cluster_id {
+            return Err(format!(
+                "its data directory belongs to ensemble {:032x}, ours to {ours:032x}; \
+                 one of the two has the wrong `dataDir`",
+                hello.cluster_id
+            ));
+        }
+        let mine = self.hello().members;
+        let differ = |a: &[u8], b: &[u8]| a.iter().filter(|id| !b.contains(id)).count();
+        let (only_here, only_there) =
+            (differ(&mine, &hello.members), differ(&hello.members, &mine));
+        // One id more or less is a change on its way from member to member.
+        if only_here + only_there > 1 {
+            return Err(format!(
+                "its server list has the ids {:?}, ours {mine:?}; make the `server.N` lines alike",
+                hello.members
+            ));
+        }
+        Ok(())
+    }
+
+    /// Messages from and to `hello.id` get through from now on.
+    pub fn peer_connected(&mut self, hello: PeerHello) {
+        let id = hello.id;
+        for &(known, incarnation) in &hello.known {
+            if known == self.config.id
+                && incarnation != self.config.incarnation
+                && self.blank()
+                && !self.wiped
+            {
+                self.wiped = true;
+                self.log(
+                    Level::Warn,
+                    "this data directory is empty, but the ensemble knows another one of this \
+                         server: it follows without a vote until it has caught up",
+                );
+            }
+        }
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        peer.hello = Some(hello);
+        let was_up = std::mem::replace(&mut peer.up, true);
+        if !was_up {
+            peer.output.clear();
+        }
+        self.review_permission();
+        if self.leader() == id {
+            self.outbox.resend();
+            self.report();
+            self.announce();
+        } else if self.leader() == 0 && self.connected_majority() {
+            self.campaign_soon(0);
+        }
+        if self.is_leader() {
+            self.review_members();
+            // Wakes a follower that has not heard of this leader.
+            self.raft.ping();
+        }
+    }
+
+    /// Messages do not get through any more.
+    pub fn peer_disconnected(&mut self, id: u8) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        if !std::mem::replace(&mut peer.up, false) {
+            return;
+        }
+        peer.output.clear();
+        if self.leader() == id {
+            self.outbox.resend();
+            self.reports_sent.clear();
+            // The leader's process is gone, or the way to it. Waiting for silence would add
+            // nothing; a majority that still hears it refuses the pre-vote.
+            self.raft.raft.election_elapsed = self.raft.raft.election_timeout();
+            self.campaign_soon(id);
+        }
+        if self.is_leader() {
+            self.raft.report_unreachable(u64::from(id));
+        }
+    }
+
+    pub(super) fn peer_up(&self, id: u8) -> bool {
+        id == self.config.id || self.peers.get(&id).is_some_and(|p| p.up)
+    }
+
+    pub(super) fn connected_majority(&self) -> bool {
+        let voters = &self.conf_state.voters;
+        voters.iter().filter(|&&id| self.peer_up(id as u8)).count() * 2 > voters.len()
+    }
+
+    // ---- who may vote ----
+
+    /// Nothing has been promised from this data directory yet.
+    fn blank(&self) -> bool {
+        self.config.blank && self.applied_index == 0
+    }
+
+    pub(super) fn may_vote(&self) -> bool {
+        self.permitted && !self.wiped
+    }
+
+    /// A blank server votes when the operator said so, when everybody is blank, or when the
+    /// ensemble has never known a data directory of it.
+    pub(super) fn review_permission(&mut self) {
+        if self.permitted {
+            return;
+        }
+        let me = self.config.id;
+        let others = || self.peers.values();
+        let alone = self.config.voters.iter().all(|&id| id == me);
+        let all_blank =
+            self.config.voters.iter().filter(|&&id| id != me).all(|id| {
+                self.peers.get(id).and_then(|p| p.hello.as_ref()).is_some_and(|h| h.blank)
+            });
+        let never_known = others().filter_map(|p| p.hello.as_ref()).any(|hello| {
+            let known = hello.known.iter().find(|(id, _)| *id == me);
+            !hello.blank
+                && hello.cluster_id != 0
+                && known.is_none_or(|&(_, incarnation)| incarnation == self.config.incarnation)
+        });
+        self.permitted =
+            !self.config.blank || self.config.initialize || alone || all_blank || never_known;
+    }
+
+    /// Whether a raft message of a peer counts. Votes of a server that has forgotten its promises
+    /// do not, nor do its claims about a log that it has lost; a learner makes no promises.
+    pub(super) fn trusted(&mut self, from: u8, message: &Message) -> bool {
+        let recorded = self.state.roster().incarnation(from);
+        let shown = self.peers.get(&from).and_then(|p| p.hello.as_ref()).map(|h| h.incarnation);
+        let known = recorded.is_none() || shown.is_none() || recorded == shown;
+        if !known {
+            return false;
+        }
+        let vote = matches!(
+            message.get_msg_type(),
+            MessageType::MsgRequestVote
+                | MessageType::MsgRequestPreVote
+                | MessageType::MsgTimeoutNow
+        );
+        if vote {
+            return self.may_vote();
+        }
+        // Known from before it was emptied, this server may be told of commits it has lost.
+        let lost = message.get_msg_type() == MessageType::MsgHeartbeat
+            && message.commit > self.raft.raft.raft_log.last_index();
+        !lost
+    }
+
+    /// A member in its present directory votes; called when members or incarnations change.
+    pub(super) fn review_own_vote(&mut self) {
+        let me = self.config.id;
+        let known = self.state.roster().incarnation(me) == Some(self.config.incarnation);
+        if known && self.conf_state.voters.contains(&u64::from(me)) && !self.may_vote() {
+            self.wiped = false;
+            self.permitted = true;
+            self.log(Level::Info, "this server votes");
+        }
+    }
+
+    // ---- what the leader does about it ----
+
+    /// Records incarnations, and takes wiped members through learner to voter again.
+    pub(super) fn review_members(&mut self) {
+        if !self.leading()
+            || self.raft.raft.has_pending_conf()
+            || self.raft.raft.lead_transferee.is_some()
+        {
+            return;
+        }
+        let me = self.config.id;
+        if self.state.roster().incarnation(me).is_none() {
+            let incarnation = self.config.incarnation;
+            return self.propose_segment(&Segment::Incarnation { id: me, incarnation });
+        }
+        let peers: Vec<PeerHello> =
+            self.peers.values().filter(|p| p.up).filter_map(|p| p.hello.clone()).collect();
+        for hello in peers {
+            let id = u64::from(hello.id);
+            let voter = self.conf_state.voters.contains(&id);
+            let learner = self.conf_state.learners.contains(&id);
+            match self.state.roster().incarnation(hello.id) {
+                None => {
+                    let incarnation = hello.incarnation;
+                    self.propose_segment(&Segment::Incarnation { id: hello.id, incarnation });
+                }
+                Some(known) if known == hello.incarnation => {
+                    let observer = self.config.observers.contains(&hello.id);
+                    if learner && !observer && self.caught_up(id) {
+                        self.log(
+                            Level::Info,
+                            &format!("server {id} has caught up and votes again"),
+                        );
+                        return self.change(id, ConfChangeType::AddNode, 0);
+                    }
+                    if !voter && !learner {
+                        return self.change(id, ConfChangeType::AddLearnerNode, hello.incarnation);
+                    }
+                }
+                Some(_) if !hello.blank => {}
+                Some(_) if voter || learner => {
+                    self.log(
+                        Level::Warn,
+                        &format!("server {id} has come back with an empty data directory: it loses its vote until it has caught up"),
+                    );
+                    return self.change(id, ConfChangeType::RemoveNode, 0);
+                }
+                Some(_) => {
+                    return self.change(id, ConfChangeType::AddLearnerNode, hello.incarnation);
+                }
+            }
+        }
+    }
+
+    fn caught_up(&self, id: u64) -> bool {
+        let committed = self.raft.raft.raft_log.committed;
+        self.raft.raft.prs().get(id).is_some_and(|p| p.matched + 100 >= committed && p.matched > 0)
+    }
+
+    fn change(&mut self, id: u64, what: ConfChangeType, incarnation: u128) {
+        let mut single = ConfChangeSingle { node_id: id, ..ConfChangeSingle::default() };
+        single.set_change_type(what);
+        let mut change = ConfChangeV2::default();
+        change.set_transition(ConfChangeTransition::Auto);
+        change.mut_changes().push(single);
+        let mut context = vec![id as u8];
+        context.extend_from_slice(&incarnation.to_le_bytes());
+        if self.raft.propose_conf_change(context, change).is_err() {
+            self.log(Level::Warn, &format!("the change of member {id} has to wait"));
+        }
+    }
+
+    /// A change of members is committed.
+    pub(super) fn apply_conf_change(&mut self, change: &ConfChangeV2, context: &[u8]) {
+        self.conf_state = self.raft.apply_conf_change(change).expect("raft proposed it");
+        if let Some((&[id], incarnation)) = context.split_first_chunk()
+            && let Ok(incarnation) = incarnation.try_into().map(u128::from_le_bytes)
+            && incarnation != 0
+        {
+            self.state.roster_mut().set_incarnation(id, incarnation);
+        }
+        self.review_own_vote();
+        let (voters, learners) = (&self.conf_state.voters, &self.conf_state.learners);
+        let text = format!("voters {voters:?}, learners {learners:?}");
+        self.log(Level::Info, &text);
+    }
+
+    // ---- a snapshot from the leader ----
+
+    /// The leader says that only a snapshot brings this server up to date.
+    pub(super) fn snapshot_offered(&mut self, from: u8, offer: Message) {
+        let metadata = offer.get_snapshot().get_metadata();
+        let point = SnapshotPoint {
+            index: metadata.index,
+            term: metadata.term,
+            conf_state: metadata.get_conf_state().clone(),
+        };
+        if point.index <= self.raft.raft.raft_log.committed {
+            return self.step_raft(offer); // raft answers with what it has
+        }
+        if self.fetching.as_ref().is_some_and(|f| f.point.index == point.index && f.from == from) {
+            return;
+        }
+        self.log(
+            Level::Info,
+            &format!("fetches the snapshot of index {} from server {from}", point.index),
+        );
+        self.outputs.push(Output::FetchSnapshot { from, index: point.index, term: point.term });
+        self.fetching = Some(Fetch { from, point, offer });
+    }
+
+    /// The snapshot asked for by [`Output::FetchSnapshot`] is whole on disk and in memory, or not
+    /// to be had.
+    pub fn snapshot_fetched(&mut self, index: u64, state: Option<Box<State>>) {
+        let Some(fetch) = self.fetching.take_if(|f| f.point.index == index) else { return };
+        let Some(state) = state else {
+            let mut message = Vec::new();
+            peer::snapshot_failed(&mut message);
+            return self.send(fetch.from, &message);
+        };
+        if fetch.point.index <= self.raft.raft.raft_log.committed {
+            return;
+        }
+        self.fetched = Some((fetch.point, state));
+        self.step_raft(fetch.offer);
+        if self.raft.raft.raft_log.unstable_snapshot().is_none() {
+            self.fetched = None;
+        }
+    }
+
+    /// Raft has accepted the fetched snapshot: the state is replaced.
+    pub(super) fn install_snapshot(&mut self) -> SnapshotPoint {
+        let (point, state) = self.fetched.take().expect("raft was given the snapshot just now");
+        self.sweep.abort(&mut self.state);
+        self.state = *state;
+        self.applied_index = point.index;
+        self.applied_term = point.term;
+        self.conf_state = point.conf_state.clone();
+        self.raft.mut_store().install(point.clone());
+        // Watches may have missed events and answers may be lost: clients come back and ask.
+        for conn in self.clients.ids() {
+            self.close_client(conn);
+        }
+        let applied = self.state.roster().last_sequence(self.config.id);
+        if self.roster_ready() {
+            self.outbox.skip_through(applied);
+        }
+        self.review_own_vote();
+        self.log(Level::Info, &format!("the state is that of index {} now", point.index));
+        point
+    }
+
+    /// For the words: leading, following or looking.
+    pub(super) fn role(&self) -> StateRole {
+        self.raft.raft.state
+    }
+}

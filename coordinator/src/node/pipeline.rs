@@ -1,0 +1,434 @@
+//! From a connection's bytes to its answers, in order.
+//!
+//! A connection's requests are answered in the order in which they came (clients match them by
+//! that). Reads are executed at once unless an earlier write of the same connection is still on
+//! its way; then they wait for it, so that a session always reads its own writes.
+
+use std::net::SocketAddr;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use sha1::{Digest as _, Sha1};
+
+use super::client::{Client, ConnId, OUTPUT_MAX_BYTES, Phase, Waiting};
+use super::outbox::Waiter;
+use super::{Level, Node};
+use crate::state::Txn;
+use crate::state::watch::{WatchKind, Watches};
+use crate::wire::code::Code;
+use crate::wire::frame::{self, Next};
+use crate::wire::jute::Reader;
+use crate::wire::opcode::OpCode;
+use crate::wire::reply::{self, ReplyHeader};
+use crate::wire::request::{Auth, Request, RequestHeader, xid};
+
+impl Node {
+    /// A client has connected. `false`: refuse it (too many of its address).
+    pub fn client_opened(&mut self, conn: ConnId, address: SocketAddr) -> bool {
+        let ip = address.ip();
+        let limit = self.config.max_client_connections as usize;
+        if limit > 0 && self.clients.iter().filter(|(_, c)| c.address.ip() == ip).count() >= limit {
+            self.log(
+                Level::Warn,
+                &format!("too many connections from {ip} (maxClientCnxns {limit})"),
+            );
+            return false;
+        }
+        self.clients.open(conn, address, self.now_ms);
+        if self.config.skip_acl
+            && let Some(client) = self.clients.get_mut(conn)
+        {
+            client.identity.add("super", "");
+        }
+        true
+    }
+
+    /// The connection is gone; its session is not.
+    pub fn client_closed(&mut self, conn: ConnId) {
+        if let Some(client) = self.clients.close(conn) {
+            self.watches.drop_connection(conn);
+            if self.by_session.get(&client.session) == Some(&conn) {
+                self.by_session.remove(&client.session);
+            }
+        }
+    }
+
+    /// Bytes of a client. They are taken whole; [`Node::client_paused`] says when to stop reading.
+    pub fn client_data(&mut self, conn: ConnId, bytes: &[u8]) {
+        let Some(client) = self.clients.get_mut(conn) else { return };
+        if client.phase == Phase::Closing {
+            return;
+        }
+        if client.input.is_empty() {
+            let taken = self.take_frames(conn, bytes);
+            if let Some(client) = self.clients.get_mut(conn) {
+                client.input.extend_from_slice(&bytes[taken..]);
+            }
+        } else {
+            client.input.extend_from_slice(bytes);
+            self.take_input(conn);
+        }
+    }
+
+    /// Takes what a connection has sent before.
+    pub(super) fn take_input(&mut self, conn: ConnId) {
+        let Some(client) = self.clients.get_mut(conn) else { return };
+        if client.input.is_empty() {
+            return;
+        }
+        let mut input = std::mem::take(&mut client.input);
+        let taken = self.take_frames(conn, &input);
+        if let Some(client) = self.clients.get_mut(conn) {
+            input.drain(..taken);
+            if input.is_empty() && input.capacity() > 64 << 10 {
+                input = Vec::new();
+            }
+            client.input = input;
+        }
+    }
+
+    /// Handles complete frames at the front; returns how many bytes they took.
+    fn take_frames(&mut self, conn: ConnId, bytes: &[u8]) -> usize {
+        let mut taken = 0;
+        loop {
+            let Some(client) = self.clients.get_mut(conn) else { return bytes.len() };
+            if client.phase == Phase::Closing {
+                return bytes.len();
+            }
+            if client.paused() {
+                return taken;
+            }
+            let fresh = client.phase == Phase::Fresh;
+            match frame::next(&bytes[taken..], fresh, self.config.frame_bytes_max) {
+                Next::NeedMore(_) => return taken,
+                Next::Frame(payload) => {
+                    taken += 4 + payload.len();
+                    client.stats.received += 1;
+                    self.stats.received += 1;
+                    if fresh {
+                        self.connect(conn, payload);
+                    } else {
+                        self.request(conn, payload);
+                    }
+                }
+                Next::Word(word) => {
+                    self.word(conn, word);
+                    return bytes.len();
+                }
+                Next::BadLength(prefix) => {
+                    let text = prefix.escape_ascii().to_string();
+                    let address = client.address;
+                    self.log(
+                        Level::Warn,
+                        &format!(
+                            "closing {address}: its frame starts with `{text}` (as a length {}), \
+                             which is no request; HTTP or TLS sent to the client port?",
+                            i32::from_be_bytes(prefix)
+                        ),
+                    );
+                    self.close_client(conn);
+                    return bytes.len();
+                }
+            }
+        }
+    }
+
+    /// One request of a connection that has, or is getting, a session.
+    fn request(&mut self, conn: ConnId, payload: &[u8]) {
+        let mut reader = Reader::new(payload);
+        let Ok(header) = RequestHeader::decode(&mut reader) else {
+            return self.close_client(conn);
+        };
+        let body = reader.rest();
+        self.touch(conn);
+        if let Some(client) = self.clients.get_mut(conn) {
+            client.stats.last_op = header.op;
+            client.stats.last_xid = header.xid;
+        }
+        let Some(op) = OpCode::from_client(header.op) else {
+            return self.answer_in_turn(conn, header.xid, Code::Unimplemented, true);
+        };
+        match op {
+            OpCode::Ping => {
+                let zxid = self.state.last_zxid();
+                if let Some(client) = self.clients.get_mut(conn) {
+                    client.put_header(xid::PING, zxid, Code::Ok);
+                    client.stats.answered(0);
+                    self.clients.mark(conn);
+                }
+            }
+            OpCode::Auth => self.authenticate(conn, header.xid, body),
+            OpCode::Sasl => self.answer_in_turn(conn, header.xid, Code::Unimplemented, true),
+            OpCode::Reconfig => {
+                self.answer_in_turn(conn, header.xid, Code::ReconfigDisabled, false);
+            }
+            OpCode::Sync => self.sync(conn, header.xid, body),
+            op if op.is_write() => self.write(conn, header.xid, op, body),
+            op => self.read_in_turn(conn, header.xid, op, body),
+        }
+    }
+
+    /// A write: checked for shape, then on its way through the log.
+    fn write(&mut self, conn: ConnId, xid: i32, op: OpCode, body: &[u8]) {
+        let allowed = match Request::decode(op, body) {
+            Err(_) => Err(Code::MarshallingError),
+            Ok(Request::CreateTtl(_)) if !self.config.extended_types => Err(Code::Unimplemented),
+            Ok(Request::Multi(multi)) => {
+                let ttl = |op: OpCode| op == OpCode::CreateTtl && !self.config.extended_types;
+                if multi.iter().any(|op| ttl(op.op)) { Err(Code::Unimplemented) } else { Ok(()) }
+            }
+            Ok(_) => Ok(()),
+        };
+        if let Err(code) = allowed {
+            return self.answer_in_turn(conn, xid, code, false);
+        }
+        let Some(client) = self.clients.get_mut(conn) else { return };
+        client.waiting.push_back(Waiting::Write { xid, op });
+        self.submit(conn, op, body);
+    }
+
+    /// Puts a write of this connection's session into the stream to the leader.
+    pub(super) fn submit(&mut self, conn: ConnId, op: OpCode, body: &[u8]) {
+        let Some(client) = self.clients.get(conn) else { return };
+        let txn =
+            Txn { session: client.session, identity: client.identity.as_identity(), op, body };
+        let waiter = Waiter { conn, serial: client.serial, since_ms: self.now_ms };
+        self.outbox.push(&txn, waiter);
+    }
+
+    /// Executes a read now, or after the earlier writes of its connection.
+    fn read_in_turn(&mut self, conn: ConnId, xid: i32, op: OpCode, body: &[u8]) {
+        let Some(client) = self.clients.get_mut(conn) else { return };
+        if client.waiting.is_empty() {
+            self.read(conn, xid, op, body);
+        } else {
+            client.waiting.push_back(Waiting::Read { xid, op, body: body.into() });
+        }
+    }
+
+    /// Executes a read and appends its reply, straight from the tree.
+    fn read(&mut self, conn: ConnId, xid: i32, op: OpCode, body: &[u8]) {
+        let zxid = self.state.last_zxid();
+        let Some(client) = self.clients.get_mut(conn) else { return };
+        let start = frame::begin(&mut client.output);
+        let header_at = client.output.len();
+        ReplyHeader::new(xid, zxid, Code::Ok).encode(&mut client.output);
+        let body_at = client.output.len();
+        let code = match op {
+            OpCode::SetWatches | OpCode::SetWatches2 => {
+                // Events of what was missed go out before the answer.
+                client.output.truncate(start);
+                let code = self.restore_watches(conn, op, body);
+                let Some(client) = self.clients.get_mut(conn) else { return };
+                client.put_header(xid, zxid, code);
+                client.stats.answered(0);
+                self.clients.mark(conn);
+                return;
+            }
+            OpCode::AddWatch | OpCode::CheckWatches | OpCode::RemoveWatches => {
+                let code = watch_request(&mut self.watches, conn, op, body);
+                if code == Code::Ok && op == OpCode::AddWatch {
+                    reply::put_error_response(&mut client.output, Code::Ok);
+                }
+                code
+            }
+            _ => {
+                let identity = client.identity.as_identity();
+                let result =
+                    self.state.read(client.session, identity, op, body, &mut client.output);
+                if let Some(watch) = result.watch {
+                    self.watches.register(conn, watch.path, watch.kind);
+                }
+                result.code
+            }
+        };
+        if code != Code::Ok {
+            client.output.truncate(body_at);
+            let header = ReplyHeader::new(xid, zxid, code).to_bytes();
+            client.output[header_at..body_at].copy_from_slice(&header);
+        }
+        frame::end(&mut client.output, start);
+        client.stats.sent += 1;
+        client.stats.answered(0);
+        client.stats.last_zxid = zxid;
+        self.stats.sent += 1;
+        self.stats.read_latency.record(0);
+        self.clients.mark(conn);
+    }
+
+    fn restore_watches(&mut self, conn: ConnId, op: OpCode, body: &[u8]) -> Code {
+        let Ok(Request::SetWatches(request) | Request::SetWatches2(request)) =
+            Request::decode(op, body)
+        else {
+            return Code::MarshallingError;
+        };
+        let Some(client) = self.clients.get_mut(conn) else { return Code::Ok };
+        let output = &mut client.output;
+        self.watches.set_watches(conn, &self.state, &request, |kind, path| {
+            reply::put_notification(output, kind, path);
+        });
+        Code::Ok
+    }
+
+    fn authenticate(&mut self, conn: ConnId, xid: i32, body: &[u8]) {
+        let Some(client) = self.clients.get_mut(conn) else { return };
+        let added = match Request::decode(OpCode::Auth, body) {
+            Ok(Request::Auth(Auth { scheme: "digest", auth: Some(credentials), .. })) => {
+                let id = digest_id(credentials);
+                if Some(id.as_str()) == self.config.super_digest.as_deref() {
+                    client.identity.add("super", "");
+                }
+                client.identity.add("digest", &id)
+            }
+            // Every connection holds its address already (`IPAuthenticationProvider`).
+            Ok(Request::Auth(Auth { scheme: "ip", .. })) => true,
+            Ok(_) => false,
+            Err(_) => return self.answer_in_turn(conn, xid, Code::MarshallingError, false),
+        };
+        if added {
+            self.answer_in_turn(conn, xid, Code::Ok, false);
+        } else {
+            self.stats.auth_failed += 1;
+            self.answer_in_turn(conn, xid, Code::AuthFailed, true);
+        }
+    }
+
+    /// Answers with a header alone, when all earlier requests are answered.
+    pub(super) fn answer_in_turn(&mut self, conn: ConnId, xid: i32, code: Code, close: bool) {
+        let Some(client) = self.clients.get_mut(conn) else { return };
+        client.waiting.push_back(Waiting::Answer { xid, code, close });
+        self.advance_client(conn);
+    }
+
+    /// Answers everything at the head of the line that can be answered now.
+    pub(super) fn advance_client(&mut self, conn: ConnId) {
+        loop {
+            let zxid = self.state.last_zxid();
+            let Some(client) = self.clients.get_mut(conn) else { return };
+            match client.waiting.front() {
+                Some(Waiting::Read { .. }) => {
+                    let Some(Waiting::Read { xid, op, body }) = client.waiting.pop_front() else {
+                        unreachable!("looked at it")
+                    };
+                    self.read(conn, xid, op, &body);
+                }
+                Some(&Waiting::Answer { xid, code, close }) => {
+                    client.waiting.pop_front();
+                    // A failed or granted auth shows no state (`ZooKeeperServer.processPacket`).
+                    let zxid = if xid == xid::AUTH { 0 } else { zxid };
+                    client.put_header(xid, zxid, code);
+                    self.stats.sent += 1;
+                    self.clients.mark(conn);
+                    if close {
+                        return self.close_client(conn);
+                    }
+                }
+                Some(&Waiting::Sync { xid, ticket, .. }) if ticket <= self.sync.done => {
+                    let Some(Waiting::Sync { path, .. }) = client.waiting.pop_front() else {
+                        unreachable!("looked at it")
+                    };
+                    client.put_reply(xid, zxid, &path);
+                    self.stats.sent += 1;
+                    self.clients.mark(conn);
+                }
+                Some(Waiting::Write { .. } | Waiting::Connect { .. } | Waiting::Sync { .. })
+                | None => return,
+            }
+        }
+    }
+
+    /// The connection ends once what stands in its output is sent. Its session lives on.
+    pub(super) fn close_client(&mut self, conn: ConnId) {
+        if let Some(client) = self.clients.get_mut(conn) {
+            client.phase = Phase::Closing;
+            client.waiting.clear();
+            client.input = Vec::new();
+            let session = client.session;
+            if self.by_session.get(&session) == Some(&conn) {
+                self.by_session.remove(&session);
+            }
+            self.watches.drop_connection(conn);
+            self.clients.mark(conn);
+        }
+    }
+
+    /// The session was heard from.
+    fn touch(&mut self, conn: ConnId) {
+        let Some(client) = self.clients.get_mut(conn) else { return };
+        if !client.touched {
+            client.touched = true;
+            self.touched.push(conn);
+        }
+    }
+
+    // ---- what the edge asks ----
+
+    /// Connections to look at: something to send, to close, or to read from again.
+    pub fn take_dirty_clients(&mut self) -> Vec<ConnId> {
+        let dirty = self.clients.take_dirty();
+        for &conn in &dirty {
+            self.close_stuck(conn);
+        }
+        dirty
+    }
+
+    /// What is to be sent to a connection; the edge removes what it has sent.
+    pub fn client_output(&mut self, conn: ConnId) -> Option<&mut Vec<u8>> {
+        self.clients.get_mut(conn).map(|c| &mut c.output)
+    }
+
+    /// The connection ends when its output is empty.
+    pub fn client_closing(&self, conn: ConnId) -> bool {
+        self.clients.get(conn).is_none_or(|c| c.phase == Phase::Closing)
+    }
+
+    /// Its bytes should not be read now: it waits for answers, or does not take them.
+    pub fn client_paused(&self, conn: ConnId) -> bool {
+        self.clients.get(conn).is_some_and(|c| {
+            c.paused() || !c.input.is_empty() && c.input.len() > self.config.frame_bytes_max
+        })
+    }
+
+    /// The edge has sent something: a connection that was paused may go on.
+    pub fn client_sent(&mut self, conn: ConnId) {
+        if let Some(client) = self.clients.get(conn)
+            && !client.paused()
+        {
+            self.take_input(conn);
+        }
+    }
+
+    /// Ends connections that do not take what is sent to them.
+    pub(super) fn close_stuck(&mut self, conn: ConnId) {
+        if self.clients.get(conn).is_some_and(|c: &Client| c.output.len() > OUTPUT_MAX_BYTES) {
+            if let Some(client) = self.clients.get_mut(conn) {
+                client.output = Vec::new();
+            }
+            self.close_client(conn);
+        }
+    }
+}
+
+/// addWatch, removeWatches and checkWatches: they touch this server's table alone.
+fn watch_request(watches: &mut Watches, conn: ConnId, op: OpCode, body: &[u8]) -> Code {
+    match Request::decode(op, body) {
+        Ok(Request::AddWatch(request)) => match WatchKind::from_add_mode(request.mode) {
+            Some(kind) => {
+                watches.register(conn, request.path, kind);
+                Code::Ok
+            }
+            None => Code::BadArguments,
+        },
+        Ok(Request::RemoveWatches(request)) => watches.remove(conn, request.path, request.mode),
+        Ok(Request::CheckWatches(request)) => watches.check(conn, request.path, request.mode),
+        _ => Code::MarshallingError,
+    }
+}
+
+/// `user:base64(sha1(user:password))` (`DigestAuthenticationProvider.generateDigest`).
+fn digest_id(credentials: &[u8]) -> String {
+    let hash = BASE64_STANDARD.encode(Sha1::digest(credentials));
+    let text = String::from_utf8_lossy(credentials);
+    let user = text.split(':').next().unwrap_or_default();
+    format!("{user}:{hash}")
+}

@@ -1,0 +1,462 @@
+//! Driving raft: from gathered writes to entries, from entries to disk and peers.
+
+use raft::eraftpb::{Message, MessageType};
+use raft::{Config, RawNode, ReadOnlyOption, Ready, StateRole};
+use slog::Drain as _;
+
+use super::entry::{self, Segment};
+use super::log::LogCache;
+use super::peer::{self, PeerMessage};
+use super::{Level, Node, NodeConfig, Output};
+use crate::state::Txn;
+
+/// An entry is closed at this size; the next one begins.
+const ENTRY_BYTES: usize = 1 << 20;
+
+/// Entries of at most this size travel in one message.
+const APPEND_BYTES: u64 = 1 << 20;
+
+/// Committed entries handed over at once: bounds the time between two looks at the sockets.
+const COMMITTED_BYTES: u64 = 4 << 20;
+
+/// Servers that lose their leader stand for election one after the other, this far apart: the
+/// second one need not try when the first has won.
+const CAMPAIGN_STEP_MS: u64 = 40;
+
+/// Raft's own clock. Long enough that an idle server sleeps, short enough for heartbeats.
+pub(super) fn start_raft(config: &NodeConfig, log: LogCache, applied: u64) -> RawNode<LogCache> {
+    let tick = config.tick_ms;
+    let election_tick = (config.election_timeout_ms / tick).max(2) as usize;
+    let raft_config = Config {
+        id: u64::from(config.id),
+        election_tick,
+        heartbeat_tick: ((config.heartbeat_ms / tick) as usize).clamp(1, election_tick - 1),
+        applied,
+        max_size_per_msg: APPEND_BYTES,
+        max_inflight_msgs: 256,
+        check_quorum: true,
+        pre_vote: true,
+        // Read-index asks a majority; a lease would trust every clock.
+        read_only_option: ReadOnlyOption::Safe,
+        batch_append: true,
+        max_committed_size_per_ready: COMMITTED_BYTES,
+        ..Config::default()
+    };
+    // Raft's own lines say what the node's say already.
+    let logger = slog::Logger::root(slog::Discard.fuse(), slog::o!());
+    RawNode::new(&raft_config, log, &logger).expect("the configuration above is valid")
+}
+
+impl Node {
+    // ---- time ----
+
+    pub(super) fn tick_raft(&mut self) {
+        while self.next_raft_tick_ms <= self.now_ms {
+            // A server that was stopped for a while does not make up for it all at once: its
+            // peers have not been silent, it has been deaf.
+            if self.now_ms - self.next_raft_tick_ms > self.config.election_timeout_ms / 2 {
+                self.next_raft_tick_ms = self.now_ms;
+            }
+            self.next_raft_tick_ms += self.config.tick_ms;
+            self.tick_raft_once();
+        }
+        if let Some(at) = self.campaign_ms
+            && at <= self.now_ms
+        {
+            self.campaign_ms = None;
+            if self.raft.raft.leader_id == 0 || !self.peer_up(self.leader()) {
+                self.campaign();
+            }
+        }
+    }
+
+    fn tick_raft_once(&mut self) {
+        // Whoever may not vote does not stand for election either.
+        if !self.may_vote() && !self.is_leader() {
+            self.raft.raft.election_elapsed = 0;
+            return;
+        }
+        self.raft.tick();
+        self.after_raft();
+    }
+
+    pub(super) fn campaign(&mut self) {
+        if !self.may_vote() || self.is_leader() {
+            return;
+        }
+        let _ = self.raft.campaign();
+        self.after_raft();
+    }
+
+    /// Stands for election soon, in turn with the other servers.
+    pub(super) fn campaign_soon(&mut self, absent: u8) {
+        let me = u64::from(self.config.id);
+        let voters = &self.conf_state.voters;
+        let earlier = voters
+            .iter()
+            .filter(|&&id| id < me && id != u64::from(absent) && self.peer_up(id as u8))
+            .count();
+        let at = self.now_ms + earlier as u64 * CAMPAIGN_STEP_MS;
+        self.campaign_ms = Some(self.campaign_ms.map_or(at, |c| c.min(at)));
+    }
+
+    /// Raft draws its timeout from an unseeded source at each term: draw again from ours.
+    pub(super) fn redraw_election_timeout(&mut self) {
+        let base = self.raft.raft.election_timeout() as u64;
+        let drawn = base + self.random.below(base);
+        self.raft.raft.set_randomized_election_timeout(drawn as usize);
+    }
+
+    /// After everything that may have changed raft's mind about who leads.
+    fn after_raft(&mut self) {
+        let now = (self.raft.raft.leader_id, self.raft.raft.term);
+        if now == self.leadership {
+            return;
+        }
+        let before = std::mem::replace(&mut self.leadership, now);
+        if now.1 != before.1 {
+            self.redraw_election_timeout();
+        }
+        self.proposal.clear();
+        self.sealed.clear();
+        self.reports_sent.clear();
+        if now.0 == 0 {
+            self.log(Level::Info, &format!("no leader in term {}", now.1));
+            return;
+        }
+        self.campaign_ms = None;
+        let what = if self.is_leader() { "leads" } else { "follows" };
+        self.log(Level::Info, &format!("{what} server {} in term {}", now.0, now.1));
+        if self.is_leader() {
+            self.stats.leader_since_ms = self.now_ms;
+            self.track_all_sessions();
+        } else {
+            self.expiry.clear();
+        }
+        self.outbox.resend();
+        self.report();
+        self.announce();
+    }
+
+    // ---- from writes to entries ----
+
+    /// Hands the writes that nobody has yet to the leader.
+    pub(super) fn submit_writes(&mut self) {
+        if !self.outbox.has_unsent() {
+            return;
+        }
+        let me = self.config.id;
+        let boot = self.outbox.boot();
+        if self.is_leader() {
+            let mut outbox = std::mem::replace(&mut self.outbox, super::Outbox::new(0));
+            for batch in outbox.take_unsent() {
+                self.propose_segment(&Segment::Ops {
+                    origin: me,
+                    boot,
+                    first_sequence: batch.first_sequence,
+                    count: batch.count,
+                    ops: &batch.ops,
+                });
+            }
+            self.outbox = outbox;
+            return;
+        }
+        let leader = self.leader();
+        if leader == 0 || !self.peer_up(leader) {
+            return;
+        }
+        let peer = self.peers.get_mut(&leader).expect("peer_up() has seen it");
+        for batch in self.outbox.take_unsent() {
+            let start = begin_frame(&mut peer.output);
+            peer::forward(boot, batch.first_sequence, batch.count, &batch.ops, &mut peer.output);
+            end_frame(&mut peer.output, start);
+        }
+    }
+
+    /// Adds a segment to the entry under construction. For the leader only.
+    pub(super) fn propose_segment(&mut self, segment: &Segment<'_>) {
+        if self.proposal.is_empty() {
+            // Time never goes back in the log, whatever the clock of a new leader says.
+            self.last_stamp_ms = self.last_stamp_ms.max(self.wall_ms);
+            self.proposal = entry::begin(self.last_stamp_ms);
+        }
+        segment.encode(&mut self.proposal);
+        if self.proposal.len() >= ENTRY_BYTES {
+            self.sealed.push_back(std::mem::take(&mut self.proposal));
+        }
+    }
+
+    pub(super) fn propose_sealed(&mut self) {
+        if !self.is_leader() || self.raft.raft.lead_transferee.is_some() {
+            // Kept in order until leadership is settled.
+            return;
+        }
+        if !self.proposal.is_empty() {
+            self.sealed.push_back(std::mem::take(&mut self.proposal));
+        }
+        while let Some(data) = self.sealed.pop_front() {
+            self.stats.proposal_size.record(data.len() as u64);
+            if self.raft.propose(Vec::new(), data).is_err() {
+                // Only a lost leadership refuses: whoever leads next gets the writes again.
+                self.outbox.resend();
+                return;
+            }
+        }
+    }
+
+    /// A server hands over writes of its sessions.
+    fn forwarded(&mut self, from: u8, boot: u64, first_sequence: u64, count: u32, ops: &[u8]) {
+        if !self.is_leader() {
+            return; // it learns of the new leader and sends them there
+        }
+        let mut rest = ops;
+        while let Ok(txn) = Txn::decode(&mut rest) {
+            self.expiry.touch(txn.session, self.now_ms);
+            if rest.is_empty() {
+                break;
+            }
+        }
+        self.propose_segment(&Segment::Ops { origin: from, boot, first_sequence, count, ops });
+    }
+
+    /// Asks for this run's stream of writes to be recorded; as leader, founds the ensemble.
+    pub(super) fn announce(&mut self) {
+        if self.roster_ready() {
+            return;
+        }
+        let boot = self.outbox.boot();
+        if self.is_leader() {
+            if self.state.roster().cluster_id == 0 {
+                let cluster_id = self.config.fresh_cluster_id;
+                self.propose_segment(&Segment::Found {
+                    cluster_id,
+                    secret: self.config.fresh_secret,
+                });
+            }
+            self.propose_segment(&Segment::Register { origin: self.config.id, boot });
+        } else if self.leader() != 0 && self.peer_up(self.leader()) {
+            let mut message = Vec::new();
+            peer::register(boot, &mut message);
+            self.send(self.leader(), &message);
+        }
+    }
+
+    // ---- messages ----
+
+    /// A message of an authenticated peer.
+    pub fn peer_message(&mut self, from: u8, bytes: &[u8]) {
+        let Ok(message) = peer::parse(bytes) else {
+            self.log(
+                Level::Warn,
+                &format!("server {from} sent what no server of this version sends"),
+            );
+            self.outputs.push(Output::Disconnect(from));
+            return;
+        };
+        match message {
+            PeerMessage::Raft(message) => self.raft_message(from, *message),
+            PeerMessage::Forward { boot, first_sequence, count, ops } => {
+                self.forwarded(from, boot, first_sequence, count, ops);
+            }
+            PeerMessage::Report { number, sessions } => self.reported(from, number, sessions),
+            PeerMessage::ReportAck { number } => self.report_confirmed(from, number),
+            PeerMessage::Register { boot } => {
+                if self.is_leader() && self.state.roster().boot(from) != Some(boot) {
+                    self.propose_segment(&Segment::Register { origin: from, boot });
+                }
+            }
+            PeerMessage::SnapshotFailed => {
+                self.raft.report_snapshot(u64::from(from), raft::SnapshotStatus::Failure);
+            }
+        }
+    }
+
+    fn raft_message(&mut self, from: u8, message: Message) {
+        if message.from != u64::from(from)
+            || message.to != u64::from(self.config.id)
+            || !self.trusted(from, &message)
+        {
+            return;
+        }
+        if message.get_msg_type() == MessageType::MsgSnapshot {
+            return self.snapshot_offered(from, message);
+        }
+        let _ = self.raft.step(message);
+        self.after_raft();
+    }
+
+    pub(super) fn step_raft(&mut self, message: Message) {
+        let _ = self.raft.step(message);
+        self.after_raft();
+    }
+
+    /// Queues a message; it leaves when the edge has room for it.
+    pub(super) fn send(&mut self, to: u8, message: &[u8]) {
+        if let Some(peer) = self.peers.get_mut(&to).filter(|p| p.up) {
+            let start = begin_frame(&mut peer.output);
+            peer.output.extend_from_slice(message);
+            end_frame(&mut peer.output, start);
+        }
+    }
+
+    fn send_raft(&mut self, message: &Message) {
+        let to = message.to as u8;
+        let Some(peer) = self.peers.get_mut(&to).filter(|p| p.up) else {
+            self.raft.report_unreachable(message.to);
+            return;
+        };
+        let start = begin_frame(&mut peer.output);
+        peer::raft(message, &mut peer.output);
+        end_frame(&mut peer.output, start);
+    }
+
+    /// What is to be sent to a peer: frames of `length u32` (little-endian) and a message.
+    pub fn peer_output(&mut self, peer: u8) -> Option<&mut Vec<u8>> {
+        self.peers.get_mut(&peer).map(|p| &mut p.output)
+    }
+
+    /// Ids of all other servers.
+    pub fn peer_ids(&self) -> Vec<u8> {
+        self.peers.keys().copied().collect()
+    }
+
+    // ---- raft's ready ----
+
+    /// Carries out what raft has decided, in the one safe order.
+    pub(super) fn handle_ready(&mut self) {
+        while self.raft.has_ready() {
+            let ready = self.raft.ready();
+            self.handle_one_ready(ready);
+            self.after_raft();
+        }
+        let alone = self.conf_state.voters.len() + self.conf_state.learners.len() <= 1;
+        let applied = self.applied_index;
+        self.raft.mut_store().trim(applied, alone);
+    }
+
+    fn handle_one_ready(&mut self, mut ready: Ready) {
+        let number = ready.number();
+        self.last_ready = number;
+
+        // A leader's appends may leave before its own disk has them: its vote for itself counts
+        // only once they are there (Raft thesis, 10.2.1).
+        for message in ready.take_messages() {
+            self.send_raft(&message);
+        }
+        for read in ready.take_read_states() {
+            self.read_index_confirmed(read.index, &read.request_ctx);
+        }
+
+        // The state of a received snapshot replaces ours before anything behind it is applied.
+        let installed = (!ready.snapshot().is_empty()).then(|| self.install_snapshot());
+
+        // In the cache before raft is told so, on disk before anybody else is.
+        let entries = ready.take_entries();
+        let hard_state = ready.hs().cloned();
+        self.raft.mut_store().append(&entries);
+        if let Some(hard_state) = &hard_state
+            && self.raft.mut_store().set_hard_state(hard_state.clone())
+        {
+            self.unsaved_vote = number;
+        }
+        if let Some(point) = installed {
+            self.outputs.push(Output::Install { point });
+        }
+        if ready.must_sync() {
+            self.persisting.push_back(number);
+            self.outputs.push(Output::Persist { number, entries, hard_state });
+        }
+
+        // A follower's answers speak of what it has kept. Heartbeats and pre-votes speak of the
+        // term alone: they need not wait for the entries, lest a slow disk look like a dead server.
+        for message in ready.take_persisted_messages() {
+            let about_term = matches!(
+                message.get_msg_type(),
+                MessageType::MsgHeartbeatResponse
+                    | MessageType::MsgReadIndex
+                    | MessageType::MsgRequestPreVote
+                    | MessageType::MsgRequestPreVoteResponse
+            );
+            let vote_saved = self.persisting.front().is_none_or(|&first| self.unsaved_vote < first);
+            if self.persisting.is_empty() || about_term && vote_saved {
+                self.send_raft(&message);
+            } else {
+                let mut bytes = Vec::new();
+                peer::raft(&message, &mut bytes);
+                self.held.push_back((number, message.to as u8, bytes));
+            }
+        }
+
+        let committed = ready.take_committed_entries();
+        self.raft.advance_append_async(ready);
+        if self.persisting.is_empty() {
+            self.raft.on_persist_ready(number);
+        }
+        if let Some(last) = committed.last().map(|e| e.index) {
+            self.apply_entries(committed);
+            self.raft.advance_apply_to(last);
+        }
+    }
+
+    /// Everything up to ready `number` is on disk.
+    pub fn persisted(&mut self, number: u64) {
+        while self.persisting.front().is_some_and(|&n| n <= number) {
+            self.persisting.pop_front();
+        }
+        // What came behind it with nothing to save is as good as saved, up to the next that is not.
+        let through = self.persisting.front().map_or(self.last_ready, |next| next - 1);
+        self.raft.on_persist_ready(through);
+        while self.held.front().is_some_and(|&(n, _, _)| n <= through) {
+            let (_, to, bytes) = self.held.pop_front().expect("looked at it");
+            self.send(to, &bytes);
+        }
+        self.after_raft();
+    }
+
+    /// Hands leadership to `to`, or to the follower that is furthest.
+    pub fn transfer_leadership(&mut self, to: Option<u8>) -> Option<u8> {
+        if self.raft.raft.state != StateRole::Leader {
+            return None;
+        }
+        let me = u64::from(self.config.id);
+        let furthest = self
+            .raft
+            .raft
+            .prs()
+            .iter()
+            .filter(|&(&id, _)| id != me && self.conf_state.voters.contains(&id))
+            .filter(|&(&id, _)| self.peer_up(id as u8))
+            .filter(|&(&id, _)| to.is_none_or(|to| u64::from(to) == id))
+            .max_by_key(|&(&id, progress)| (progress.matched, std::cmp::Reverse(id)))
+            .map(|(&id, _)| id)?;
+        self.log(Level::Info, &format!("hands leadership to server {furthest}"));
+        self.raft.transfer_leader(furthest);
+        Some(furthest as u8)
+    }
+}
+
+fn begin_frame(out: &mut Vec<u8>) -> usize {
+    out.extend_from_slice(&[0; 4]);
+    out.len()
+}
+
+fn end_frame(out: &mut [u8], start: usize) {
+    let length = (out.len() - start) as u32;
+    out[start - 4..start].copy_from_slice(&length.to_le_bytes());
+}
+
+/// Splits what [`Node::peer_output`] gave: calls `each` for every complete message, returns the
+/// bytes taken. `None`: a length that no server sends.
+pub fn split_frames(bytes: &[u8], mut each: impl FnMut(&[u8])) -> Option<usize> {
+    let mut taken = 0;
+    while let Some((length, rest)) = bytes[taken..].split_first_chunk::<4>() {
+        let length = u32::from_le_bytes(*length) as usize;
+        if length > peer::MESSAGE_BYTES_MAX {
+            return None;
+        }
+        let Some(message) = rest.get(..length) else { break };
+        each(message);
+        taken += 4 + length;
+    }
+    Some(taken)
+}

@@ -1,0 +1,137 @@
+//! Snapshots that do not stop writes: the state is swept in small steps between other work.
+
+use super::random::Random;
+use super::{Level, Node, Output, SnapshotPoint};
+use crate::state::State;
+
+/// Znodes looked at in one step: well under a millisecond.
+const STEP_NODES: usize = 500;
+
+/// A chunk goes to the writer at this size.
+const CHUNK_BYTES: usize = 256 << 10;
+
+/// So many chunks may wait for the writer; then the sweep waits.
+const CHUNKS_WAITING_MAX: usize = 8;
+
+/// The snapshot in the making, and when the next one is due.
+#[derive(Default)]
+pub(super) struct Sweep {
+    active: Option<SnapshotPoint>,
+    ended: bool,
+    chunk: Vec<u8>,
+    chunks_waiting: usize,
+    ops_since: u64,
+    ops_due: u64,
+}
+
+impl Sweep {
+    /// Draws when the next snapshot is due: servers should not all write at once
+    /// (`SyncRequestProcessor` draws from the upper half of `snapCount` too).
+    pub(super) fn next_after(&mut self, ops: u64, random: &mut Random) {
+        self.ops_since = 0;
+        self.ops_due = ops / 2 + random.below(ops / 2 + 1) + 1;
+    }
+
+    pub(super) fn applied_one(&mut self) {
+        self.ops_since += 1;
+    }
+
+    pub(super) fn abort(&mut self, state: &mut State) {
+        if self.active.take().is_some() && !self.ended {
+            state.sweep_abort();
+        }
+        self.ended = false;
+        self.chunk.clear();
+    }
+}
+
+impl Node {
+    /// Whether [`Node::flush`] should be called again without waiting: a sweep goes on.
+    pub fn busy(&self) -> bool {
+        let sweep = &self.sweep;
+        sweep.active.is_some() && !sweep.ended && sweep.chunks_waiting < CHUNKS_WAITING_MAX
+    }
+
+    /// Begins a snapshot if one is due, or goes on with the one in the making.
+    pub(super) fn sweep(&mut self) {
+        if self.sweep.active.is_none() {
+            let wanted = self.raft.store().take_snapshot_wanted();
+            if !wanted && self.sweep.ops_since < self.sweep.ops_due || self.applied_index == 0 {
+                return;
+            }
+            self.begin_sweep();
+        }
+        if !self.busy() {
+            return;
+        }
+        let done = self.state.sweep_step(STEP_NODES, &mut self.sweep.chunk);
+        if done || self.sweep.chunk.len() >= CHUNK_BYTES {
+            self.sweep.chunks_waiting += 1;
+            let next = Vec::with_capacity(if done { 0 } else { CHUNK_BYTES + (CHUNK_BYTES >> 2) });
+            let chunk = std::mem::replace(&mut self.sweep.chunk, next);
+            self.outputs.push(Output::SnapshotChunk(chunk));
+        }
+        if done {
+            self.sweep.ended = true;
+            self.outputs.push(Output::SnapshotEnd);
+        }
+    }
+
+    /// Takes a snapshot of the state as it is now, as soon as none is in the making.
+    pub fn begin_sweep(&mut self) {
+        if self.sweep.active.is_some() {
+            return;
+        }
+        let point = SnapshotPoint {
+            index: self.applied_index,
+            term: self.applied_term,
+            conf_state: self.conf_state.clone(),
+        };
+        let snapshot_ops = self.config.snapshot_ops;
+        self.sweep.next_after(snapshot_ops, &mut self.random);
+        self.sweep.ended = false;
+        self.state.sweep_begin();
+        // A follower that gets this snapshot needs what comes behind it.
+        self.raft.mut_store().pin(point.index);
+        let zxid = self.state.last_zxid();
+        let cluster_id = self.state.roster().cluster_id;
+        self.outputs.push(Output::SnapshotBegin { point: point.clone(), zxid, cluster_id });
+        self.sweep.active = Some(point);
+    }
+
+    /// The writer has taken a chunk.
+    pub fn snapshot_chunk_written(&mut self) {
+        self.sweep.chunks_waiting = self.sweep.chunks_waiting.saturating_sub(1);
+    }
+
+    /// The snapshot is whole on disk; returns the index behind which the log must be kept.
+    pub fn snapshot_saved(&mut self) -> Option<u64> {
+        let point = self.sweep.active.take()?;
+        self.sweep.ended = false;
+        self.sweep.chunks_waiting = 0;
+        let index = point.index;
+        self.log(Level::Info, &format!("snapshot of index {index} is saved"));
+        self.stats.snapshots += 1;
+        let log = self.raft.mut_store();
+        log.snapshot_saved(point);
+        // The pin stays while a follower is being sent a snapshot.
+        let sending = self
+            .raft
+            .raft
+            .prs()
+            .iter()
+            .any(|(_, p)| p.state == raft::ProgressState::Snapshot || p.matched < index);
+        if !(self.is_leader() && sending) {
+            self.raft.mut_store().unpin();
+        }
+        Some(index)
+    }
+
+    /// The snapshot could not be written; the log goes on without it.
+    pub fn snapshot_failed(&mut self, why: &str) {
+        self.sweep.abort(&mut self.state);
+        self.sweep.chunks_waiting = 0;
+        self.raft.mut_store().unpin();
+        self.log(Level::Error, &format!("the snapshot could not be written: {why}"));
+    }
+}
