@@ -9,13 +9,13 @@ build: ## zkprov, and the coordinator for x86_64 and aarch64 hosts
 	@.ci/build
 
 demo: ## three real hosts on this machine, from nothing to a serving ensemble
-	@.ci/not-yet $@
+	@.ci/demo
 
 demo-local: ## three coordinators on loopback as the present user, no privileges
-	@.ci/not-yet $@
+	@.ci/demo-local
 
 clean-demo: ## takes away what the demos made
-	@.ci/not-yet $@
+	@.ci/clean-demo
 
 demo-kafka: ## brokers of Kafka 3.3.1 on the ensemble of the demo
 	@.ci/not-yet $@

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::SystemTime;
 use std::{env, fs};
 
 use crate::failure::Failure;
@@ -46,13 +47,53 @@ pub fn coordinator_for(architecture: &str, explicit: Option<&Path>) -> Result<Pa
             ),
         )
     })?;
+    // cargo would find out as well, but takes longer than a whole probe of the hosts.
+    let built = binary_path(&workspace, triple);
+    if is_current(&workspace, &built) {
+        return Ok(built);
+    }
     build(&workspace, triple)
+}
+
+/// Where cargo puts the binary.
+fn binary_path(workspace: &Path, triple: &str) -> PathBuf {
+    let profile = profile();
+    let folder = if profile == "dev" { "debug" } else { profile.as_str() };
+    let target = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    workspace.join(target).join(triple).join(folder).join("coordinator")
+}
+
+/// Release code is what hosts get; tests trade its last speed for a quick build.
+fn profile() -> String {
+    env::var("ZKPROV_BUILD_PROFILE").unwrap_or_else(|_| String::from("release"))
+}
+
+/// Whether the binary is younger than everything it is built from.
+fn is_current(workspace: &Path, binary: &Path) -> bool {
+    let Some(built) = modified(binary) else { return false };
+    let sources = ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "coordinator/Cargo.toml"];
+    sources.iter().all(|source| modified(&workspace.join(source)).is_some_and(|at| at <= built))
+        && newest(&workspace.join("coordinator/src")).is_some_and(|at| at <= built)
+}
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    fs::metadata(path).ok()?.modified().ok()
+}
+
+/// When anything in a folder last changed, the folder's own list of files included.
+fn newest(folder: &Path) -> Option<SystemTime> {
+    let mut newest = modified(folder)?;
+    for entry in fs::read_dir(folder).ok()? {
+        let path = entry.ok()?.path();
+        newest = newest.max(if path.is_dir() { self::newest(&path)? } else { modified(&path)? });
+    }
+    Some(newest)
 }
 
 /// Builds the coordinator for a target from the sources, in the profile that
 /// `$ZKPROV_BUILD_PROFILE` names (`release` when it names none); the path of the binary.
 pub fn build(workspace: &Path, triple: &str) -> Result<PathBuf, Failure> {
-    let profile = env::var("ZKPROV_BUILD_PROFILE").unwrap_or_else(|_| String::from("release"));
+    let profile = profile();
     add_target(workspace, triple)?;
     report::talk(&format!("build: coordinator for {triple}, profile {profile}"));
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
@@ -67,10 +108,7 @@ pub fn build(workspace: &Path, triple: &str) -> Result<PathBuf, Failure> {
         return Err(Failure::failed(format!("the coordinator does not build for {triple}"))
             .hint("what cargo said stands above"));
     }
-    let folder = if profile == "dev" { "debug" } else { profile.as_str() };
-    let target = env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| workspace.join("target"), |folder| workspace.join(folder));
-    let path = target.join(triple).join(folder).join("coordinator");
+    let path = binary_path(workspace, triple);
     found(&path).ok_or_else(|| Failure::failed(format!("cargo has built no `{}`", path.display())))
 }
 

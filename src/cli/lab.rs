@@ -20,10 +20,12 @@ pub enum LabCommand {
     Up(LabUp),
     /// Stop the hosts and take everything away
     Down {
-        /// All labs, and the base systems built for them
+        /// Also the base systems, unless another lab stands on them
         #[arg(long)]
         purge: bool,
     },
+    /// Say whether this machine can boot hosts, and what it lacks
+    Check,
     /// Show the hosts
     Status,
     /// Give hosts a fresh disk and boot them

@@ -20,8 +20,16 @@ pub fn run(arguments: &cli::Lab) -> Outcome {
     let started = Instant::now();
     match &arguments.command {
         LabCommand::Up(options) => up(name, options)?,
-        LabCommand::Down { purge: true } => Lab::purge()?,
-        LabCommand::Down { purge: false } => Lab::down(name)?,
+        LabCommand::Down { purge } => {
+            Lab::down(name)?;
+            if *purge {
+                Lab::prune()?;
+            }
+        }
+        LabCommand::Check => {
+            crate::lab::check_machine()?;
+            report::talk("lab: this machine can boot hosts");
+        }
         LabCommand::Status => report::data(&status(&lab()?)),
         LabCommand::Reset { hosts } => {
             lab()?.reset(hosts)?;
