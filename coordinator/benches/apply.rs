@@ -18,7 +18,7 @@ use std::time::Instant;
 const SESSION: i64 = 0x0100_0000_0000_0001;
 
 fn main() {
-    let count = std::env::args().filter_map(|arg| arg.parse().ok()).next().unwrap_or(1_000_000);
+    let count = std::env::args().find_map(|arg| arg.parse().ok()).unwrap_or(1_000_000);
     println!("| {count} znodes | ns each | longest, µs |\n|--|--:|--:|");
     let mut load = Load::new();
     load.write(OpCode::CreateSession, &30_000_i32.to_be_bytes());
@@ -39,7 +39,7 @@ fn main() {
 
 /// Every number below `count` once: steps of a prime that does not divide it.
 fn scattered(count: usize) -> Vec<usize> {
-    let step = [7_368_787, 15_485_863].into_iter().find(|p| count % p != 0).unwrap_or(1);
+    let step = [7_368_787, 15_485_863].into_iter().find(|p| !count.is_multiple_of(*p)).unwrap_or(1);
     (0..count).map(|n| n * step % count).collect()
 }
 

@@ -11,7 +11,7 @@ use coordinator::wire::opcode::OpCode;
 use coordinator::wire::request::{Create, PathVersion, Request, SetData};
 
 fn main() {
-    let count = std::env::args().filter_map(|arg| arg.parse().ok()).next().unwrap_or(1_000_000);
+    let count = std::env::args().find_map(|arg| arg.parse().ok()).unwrap_or(1_000_000);
     println!("| {count} × | bytes each |\n|--|--:|");
     let empty = resident_bytes();
     let mut load = Load::new();

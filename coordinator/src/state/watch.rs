@@ -290,9 +290,9 @@ impl Watches {
     }
 
     fn pairs(&self) -> impl Iterator<Item = (u32, &str)> {
-        let list = |first: u32| {
-            std::iter::successors(Some(first), |id| Some(self.records[*id].conn_next))
-                .take_while(|id| *id != NONE)
+        let some = |id: u32| (id != NONE).then_some(id);
+        let list = move |first: u32| {
+            std::iter::successors(some(first), move |id| some(self.records[*id].conn_next))
         };
         self.by_conn.iter().flat_map(move |(conn, slot)| {
             list(self.conns[*slot].first).map(|id| (*conn, self.text(self.records[id].path)))

@@ -5,5 +5,7 @@ mod cases;
 mod client;
 mod config;
 mod engine;
+mod state;
+mod state_model;
 mod wire;
 mod wire_random;

@@ -3,6 +3,7 @@
 use super::Call;
 use crate::state::{Effects, State};
 use crate::wire::code::Code;
+use crate::wire::jute::put_buffer;
 
 const CONFIG: &str = "/zookeeper/config";
 
@@ -14,6 +15,7 @@ impl State {
         call: Call<'_>,
         body: &[u8],
         effects: &mut Effects,
+        reply: Option<&mut Vec<u8>>,
     ) -> Result<(), Code> {
         if call.session != 0 {
             self.check_session(call.session, call.origin)?;
@@ -24,6 +26,10 @@ impl State {
         let aversion = self.tree.fields(id).aversion;
         self.tree.set_versions(id, -1, aversion);
         effects.data_changed(CONFIG);
+        if let Some(reply) = reply {
+            put_buffer(reply, Some(body));
+            self.tree.stat(id).encode(reply);
+        }
         Ok(())
     }
 }

@@ -69,7 +69,7 @@ impl State {
             return Err(Code::Unimplemented);
         }
         if op == OpCode::Reconfig {
-            return self.reconfig(call, body, effects);
+            return self.reconfig(call, body, effects, reply);
         }
         if !decoded_first && !about_sessions {
             self.check_session(call.session, call.origin)?;

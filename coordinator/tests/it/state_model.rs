@@ -1,0 +1,776 @@
+//! The state machine against a naive model: random operations, same answers, same contents.
+//!
+//! The model is a map of whole paths and does everything the slow, obvious way; a multi works on
+//! a copy. Beside it a second replica applies the same operations, and is replaced again and
+//! again by one restored from a snapshot that was written while the operations went on.
+
+use coordinator::state::{Effects, IdentityBuf, Restore, Stamp, State, Txn};
+use coordinator::tree::node::{Kind, ROOT};
+use coordinator::wire::acl::{Acl, AclList, perms, put_acls};
+use coordinator::wire::code::Code;
+use coordinator::wire::jute::Reader;
+use coordinator::wire::multi::{MultiResult, put_end, put_op};
+use coordinator::wire::opcode::OpCode;
+use coordinator::wire::reply::{AclEntry, EventKind, Reply};
+use coordinator::wire::request::{Create, PathVersion, Read, Request, SetAcl, SetData};
+use coordinator::wire::stat::Stat;
+use std::collections::BTreeMap;
+
+#[test]
+fn random_operations_agree_with_the_model() {
+    for seed in 0..40 {
+        Run::new(seed).steps(400);
+    }
+}
+
+/// splitmix64
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+
+    fn one_of<T: Copy>(&mut self, items: &[T]) -> T {
+        items[self.below(items.len() as u64) as usize]
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Znode {
+    data: Option<Vec<u8>>,
+    acl: Vec<AclEntry>,
+    kind: Kind,
+    stat: Stat,
+    /// Children ever created.
+    creations: i32,
+}
+
+/// One write, with everything in it owned.
+#[derive(Clone, Debug)]
+enum Op {
+    Create {
+        op: OpCode,
+        path: String,
+        data: Option<Vec<u8>>,
+        acl: Vec<AclEntry>,
+        flags: i32,
+        ttl_ms: i64,
+    },
+    Delete(String, i32),
+    Set(String, Option<Vec<u8>>, i32),
+    SetAcl(String, Vec<AclEntry>, i32),
+    Check(String, i32),
+    Multi(Vec<Op>),
+    OpenSession(i32),
+    Attach(i32),
+    Close,
+    Reap(String),
+}
+
+impl Op {
+    fn opcode(&self) -> OpCode {
+        match self {
+            Self::Create { op, .. } => *op,
+            Self::Delete(..) => OpCode::Delete,
+            Self::Set(..) => OpCode::SetData,
+            Self::SetAcl(..) => OpCode::SetAcl,
+            Self::Check(..) => OpCode::Check,
+            Self::Multi(_) => OpCode::Multi,
+            Self::OpenSession(_) => OpCode::CreateSession,
+            Self::Attach(_) => OpCode::AttachSession,
+            Self::Close => OpCode::CloseSession,
+            Self::Reap(_) => OpCode::DeleteContainer,
+        }
+    }
+
+    fn with_request(&self, run: impl FnOnce(&Request<'_>)) {
+        let with_acl = |acl: &[AclEntry], run: &mut dyn FnMut(AclList<'_>)| {
+            let mut bytes = Vec::new();
+            put_acls(&mut bytes, acl.iter().map(AclEntry::as_acl));
+            run(AclList::decode(&mut Reader::new(&bytes)).unwrap());
+        };
+        let mut run = Some(run);
+        let mut run = |request: &Request<'_>| run.take().unwrap()(request);
+        match self {
+            Self::Create { op, path, data, acl, flags, ttl_ms } => with_acl(acl, &mut |acl| {
+                let (data, ttl_ms) = (data.as_deref(), *ttl_ms);
+                let create = Create { path, data, acl, flags: *flags, ttl_ms };
+                run(&match op {
+                    OpCode::Create2 => Request::Create2(create),
+                    OpCode::CreateContainer => Request::CreateContainer(create),
+                    OpCode::CreateTtl => Request::CreateTtl(create),
+                    _ => Request::Create(create),
+                });
+            }),
+            Self::Delete(path, version) => {
+                run(&Request::Delete(PathVersion { path, version: *version }));
+            }
+            Self::Set(path, data, version) => {
+                run(&Request::SetData(SetData { path, data: data.as_deref(), version: *version }));
+            }
+            Self::SetAcl(path, acl, version) => with_acl(acl, &mut |acl| {
+                run(&Request::SetAcl(SetAcl { path, acl, version: *version }));
+            }),
+            Self::Check(path, version) => {
+                run(&Request::Check(PathVersion { path, version: *version }));
+            }
+            Self::OpenSession(timeout_ms) => {
+                run(&Request::CreateSession { timeout_ms: *timeout_ms });
+            }
+            Self::Attach(timeout_ms) => run(&Request::AttachSession { timeout_ms: *timeout_ms }),
+            Self::Close => run(&Request::CloseSession),
+            Self::Reap(path) => run(&Request::DeleteContainer(path)),
+            Self::Multi(_) => unreachable!("a multi is encoded part by part"),
+        }
+    }
+
+    fn body(&self) -> Vec<u8> {
+        let mut body = Vec::new();
+        if let Self::Multi(parts) = self {
+            for part in parts {
+                part.with_request(|request| put_op(&mut body, request));
+            }
+            put_end(&mut body);
+        } else {
+            self.with_request(|request| request.encode(&mut body));
+        }
+        body
+    }
+}
+
+/// Who sends an operation, when.
+#[derive(Clone, Debug)]
+struct Sender {
+    session: i64,
+    origin: u8,
+    identity: IdentityBuf,
+    stamp: Stamp,
+}
+
+impl Sender {
+    fn pairs(&self) -> Vec<(String, String)> {
+        let pairs = self.identity.as_identity();
+        pairs.iter().map(|(scheme, id)| (scheme.to_owned(), id.to_owned())).collect()
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Model {
+    nodes: BTreeMap<String, Znode>,
+    sessions: BTreeMap<i64, (i32, u8)>,
+    events: Vec<(EventKind, String)>,
+}
+
+fn open() -> Vec<AclEntry> {
+    vec![AclEntry { perms: perms::ALL, scheme: "world".into(), id: "anyone".into() }]
+}
+
+fn parent_of(path: &str) -> String {
+    match path.rfind('/').unwrap() {
+        0 => "/".into(),
+        end => path[..end].into(),
+    }
+}
+
+fn valid(path: &str) -> bool {
+    path == "/"
+        || (path.starts_with('/')
+            && path[1..].split('/').all(|name| !["", ".", ".."].contains(&name))
+            && !path.contains('\0'))
+}
+
+impl Model {
+    fn new() -> Self {
+        let mut nodes = BTreeMap::new();
+        for path in ["/", "/zookeeper", "/zookeeper/config", "/zookeeper/quota"] {
+            let (mut acl, mut stat) = (open(), Stat::default());
+            if path == "/zookeeper/config" {
+                acl[0].perms = perms::READ;
+                stat.aversion = -1;
+            }
+            let data = Some(Vec::new());
+            let kind = Kind::Persistent;
+            nodes.insert(path.to_owned(), Znode { data, acl, kind, stat, creations: 0 });
+        }
+        Self { nodes, sessions: BTreeMap::new(), events: Vec::new() }
+    }
+
+    fn children(&self, path: &str) -> Vec<String> {
+        let below = |p: &&String| p.as_str() != "/" && parent_of(p) == path;
+        let name = |p: &String| p.rsplit('/').next().unwrap().to_owned();
+        self.nodes.keys().filter(below).map(name).collect()
+    }
+
+    fn stat(&self, path: &str) -> Stat {
+        let node = &self.nodes[path];
+        let children = self.children(path).len() as i32;
+        Stat {
+            cversion: 2 * node.creations - children,
+            num_children: children,
+            data_length: node.data.as_ref().map_or(0, Vec::len) as i32,
+            ephemeral_owner: if let Kind::Ephemeral(session) = node.kind { session } else { 0 },
+            ..node.stat
+        }
+    }
+
+    /// The exact key, or the root for the empty path.
+    fn get(&self, path: &str) -> Result<&Znode, Code> {
+        self.nodes.get(if path.is_empty() { "/" } else { path }).ok_or(Code::NoNode)
+    }
+
+    fn permit(&self, path: &str, wanted: i32, who: &Sender) -> Result<(), Code> {
+        let (node, pairs) = (self.get(path)?, who.pairs());
+        let granted = |acl: &AclEntry| {
+            acl.perms & wanted != 0
+                && (acl.scheme == "world"
+                    || pairs.iter().any(|(s, i)| *s == acl.scheme && *i == acl.id))
+        };
+        let allowed =
+            pairs.iter().any(|(scheme, _)| scheme == "super") || node.acl.iter().any(granted);
+        if allowed { Ok(()) } else { Err(Code::NoAuth) }
+    }
+
+    fn fix_acl(acl: &[AclEntry], who: &Sender) -> Result<Vec<AclEntry>, Code> {
+        let mut fixed = Vec::new();
+        for (at, entry) in acl.iter().enumerate() {
+            if acl[..at].contains(entry) {
+                continue;
+            }
+            match entry.scheme.as_str() {
+                "auth" => {
+                    let before = fixed.len();
+                    for (scheme, id) in who.pairs().into_iter().filter(|(s, _)| s == "digest") {
+                        fixed.push(AclEntry { perms: entry.perms, scheme, id });
+                    }
+                    if fixed.len() == before {
+                        return Err(Code::InvalidAcl);
+                    }
+                }
+                "world" | "digest" | "ip" => fixed.push(entry.clone()),
+                _ => return Err(Code::InvalidAcl),
+            }
+        }
+        if fixed.is_empty() { Err(Code::InvalidAcl) } else { Ok(fixed) }
+    }
+
+    fn check_session(&self, who: &Sender) -> Result<(), Code> {
+        match self.sessions.get(&who.session) {
+            None => Err(Code::SessionExpired),
+            Some((_, origin)) if *origin != who.origin => Err(Code::SessionMoved),
+            Some(_) => Ok(()),
+        }
+    }
+
+    fn event(&mut self, kind: EventKind, path: &str) {
+        self.events.push((kind, path.to_owned()));
+    }
+
+    fn apply(&mut self, op: &Op, who: &Sender) -> Result<Reply, Code> {
+        match op {
+            Op::OpenSession(timeout_ms) => {
+                self.sessions.insert(who.session, (*timeout_ms, who.origin));
+                Ok(Reply::Done)
+            }
+            Op::Attach(timeout_ms) => {
+                let known = self.sessions.get_mut(&who.session).ok_or(Code::SessionExpired)?;
+                *known = (*timeout_ms, who.origin);
+                Ok(Reply::Done)
+            }
+            Op::Close => {
+                self.sessions.remove(&who.session).ok_or(Code::SessionExpired)?;
+                let mine = |node: &Znode| node.kind == Kind::Ephemeral(who.session);
+                let paths: Vec<String> = self
+                    .nodes
+                    .iter()
+                    .filter(|(_, node)| mine(node))
+                    .map(|(path, _)| path.clone())
+                    .collect();
+                for path in paths {
+                    self.remove(&path, who);
+                }
+                Ok(Reply::Done)
+            }
+            Op::Multi(parts) => {
+                self.check_session(who)?;
+                let before = self.clone();
+                let mut results = Vec::new();
+                for (at, part) in parts.iter().enumerate() {
+                    match self.apply_one(part, who, true) {
+                        Ok(reply) => results.push(result(part, reply)),
+                        Err(code) => {
+                            *self = before;
+                            let codes = (0..parts.len()).map(|n| match n.cmp(&at) {
+                                std::cmp::Ordering::Less => 0,
+                                std::cmp::Ordering::Equal => code.as_i32(),
+                                std::cmp::Ordering::Greater => -2,
+                            });
+                            return Ok(Reply::Multi(codes.map(MultiResult::Error).collect()));
+                        }
+                    }
+                }
+                Ok(Reply::Multi(results))
+            }
+            _ => self.apply_one(op, who, false),
+        }
+    }
+
+    fn apply_one(&mut self, op: &Op, who: &Sender, in_multi: bool) -> Result<Reply, Code> {
+        if !matches!(op, Op::Create { .. }) {
+            self.check_session(who)?;
+        }
+        match op {
+            Op::Create { .. } => self.create(op, who, in_multi),
+            Op::Delete(path, version) => {
+                if !path.contains('/')
+                    || ["/", "/zookeeper", "/zookeeper/quota", "/zookeeper/config"]
+                        .contains(&path.as_str())
+                {
+                    return Err(Code::BadArguments);
+                }
+                let parent = &path[..path.rfind('/').unwrap()];
+                self.permit(parent, perms::DELETE, who)?;
+                let node = self.get(path)?;
+                if *version != -1 && *version != node.stat.version {
+                    return Err(Code::BadVersion);
+                }
+                if !self.children(path).is_empty() {
+                    return Err(Code::NotEmpty);
+                }
+                self.remove(path, who);
+                Ok(Reply::Done)
+            }
+            Op::Set(path, data, version) => {
+                self.versioned(path, perms::WRITE, who, *version, |stat| stat.version)?;
+                let node = self.nodes.get_mut(path).unwrap();
+                node.data.clone_from(data);
+                node.stat.version += 1;
+                node.stat.mzxid = who.stamp.zxid;
+                node.stat.mtime_ms = who.stamp.time_ms;
+                self.event(EventKind::NodeDataChanged, path);
+                Ok(Reply::Stat(self.stat(path)))
+            }
+            Op::SetAcl(path, acl, version) => {
+                if !valid(path) {
+                    return Err(Code::BadArguments);
+                }
+                let fixed = Self::fix_acl(acl, who)?;
+                self.versioned(path, perms::ADMIN, who, *version, |stat| stat.aversion)?;
+                let node = self.nodes.get_mut(path).unwrap();
+                node.acl = fixed;
+                node.stat.aversion += 1;
+                Ok(Reply::Stat(self.stat(path)))
+            }
+            Op::Check(path, version) => {
+                self.versioned(path, perms::READ, who, *version, |stat| stat.version)?;
+                Ok(Reply::Done)
+            }
+            Op::Reap(path) => {
+                let node = self.get(path)?;
+                if path == "/" || path.starts_with("/zookeeper") {
+                    return Err(Code::BadArguments);
+                }
+                if !self.children(path).is_empty() {
+                    return Err(Code::NotEmpty);
+                }
+                let due = match node.kind {
+                    Kind::Container => node.creations > 0,
+                    Kind::Ttl(ttl_ms) => who.stamp.time_ms - node.stat.mtime_ms > ttl_ms,
+                    _ => false,
+                };
+                if !due {
+                    return Err(Code::BadVersion);
+                }
+                self.remove(path, who);
+                Ok(Reply::Done)
+            }
+            _ => unreachable!("handled by apply"),
+        }
+    }
+
+    fn versioned(
+        &self,
+        path: &str,
+        wanted: i32,
+        who: &Sender,
+        version: i32,
+        of: impl Fn(&Stat) -> i32,
+    ) -> Result<(), Code> {
+        if !valid(path) {
+            return Err(Code::BadArguments);
+        }
+        let is = of(&self.get(path)?.stat);
+        self.permit(path, wanted, who)?;
+        if version == -1 || version == is { Ok(()) } else { Err(Code::BadVersion) }
+    }
+
+    fn create(&mut self, op: &Op, who: &Sender, in_multi: bool) -> Result<Reply, Code> {
+        let Op::Create { op, path, data, acl, flags, ttl_ms } = op else { unreachable!() };
+        let kind = match (op, flags) {
+            (OpCode::CreateTtl, 5 | 6) if *ttl_ms > 0 => Kind::Ttl(*ttl_ms),
+            (OpCode::CreateTtl, _) | (_, 5 | 6) => return Err(Code::BadArguments),
+            (OpCode::CreateContainer, _) => Kind::Container,
+            (_, 4) if in_multi => Kind::Container,
+            (_, 1 | 3) => Kind::Ephemeral(who.session),
+            (_, 0 | 2 | 4) => Kind::Persistent,
+            _ => return Err(Code::BadArguments),
+        };
+        self.check_session(who)?;
+        let Some(cut) = path.rfind('/') else { return Err(Code::BadArguments) };
+        let parent = if cut == 0 { "/" } else { &path[..cut] };
+        let fixed = Self::fix_acl(acl, who)?;
+        self.permit(parent, perms::CREATE, who)?;
+        let mut full = path.clone();
+        if [2, 3, 6].contains(flags) {
+            full = format!("{full}{:010}", self.nodes[parent].creations);
+        }
+        if !valid(&full) {
+            return Err(Code::BadArguments);
+        }
+        if self.nodes.contains_key(&full) {
+            return Err(Code::NodeExists);
+        }
+        if matches!(self.nodes[parent].kind, Kind::Ephemeral(_)) {
+            return Err(Code::NoChildrenForEphemerals);
+        }
+        let Stamp { zxid, time_ms } = who.stamp;
+        let above = self.nodes.get_mut(parent).unwrap();
+        above.creations += 1;
+        above.stat.pzxid = zxid;
+        let stat = Stat {
+            czxid: zxid,
+            mzxid: zxid,
+            pzxid: zxid,
+            ctime_ms: time_ms,
+            mtime_ms: time_ms,
+            ..Stat::default()
+        };
+        let node = Znode { data: data.clone(), acl: fixed, kind, stat, creations: 0 };
+        self.nodes.insert(full.clone(), node);
+        self.event(EventKind::NodeCreated, &full);
+        self.event(EventKind::NodeChildrenChanged, &parent_of(&full));
+        if *op == OpCode::Create {
+            Ok(Reply::Path(full))
+        } else {
+            let stat = self.stat(&full);
+            Ok(Reply::PathStat(full, stat))
+        }
+    }
+
+    fn remove(&mut self, path: &str, who: &Sender) {
+        self.nodes.remove(path);
+        let parent = parent_of(path);
+        self.nodes.get_mut(&parent).unwrap().stat.pzxid = who.stamp.zxid;
+        self.event(EventKind::NodeDeleted, path);
+        self.event(EventKind::NodeChildrenChanged, &parent);
+    }
+}
+
+fn result(part: &Op, reply: Reply) -> MultiResult {
+    match (part, reply) {
+        (_, Reply::Path(path)) => MultiResult::Create(path),
+        (_, Reply::PathStat(path, stat)) => MultiResult::Create2(path, stat),
+        (_, Reply::Stat(stat)) => MultiResult::SetData(stat),
+        (Op::Delete(..), _) => MultiResult::Delete,
+        _ => MultiResult::Check,
+    }
+}
+
+/// All of a state that the model knows.
+fn contents(state: &State) -> BTreeMap<String, Znode> {
+    let tree = state.tree();
+    let znode = |id| {
+        let (fields, stat) = (tree.fields(id), tree.stat(id));
+        let entry = |acl: Acl<'_>| AclEntry {
+            perms: acl.perms,
+            scheme: acl.scheme.into(),
+            id: acl.id.into(),
+        };
+        Znode {
+            data: tree.data(id).map(<[u8]>::to_vec),
+            acl: tree.acls.list(tree.acl(id)).map(entry).collect(),
+            kind: tree.kind(id),
+            stat,
+            creations: fields.cversion,
+        }
+    };
+    tree.walk(ROOT).map(|(id, _)| (tree.path(id), znode(id))).collect()
+}
+
+/// A snapshot that is being written, and what it must turn out to be.
+struct Sweep {
+    restore: Restore,
+    digest: u64,
+    model: Model,
+    /// Applied since it began.
+    log: Vec<(Op, Sender)>,
+}
+
+struct Run {
+    seed: u64,
+    random: Random,
+    model: Model,
+    state: State,
+    replica: State,
+    sweep: Option<Sweep>,
+    stamp: Stamp,
+    restored: usize,
+}
+
+impl Run {
+    fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            random: Random(seed),
+            model: Model::new(),
+            state: State::new(),
+            replica: State::new(),
+            sweep: None,
+            stamp: Stamp { zxid: 0, time_ms: 1000 },
+            restored: 0,
+        }
+    }
+
+    fn steps(&mut self, steps: usize) {
+        for _ in 0..steps {
+            let (op, who) = (self.op(3), self.sender());
+            self.write(&op, &who);
+            self.read(&who);
+            self.sweep_on();
+        }
+        self.compare(&self.state, &self.model);
+        assert_eq!(self.state.digest(), self.replica.digest(), "seed {}", self.seed);
+        assert!(self.restored > 2, "seed {}: {} snapshots", self.seed, self.restored);
+    }
+
+    fn sender(&mut self) -> Sender {
+        self.stamp.zxid += 1;
+        self.stamp.time_ms += self.random.below(100) as i64;
+        let session = self.random.one_of(&[1, 1, 2, 2, 3, 4]);
+        let mut identity = IdentityBuf::new([10, 0, 0, session as u8].into());
+        match session {
+            1 => assert!(identity.add("digest", "ann:h")),
+            3 => assert!(identity.add("super", "")),
+            _ => {}
+        }
+        let origin = if self.random.below(20) == 0 { 2 } else { 1 };
+        Sender { session, origin, identity, stamp: self.stamp }
+    }
+
+    fn path(&mut self) -> String {
+        if self.random.below(30) == 0 {
+            let odd = ["", "/", "x", "/a/", "//a", "/a//b", "/a/.", "a/b", "/zookeeper"];
+            return self.random.one_of(&odd).into();
+        }
+        let depth = 1 + self.random.below(3);
+        (0..depth).map(|_| self.random.one_of(&["/a", "/b", "/cc", "/a\u{e9}"])).collect()
+    }
+
+    /// A known path more often than chance would have it.
+    fn known_path(&mut self) -> String {
+        if self.random.below(3) == 0 {
+            return self.path();
+        }
+        let at = self.random.below(self.model.nodes.len() as u64) as usize;
+        self.model.nodes.keys().nth(at).unwrap().clone()
+    }
+
+    fn data(&mut self) -> Option<Vec<u8>> {
+        let len = self.random.one_of(&[0, 1, 7, 8, 100, 300, 3000, 5000]);
+        (self.random.below(8) != 0).then(|| vec![self.random.next() as u8; len])
+    }
+
+    fn acl(&mut self) -> Vec<AclEntry> {
+        let entry = |perms, scheme: &str, id: &str| AclEntry {
+            perms,
+            scheme: scheme.into(),
+            id: id.into(),
+        };
+        match self.random.below(24) {
+            0 => vec![entry(perms::READ, "world", "anyone")],
+            1 => vec![entry(perms::ALL, "digest", "ann:h"), entry(1, "world", "anyone")],
+            2 => vec![entry(perms::ALL, "auth", "")],
+            3 => vec![entry(perms::ALL, "ip", "10.0.0.2")],
+            4 => vec![entry(perms::ALL, "sasl", "who")],
+            5 => Vec::new(),
+            6 => vec![entry(17, "world", "anyone"), entry(17, "world", "anyone")],
+            _ => open(),
+        }
+    }
+
+    fn version(&mut self) -> i32 {
+        self.random.one_of(&[-1, -1, -1, 0, 1])
+    }
+
+    fn op(&mut self, multi: u64) -> Op {
+        match self.random.below(20 + multi) {
+            0..=8 => self.create(),
+            9..=11 => Op::Delete(self.known_path(), self.version()),
+            12..=15 => Op::Set(self.known_path(), self.data(), self.version()),
+            16 => Op::Check(self.known_path(), self.version()),
+            _ if multi == 0 => Op::Delete(self.known_path(), -1),
+            17 => Op::SetAcl(self.known_path(), self.acl(), self.version()),
+            18 => self.random.one_of(&[Op::OpenSession as fn(i32) -> Op, Op::Attach])(5000),
+            19 if self.random.below(3) == 0 => Op::Close,
+            19 => Op::Reap(self.known_path()),
+            _ => {
+                let len = self.random.below(6);
+                Op::Multi((0..len).map(|_| self.op(0)).collect())
+            }
+        }
+    }
+
+    fn create(&mut self) -> Op {
+        let op = self.random.one_of(&[
+            OpCode::Create,
+            OpCode::Create,
+            OpCode::Create2,
+            OpCode::CreateContainer,
+            OpCode::CreateTtl,
+        ]);
+        let flags = match op {
+            OpCode::CreateContainer => 4,
+            OpCode::CreateTtl => self.random.one_of(&[5, 6, 0]),
+            _ => self.random.one_of(&[0, 0, 0, 0, 1, 1, 2, 3, 4, 5, 9]),
+        };
+        let ttl_ms = self.random.one_of(&[300, 1, 0, -1]);
+        Op::Create { op, path: self.path(), data: self.data(), acl: self.acl(), flags, ttl_ms }
+    }
+
+    fn write(&mut self, op: &Op, who: &Sender) {
+        let seed = self.seed;
+        self.model.events.clear();
+        let expected = self.model.apply(op, who);
+        let mut effects = Effects::new(true);
+        let mut reply = Vec::new();
+        let code = send(&mut self.state, op, who, &mut effects, Some(&mut reply));
+        let found = match code {
+            Code::Ok => Ok(Reply::decode(op.opcode(), &mut Reader::new(&reply)).unwrap()),
+            code => Err(code),
+        };
+        assert_eq!(found, expected, "seed {seed}: {op:?} by {who:?}");
+        let events: Vec<_> = effects.events().map(|(kind, path)| (kind, path.to_owned())).collect();
+        assert_eq!(events, self.model.events, "seed {seed}: {op:?}");
+        // A replica that nobody watches and nobody waits at.
+        let code = send(&mut self.replica, op, who, &mut Effects::default(), None);
+        assert_eq!(code, expected.err().unwrap_or(Code::Ok), "seed {seed}: {op:?}");
+        if let Some(sweep) = &mut self.sweep {
+            sweep.log.push((op.clone(), who.clone()));
+        }
+    }
+
+    fn read(&mut self, who: &Sender) {
+        let path = self.known_path();
+        let read = Read { path: &path, watch: false };
+        let request = match self.random.below(4) {
+            0 => Request::GetData(read),
+            1 => Request::Exists(read),
+            2 => Request::GetChildren2(read),
+            _ => Request::GetAllChildrenNumber(&path),
+        };
+        let mut body = Vec::new();
+        request.encode(&mut body);
+        let (op, mut reply) = (request.op(), Vec::new());
+        let identity = who.identity.as_identity();
+        let code = self.state.read(who.session, identity, op, &body, &mut reply).code;
+        let found = match code {
+            Code::Ok => Ok(Reply::decode(op, &mut Reader::new(&reply)).unwrap()),
+            code => Err(code),
+        };
+        let full = if path.is_empty() { "/" } else { &path };
+        let permitted = self.model.get(&path).and_then(|node| match op {
+            OpCode::Exists => Ok(node),
+            _ => self.model.permit(&path, perms::READ, who).map(|()| node),
+        });
+        let expected = permitted.map(|node| match op {
+            OpCode::Exists => Reply::Stat(self.model.stat(full)),
+            OpCode::GetData => Reply::DataStat(node.data.clone(), self.model.stat(full)),
+            OpCode::GetAllChildrenNumber => {
+                let prefix = if full == "/" { "/".into() } else { format!("{full}/") };
+                let below = |p: &&String| p.starts_with(&prefix) && *p != "/";
+                Reply::Count(self.model.nodes.keys().filter(below).count() as i32)
+            }
+            _ => Reply::StringsStat(self.model.children(full), self.model.stat(full)),
+        });
+        let found = found.map(|reply| match reply {
+            Reply::StringsStat(mut names, stat) => {
+                names.sort_unstable();
+                Reply::StringsStat(names, stat)
+            }
+            reply => reply,
+        });
+        assert_eq!(found, expected, "seed {}: {request:?} by {who:?}", self.seed);
+    }
+
+    fn sweep_on(&mut self) {
+        let Some(sweep) = &mut self.sweep else {
+            if self.random.below(10) == 0 {
+                self.state.sweep_begin();
+                self.sweep = Some(Sweep {
+                    restore: Restore::new(),
+                    digest: self.state.digest(),
+                    model: self.model.clone(),
+                    log: Vec::new(),
+                });
+            }
+            return;
+        };
+        let mut chunk = Vec::new();
+        let done = self.state.sweep_step(self.random.below(4) as usize, &mut chunk);
+        sweep.restore.chunk(&chunk).unwrap();
+        if !done {
+            return;
+        }
+        let sweep = self.sweep.take().unwrap();
+        let mut restored = sweep.restore.finish().unwrap();
+        self.compare(&restored, &sweep.model);
+        assert_eq!(restored.digest(), sweep.digest, "seed {}", self.seed);
+        for (op, who) in &sweep.log {
+            send(&mut restored, op, who, &mut Effects::default(), None);
+        }
+        assert_eq!(restored.digest(), self.state.digest(), "seed {}", self.seed);
+        assert_eq!(restored.approximate_data_size(), self.state.approximate_data_size());
+        assert_eq!(restored.ephemerals_count(), self.state.ephemerals_count());
+        self.replica = restored;
+        self.restored += 1;
+    }
+
+    fn compare(&self, state: &State, model: &Model) {
+        let expected: BTreeMap<String, Znode> = model
+            .nodes
+            .iter()
+            .map(|(path, node)| (path.clone(), Znode { stat: model.stat(path), ..node.clone() }))
+            .collect();
+        assert_eq!(contents(state), expected, "seed {}", self.seed);
+        let sessions: BTreeMap<i64, (i32, u8)> =
+            state.sessions().map(|(id, s)| (id, (s.timeout_ms, s.origin))).collect();
+        assert_eq!(sessions, model.sessions, "seed {}", self.seed);
+        assert_eq!(state.node_count(), model.nodes.len() + 1);
+        let bytes =
+            |(path, node): (&String, &Znode)| path.len() + node.data.as_ref().map_or(0, Vec::len);
+        let bytes: usize = model.nodes.iter().map(bytes).sum();
+        assert_eq!(state.approximate_data_size(), bytes as u64, "seed {}", self.seed);
+    }
+}
+
+fn send(
+    state: &mut State,
+    op: &Op,
+    who: &Sender,
+    effects: &mut Effects,
+    reply: Option<&mut Vec<u8>>,
+) -> Code {
+    let (body, identity) = (op.body(), who.identity.as_identity());
+    let txn = Txn { session: who.session, identity, op: op.opcode(), body: &body };
+    let mut logged = Vec::new();
+    txn.encode(&mut logged);
+    let txn = Txn::decode(&mut &logged[..]).unwrap();
+    state.apply(who.stamp, who.origin, &txn, effects, reply)
+}
