@@ -6,6 +6,7 @@
 
 pub mod cli;
 pub mod command;
+pub mod fetch;
 pub mod inventory;
 pub mod release;
 pub mod template;
@@ -15,6 +16,7 @@ pub mod lab;
 
 pub mod exit;
 pub mod failure;
+pub mod progress;
 pub mod report;
 
 use std::ffi::OsString;

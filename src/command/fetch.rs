@@ -1,9 +1,33 @@
 //! `zkprov fetch`: the release, verified, in the cache.
 
 use crate::cli;
-use crate::command::{Outcome, not_built};
+use crate::command::Outcome;
+use crate::exit::Exit;
+use crate::fetch;
+use crate::fetch::cache::Cache;
+use crate::inventory::Inventory;
+use crate::progress::{Download, megabytes};
+use crate::report;
 
-#[expect(clippy::unused_async, reason = "the room is still empty")]
-pub async fn run(_arguments: &cli::Fetch) -> Outcome {
-    not_built("fetch")
+pub async fn run(arguments: &cli::Fetch) -> Outcome {
+    let inventory = Inventory::load(&arguments.inventory.inventory)?;
+    let kafka = &inventory.kafka;
+    if !kafka.install {
+        report::talk("nothing to fetch: `kafka: { install: false }`");
+        return Ok(Exit::Done);
+    }
+    let expected = fetch::expected(kafka).await?;
+    let cache = Cache::of_user()?;
+    let mut download = Download::new(fetch::file_name(kafka));
+    let fetched = fetch::fetch(kafka, &expected, &cache, &mut |event| download.tell(&event)).await;
+    download.end();
+    let fetched = fetched?;
+    let from = fetched.source.unwrap_or_else(|| "the cache".to_owned());
+    report::talk(&format!(
+        "{}: {} from {from}, SHA-512 verified",
+        fetch::file_name(kafka),
+        megabytes(fetched.bytes)
+    ));
+    report::data(&format!("{}\n", fetched.path.display()));
+    Ok(Exit::Done)
 }
