@@ -15,7 +15,7 @@ pub struct Release {
 }
 
 /// Digests as Apache published them and Strimzi pins them; the one of 3.3.1 also by Debezium.
-const KNOWN: &[Release] = &[
+pub const KNOWN: &[Release] = &[
     Release {
         version: "3.0.0",
         scala: "2.13",

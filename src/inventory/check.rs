@@ -77,7 +77,7 @@ fn unique(draft: &Draft, findings: &mut Vec<Finding>) {
     );
     twice(
         draft,
-        |host| (!host.ssh.host.is_empty()).then(|| (way_in(host), host.ssh_place)),
+        |host| Some((way_in(host)?, host.ssh_place)),
         |host, place, other, other_place| {
             let same = host.meaning.is_some() && host.meaning == other.meaning;
             if !same {
@@ -94,12 +94,16 @@ fn unique(draft: &Draft, findings: &mut Vec<Finding>) {
     );
 }
 
-/// Where ssh connects to, by meaning.
-fn way_in(host: &HostDraft) -> (Address, Option<u16>) {
-    let ssh = &host.ssh;
-    let address =
-        Address::parse(&ssh.host).unwrap_or_else(|_| Address::Name(ssh.host.to_lowercase()));
-    (address, ssh.port)
+/// Where ssh connects to, by meaning; `None` if that is a wrong address.
+fn way_in(host: &HostDraft) -> Option<(Address, Option<u16>)> {
+    let name = &host.ssh.host;
+    let by_address = host.address.as_ref().is_none_or(|address| address.value == *name);
+    let way_in = match Address::parse(name) {
+        Ok(address) => address,
+        Err(_) if by_address => return None,
+        Err(_) => Address::Name(name.to_lowercase()),
+    };
+    Some((way_in, host.ssh.port))
 }
 
 fn same_address(

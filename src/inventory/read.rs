@@ -102,7 +102,11 @@ pub fn draft(root: &Node, base: &Base, findings: &mut Vec<Finding>) -> Option<Dr
     let engine = layered([None, coordinator_node], "engine");
     Some(Draft {
         ensemble: text(root, "ensemble").map(|name| name.value).unwrap_or_default(),
-        hosts_place: hosts_node.place,
+        hosts_place: root
+            .mapping()
+            .iter()
+            .find(|(key, _)| key.text == "hosts")
+            .map_or(hosts_node.place, |(key, _)| key.place),
         hosts,
         kafka_version: Placed {
             value: kafka.version.clone(),
@@ -141,15 +145,11 @@ fn expand(node: &Node, findings: &mut Vec<Finding>) -> Vec<(Key, Node)> {
             if let Err(wrong) = scalar::name(&key.text) {
                 own.push(Finding { hint: wrong.hint, ..Finding::error(key.place, wrong.message) });
             }
-            let at = Finding::error(key.place, "");
-            let before = own.len();
-            shape::section(&node, keys::HOST, &format!("`{}`", key.text), &mut own);
-            // An empty host has no place of its own that could be shown.
-            for finding in &mut own[before..] {
-                if finding.place.length == 0 {
-                    finding.place = at.place;
-                }
-            }
+            let mut shape = Vec::new();
+            shape::section(&node, keys::HOST, &format!("`{}`", key.text), &mut shape);
+            // Where a range is wrong, what was made of it is no second mistake.
+            shape.retain(|finding| own.iter().all(|earlier| earlier.place != finding.place));
+            own.extend(shape.into_iter().map(|finding| placed(finding, key.place)));
             hosts.push((key, node));
         }
         let mut seen = Vec::new();
@@ -161,6 +161,11 @@ fn expand(node: &Node, findings: &mut Vec<Finding>) -> Vec<(Key, Node)> {
         }
     }
     hosts
+}
+
+/// An empty host has no place of its own that could be shown.
+fn placed(finding: Finding, place: Place) -> Finding {
+    if finding.place.length > 0 { finding } else { Finding { place, ..finding } }
 }
 
 fn host(name: &Key, node: &Node, root: &Node, base: &Base) -> HostDraft {

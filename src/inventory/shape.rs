@@ -298,11 +298,13 @@ fn unknown(key: &yaml::Key, known: &'static [Key], what: &str) -> Finding {
         return finding.hint(format!("did you mean `{ours}`?"));
     }
     // Right word, wrong room.
-    for section in [keys::INVENTORY, keys::HOST].into_iter().flatten() {
-        if let Kind::Section(keys) = section.kind
-            && keys.iter().any(|known| plain(known.name) == plain(&key.text))
-        {
-            return finding.hint(format!("it belongs under `{}:`", section.name));
+    for (room, whose) in [(keys::INVENTORY, "the inventory's own"), (keys::HOST, "a host's")] {
+        for section in room {
+            if let Kind::Section(keys) = section.kind
+                && keys.iter().any(|known| plain(known.name) == plain(&key.text))
+            {
+                return finding.hint(format!("it belongs under {whose} `{}:`", section.name));
+            }
         }
     }
     if what == "the inventory" && keys::HOST.iter().any(|known| known.name == key.text) {

@@ -1,0 +1,113 @@
+//! The whole command: stdout, stderr and exit code.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use zkprov::exit::Exit;
+
+use crate::{golden, root};
+
+fn scratch(test: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("cli-{test}"));
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).expect("a folder");
+    folder
+}
+
+fn zkprov(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_zkprov"))
+        .args(arguments)
+        .current_dir(folder)
+        .env_remove("RUST_LOG")
+        .output()
+        .expect("zkprov runs")
+}
+
+/// Both streams and the exit code, as one text.
+fn transcript(folder: &Path, arguments: &[&str]) -> String {
+    let output = zkprov(folder, arguments);
+    format!(
+        "$ zkprov {}\n{}--- stderr\n{}--- exit {}\n",
+        arguments.join(" "),
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+        output.status.code().expect("an exit code"),
+    )
+}
+
+#[test]
+fn init_writes_what_validate_accepts() {
+    let folder = scratch("init");
+    let mut text = transcript(&folder, &["init"]);
+    text += &transcript(&folder, &["validate"]);
+    text += &transcript(&folder, &["init"]);
+    text += &transcript(&folder, &["init", "--force", "inventory.yaml"]);
+    text += &transcript(&folder, &["validate", "nothing.yaml"]);
+    golden("cli/init", &text);
+}
+
+#[test]
+fn validate_says_everything_and_ends_with_3() {
+    let folder = scratch("validate");
+    let two = "ensemble: demo\nhosts:\n  a: { address: 10.0.0.1, myid: 1 }\n  b: { address: 10.0.0.2, myid: 2 }\n";
+    std::fs::write(folder.join("two.yaml"), two).expect("an inventory");
+    let wrong = two.replace("myid: 2", "myid: 1, rol: observer");
+    std::fs::write(folder.join("wrong.yaml"), wrong).expect("an inventory");
+    let mut text = transcript(&folder, &["validate", "two.yaml"]);
+    text += &transcript(&folder, &["validate", "--strict", "two.yaml"]);
+    text += &transcript(&folder, &["validate", "wrong.yaml"]);
+    text += &transcript(&folder, &["template", "list", "wrong.yaml"]);
+    text += &transcript(&folder, &["template", "list", "two.yaml"]);
+    text += &transcript(&folder, &["template", "show", "myid", "two.yaml", "--host", "c"]);
+    golden("cli/validate", &text);
+}
+
+#[test]
+fn usage_errors_end_with_3_and_help_with_0() {
+    let folder = scratch("usage");
+    for (arguments, code) in [
+        (vec!["--help"], 0),
+        (vec!["--version"], 0),
+        (vec!["apply", "--help"], 0),
+        (vec![], 3),
+        (vec!["aply"], 3),
+        (vec!["validate", "--nonsense"], 3),
+        (vec!["apply", "--forks", "0"], 3),
+    ] {
+        let output = zkprov(&folder, &arguments);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}");
+    }
+}
+
+#[test]
+fn the_exit_codes_are_one_table() {
+    let help = String::from_utf8(zkprov(root(), &["--help"]).stdout).expect("text");
+    let readme = std::fs::read_to_string(root().join("README.md")).expect("the README");
+    for (index, exit) in Exit::ALL.into_iter().enumerate() {
+        assert_eq!(usize::from(exit.code()), index);
+        assert!(help.contains(&format!("  {index}  {}\n", exit.meaning())), "{help}");
+        assert!(
+            readme.contains(&format!("| {index} | {} |", exit.meaning())),
+            "README: exit code {index}"
+        );
+    }
+}
+
+#[test]
+fn a_closed_pipe_is_no_error() {
+    let command =
+        format!("{} schema | head -c 1; exit ${{PIPESTATUS[0]}}", env!("CARGO_BIN_EXE_zkprov"));
+    let output = Command::new("bash").args(["-c", &command]).output().expect("bash runs");
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.stderr.is_empty());
+}
+
+#[test]
+fn the_schema_has_every_key() {
+    let output = zkprov(root(), &["schema"]);
+    let schema: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    golden("cli/schema.json", &String::from_utf8_lossy(&output.stdout));
+    let host = &schema["properties"]["hosts"]["additionalProperties"];
+    assert_eq!(host["required"], serde_json::json!(["address", "myid"]));
+    assert_eq!(schema["properties"]["coordinator"]["properties"]["client_port"]["maximum"], 65535);
+}
