@@ -1,0 +1,71 @@
+"""Builds of the sessions in other languages, kept under `out/conformance`."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from ensemble import ROOT
+
+HERE = Path(__file__).resolve().parent
+OUT = ROOT / "out" / "conformance"
+BUILD_SECONDS = 600
+RUN_SECONDS = 300
+
+
+def need(*commands):
+    """Skips by name where a command is missing."""
+    for command in commands:
+        if shutil.which(command) is None:
+            pytest.skip(f"{command} is missing")
+
+
+def build(*command, cwd=None, environment=None):
+    """Runs a step of a build; a registry that cannot be reached skips the session by name."""
+    done = subprocess.run(
+        command,
+        cwd=cwd,
+        env={**os.environ, **(environment or {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=BUILD_SECONDS,
+    )
+    if done.returncode != 0 and "could not be resolved" in done.stdout.lower():
+        pytest.skip(f"{command[0]} cannot fetch what the session needs")
+    assert done.returncode == 0, f"{' '.join(map(str, command))}\n{done.stdout}"
+
+
+def run(*command, environment=None):
+    """Runs a session; it ends with `done` on its last line."""
+    done = subprocess.run(
+        command,
+        env={**os.environ, **(environment or {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=RUN_SECONDS,
+    )
+    last = (done.stdout.strip().splitlines() or [""])[-1]
+    assert done.returncode == 0 and last == "done", done.stdout
+    return done.stdout
+
+
+def java_session(profile, name):
+    """Compiles a Java session against the jars of a profile; gives the command without hosts."""
+    need("java", "javac", "mvn")
+    jars, classes = OUT / "java" / profile / "jars", OUT / "java" / profile / "classes"
+    pom = HERE / "java" / "pom.xml"
+    stamp = OUT / "java" / profile / "stamp"
+    if not stamp.exists() or stamp.read_text() != pom.read_text():
+        shutil.rmtree(jars, ignore_errors=True)
+        build(
+            "mvn", "-q", "-B", "-f", pom, f"-P{profile}", "dependency:copy-dependencies",
+            f"-DoutputDirectory={jars}",
+        )  # fmt: skip
+        stamp.write_text(pom.read_text())
+    classes.mkdir(parents=True, exist_ok=True)
+    build("javac", "-cp", f"{jars}/*", "-d", classes, HERE / "java" / f"{name}.java")
+    return ["java", "-cp", f"{classes}:{jars}/*", name]
