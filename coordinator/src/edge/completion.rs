@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use mio::Waker;
 
+use crate::admin::view::{Parts, View};
 use crate::state::State;
 
 /// Something has happened elsewhere.
@@ -33,6 +34,11 @@ pub(super) enum Completion {
     Command {
         line: String,
         answer: Sender<String>,
+    },
+    /// Somebody looks at the server over HTTP.
+    View {
+        parts: Parts,
+        answer: Sender<Box<View>>,
     },
     /// SIGTERM or SIGINT.
     Stop,

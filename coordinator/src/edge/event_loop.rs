@@ -1,5 +1,6 @@
 //! The server's thread: what has arrived goes into the node, what comes out is carried out.
 
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -12,6 +13,7 @@ use super::completion::{Completion, Completions};
 use super::log_thread::LogWork;
 use super::logging::Logger;
 use super::notify::notify;
+use super::operators::Operators;
 use super::peers::{self, Peers};
 use super::transfer::Transfer;
 use crate::config::Config;
@@ -27,7 +29,8 @@ const STOP_TIME: Duration = Duration::from_secs(3);
 
 /// Everything the server's thread owns.
 pub(super) struct Server {
-    pub config: Config,
+    pub config: Arc<Config>,
+    pub operators: Operators,
     pub poll: Poll,
     pub node: Node,
     pub clients: Clients,
@@ -160,6 +163,9 @@ impl Server {
                 let text = self.command(&line);
                 let _ = answer.send(text);
             }
+            Completion::View { parts, answer } => {
+                let _ = answer.send(Box::new(self.operators.view(&self.node, parts)));
+            }
             Completion::Stop | Completion::Fatal(_) => unreachable!("ends the loop"),
         }
     }
@@ -241,6 +247,7 @@ impl Server {
                     self.transfer.clone().fetch(address, index, self.completions.clone());
                 }
             }
+            Output::Word { conn, word } => self.operators.word(&mut self.node, conn, word),
             Output::Disconnect(id) => self.peers.drop_link(id, &mut self.node, "it was cut off"),
             Output::Log(level, text) => {
                 self.logger.log(level, &text);

@@ -14,6 +14,7 @@ mod event_loop;
 mod log_thread;
 mod logging;
 mod notify;
+mod operators;
 mod peers;
 mod proof;
 mod serve;

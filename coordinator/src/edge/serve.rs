@@ -13,10 +13,12 @@ use super::completion::{Completion, Completions};
 use super::event_loop::{CLIENT_LISTENER, End, QUORUM_LISTENER, Server, WAKER};
 use super::log_thread::LogThread;
 use super::logging::Logger;
+use super::operators::Operators;
 use super::peers::Peers;
 use super::proof::Key;
 use super::transfer::Transfer;
 use super::{admin_socket, bulk};
+use crate::admin::environment::Environment;
 use crate::config::{Config, Listen, PeerType, Warning};
 use crate::node::{Node, NodeConfig, Recovered, SnapshotPoint};
 use crate::state::{Restore, State};
@@ -59,6 +61,7 @@ pub fn serve(config: Config, warnings: &[Warning]) -> Result<(), Failure> {
     let options = WalOptions::new(identity.incarnation as u64);
     let (recovered, wal, blank) = recover(&disk, &log_disk, &options, logger)?;
 
+    let load_entries = recovered.entries.len() as u64;
     // ZooKeeper's own marker: the operator says that an empty directory is right.
     let marker = config.data_dir.join("initialize");
     let initialize = marker.exists();
@@ -107,9 +110,19 @@ pub fn serve(config: Config, warnings: &[Warning]) -> Result<(), Failure> {
     let retain = config.snap_retain_count as usize;
     let bulk = bulk::start(disk.clone(), retain, completions.clone()).map_err(text)?;
 
+    let load_ms = started.elapsed().as_millis() as u64;
+    let config = Arc::new(config);
+    let operators = Operators {
+        config: Arc::clone(&config),
+        environment: Arc::new(Environment::gather()),
+        load_ms,
+        load_entries,
+    };
+    listen_to_operators(&config, &operators, &completions, logger);
     let max_cnxns = config.max_cnxns as usize;
     let server = Server {
         config,
+        operators,
         poll,
         node,
         clients: Clients::new(max_cnxns),
@@ -304,6 +317,27 @@ fn listen_to_peers(
     poll.registry().register(&mut listener, QUORUM_LISTENER, Interest::READABLE).map_err(text)?;
     logger.info(&format!("listening to servers on {address}"));
     Ok(listener)
+}
+
+/// A port that only shows things must not keep the server from its work: trouble is a warning, as
+/// in `ZooKeeper` (`ZooKeeperServerMain`).
+fn listen_to_operators(
+    config: &Config,
+    operators: &Operators,
+    completions: &Completions,
+    logger: Logger,
+) {
+    let admin = config.admin.as_ref();
+    let admin = admin.map(|a| ("admin port", &a.listen, Some(a.command_url.clone())));
+    let metrics = config.metrics_listen.as_ref().map(|l| ("metrics port", l, None));
+    for (what, listen, command_url) in admin.into_iter().chain(metrics) {
+        let started = bind(listen, what).and_then(|(listener, _)| {
+            operators.listen(what, listener, command_url, completions.clone()).map_err(text)
+        });
+        if let Err(why) = started {
+            logger.warn(&why);
+        }
+    }
 }
 
 fn stop_on_signals(completions: Completions) -> io::Result<()> {

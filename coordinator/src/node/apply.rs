@@ -20,6 +20,7 @@ use crate::wire::reply;
 impl Node {
     pub(super) fn apply_entries(&mut self, entries: Vec<Entry>) {
         for entry in entries {
+            self.stats.entries_applied += 1;
             assert!(entry.index == self.applied_index + 1, "entries are applied in order");
             match entry.get_entry_type() {
                 EntryType::EntryNormal if entry.data.is_empty() => {}
@@ -140,7 +141,6 @@ impl Node {
         self.reply.clear();
         let answer = waiter.is_some().then_some(&mut self.reply);
         let code = self.state.apply(stamp, origin, txn, &mut self.effects, answer);
-        self.stats.applied += 1;
         self.sweep.applied_one();
 
         if self.effects.wanted && !self.effects.is_empty() {
@@ -165,7 +165,10 @@ impl Node {
             OpCode::CreateSession | OpCode::AttachSession if code == Code::Ok => {
                 self.session_arrived(txn.session, origin);
             }
-            OpCode::CloseSession if code == Code::Ok => self.session_gone(txn.session),
+            OpCode::CloseSession if code == Code::Ok => {
+                self.stats.sessions_closed += 1;
+                self.session_gone(txn.session);
+            }
             _ => {}
         }
     }
@@ -174,13 +177,15 @@ impl Node {
     fn answer_write(&mut self, waiter: Waiter, txn: &Txn<'_>, zxid: i64, code: Code) {
         let conn = waiter.conn;
         let latency_ms = self.now_ms.saturating_sub(waiter.since_ms);
-        self.stats.write_latency.record(latency_ms);
+        self.stats.write_latency_us.record(latency_ms * 1000);
+        self.stats.latency_us.record(latency_ms * 1000);
         let Some(client) = self.clients.get_mut(conn) else { return };
         if client.serial != waiter.serial || client.phase == Phase::Closing {
             return;
         }
         client.stats.answered(latency_ms);
         client.stats.last_zxid = zxid;
+        client.stats.last_reply_ms = self.now_ms;
         match client.waiting.pop_front() {
             Some(Waiting::Connect { read_only }) => self.connected(conn, read_only, code),
             Some(Waiting::Write { xid, op }) => {

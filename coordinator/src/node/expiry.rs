@@ -44,6 +44,11 @@ impl Expiry {
         }
     }
 
+    /// When the session expires unless it is heard from.
+    pub(super) fn deadline(&self, session: i64) -> Option<u64> {
+        self.sessions.get(&session).map(|t| t.heard_ms + t.timeout_ms)
+    }
+
     pub(super) fn clear(&mut self) {
         self.sessions.clear();
         self.due.clear();

@@ -49,6 +49,7 @@ impl Node {
             if let Some(&old) = self.by_session.get(&request.session) {
                 self.close_client(old);
             }
+            self.stats.sessions_attached += 1;
             (request.session, OpCode::AttachSession)
         };
         let Some(client) = self.clients.get_mut(conn) else { return };

@@ -140,6 +140,7 @@ impl Node {
         }
         let mut ops = Vec::new();
         let identity = IdentityBuf::superuser();
+        self.stats.sessions_expired += expired.len() as u64;
         for session in expired {
             self.log(Level::Info, &format!("session {session:#x} has expired"));
             let identity = identity.as_identity();

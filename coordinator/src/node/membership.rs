@@ -6,7 +6,6 @@
 //! empty directory is removed, added again as a learner under its new incarnation, and votes when
 //! it has caught up. An ensemble where all are empty is a first boot.
 
-use raft::StateRole;
 use raft::eraftpb::{ConfChangeSingle, ConfChangeType, ConfChangeV2, ConfState};
 use raft::eraftpb::{ConfChangeTransition, Message, MessageType};
 
@@ -363,6 +362,7 @@ impl Node {
 
     /// Raft has accepted the fetched snapshot: the state is replaced.
     pub(super) fn install_snapshot(&mut self) -> SnapshotPoint {
+        self.stats.snapshots_received += 1;
         let (point, state) = self.fetched.take().expect("raft was given the snapshot just now");
         self.sweep.abort(&mut self.state);
         self.state = *state;
@@ -381,10 +381,5 @@ impl Node {
         self.review_own_vote();
         self.log(Level::Info, &format!("the state is that of index {} now", point.index));
         point
-    }
-
-    /// For the words: leading, following or looking.
-    pub(super) fn role(&self) -> StateRole {
-        self.raft.raft.state
     }
 }

@@ -126,6 +126,11 @@ pub enum Output {
         index: u64,
         term: u64,
     },
+    /// Answer a four-letter word into the connection's output, then [`Node::word_answered`].
+    Word {
+        conn: ConnId,
+        word: [u8; 4],
+    },
     /// The connections to this member end (it was refused or removed).
     Disconnect(u8),
     /// For the log of the server.
@@ -146,6 +151,7 @@ pub struct Node {
     config: NodeConfig,
     /// Monotonic; all deadlines are on this clock.
     now_ms: u64,
+    started_ms: u64,
     /// For people and for znodes' times only.
     wall_ms: i64,
     random: Random,
@@ -249,6 +255,7 @@ impl Node {
         let mut node = Node {
             config,
             now_ms,
+            started_ms: now_ms,
             wall_ms,
             random: Random::new(seed),
             state,
@@ -347,7 +354,7 @@ impl Node {
 
     /// The log's last sync took this long.
     pub fn record_sync(&mut self, micros: u64) {
-        self.stats.sync_micros.record(micros);
+        self.stats.sync_us.record(micros);
     }
 
     /// What is to be carried out, in order.

@@ -115,11 +115,6 @@ impl Outbox {
             self.sent = self.sent.saturating_sub(1);
         }
     }
-
-    /// Writes that wait.
-    pub(super) fn len(&self) -> usize {
-        self.waiters.len()
-    }
 }
 
 #[cfg(test)]
@@ -152,7 +147,7 @@ mod tests {
         assert_eq!(unsent(&mut outbox), [(1, 2), (3, 1)], "a batch half applied is sent whole");
         assert!(outbox.applied(2).is_some());
         assert!(outbox.applied(3).is_some());
-        assert!(outbox.len() == 0 && !outbox.has_unsent());
+        assert!(outbox.waiters.len() == 0 && !outbox.has_unsent());
     }
 
     #[test]
@@ -162,7 +157,7 @@ mod tests {
             push(&mut outbox);
         }
         outbox.skip_through(2);
-        assert_eq!(outbox.len(), 1);
+        assert_eq!(outbox.waiters.len(), 1);
         assert!(outbox.applied(3).is_some());
     }
 }

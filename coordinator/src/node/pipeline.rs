@@ -32,8 +32,10 @@ impl Node {
                 Level::Warn,
                 &format!("too many connections from {ip} (maxClientCnxns {limit})"),
             );
+            self.stats.connections_rejected += 1;
             return false;
         }
+        self.stats.connections_accepted += 1;
         self.clients.open(conn, address, self.now_ms);
         if self.config.skip_acl
             && let Some(client) = self.clients.get_mut(conn)
@@ -59,6 +61,7 @@ impl Node {
         if client.phase == Phase::Closing {
             return;
         }
+        self.stats.bytes_received += bytes.len() as u64;
         if client.input.is_empty() {
             let taken = self.take_frames(conn, bytes);
             if let Some(client) = self.clients.get_mut(conn) {
@@ -116,6 +119,7 @@ impl Node {
                     return bytes.len();
                 }
                 Next::BadLength(prefix) => {
+                    self.stats.frames_refused += 1;
                     let text = prefix.escape_ascii().to_string();
                     let address = client.address;
                     self.log(
@@ -251,8 +255,10 @@ impl Node {
         client.stats.sent += 1;
         client.stats.answered(0);
         client.stats.last_zxid = zxid;
+        client.stats.last_reply_ms = self.now_ms;
         self.stats.sent += 1;
-        self.stats.read_latency.record(0);
+        self.stats.read_latency_us.record(0);
+        self.stats.latency_us.record(0);
         self.clients.mark(conn);
     }
 

@@ -84,6 +84,7 @@ impl Node {
         if !self.may_vote() || self.is_leader() {
             return;
         }
+        self.stats.elections += 1;
         let _ = self.raft.campaign();
         self.after_raft();
     }
@@ -125,6 +126,7 @@ impl Node {
             return;
         }
         self.campaign_ms = None;
+        self.stats.leader_changes += 1;
         let what = if self.is_leader() { "leads" } else { "follows" };
         self.log(Level::Info, &format!("{what} server {} in term {}", now.0, now.1));
         if self.is_leader() {
@@ -167,6 +169,7 @@ impl Node {
         }
         let peer = self.peers.get_mut(&leader).expect("peer_up() has seen it");
         for batch in self.outbox.take_unsent() {
+            self.stats.forwarded += u64::from(batch.count);
             let start = begin_frame(&mut peer.output);
             peer::forward(boot, batch.first_sequence, batch.count, &batch.ops, &mut peer.output);
             end_frame(&mut peer.output, start);
@@ -195,7 +198,8 @@ impl Node {
             self.sealed.push_back(std::mem::take(&mut self.proposal));
         }
         while let Some(data) = self.sealed.pop_front() {
-            self.stats.proposal_size.record(data.len() as u64);
+            self.stats.proposal_size.record(data.len());
+            self.stats.proposals += 1;
             if self.raft.propose(Vec::new(), data).is_err() {
                 // Only a lost leadership refuses: whoever leads next gets the writes again.
                 self.outbox.resend();
@@ -329,7 +333,7 @@ impl Node {
             self.handle_one_ready(ready);
             self.after_raft();
         }
-        let alone = self.conf_state.voters.len() + self.conf_state.learners.len() <= 1;
+        let alone = self.alone();
         let applied = self.applied_index;
         self.raft.mut_store().trim(applied, alone);
     }
@@ -363,6 +367,7 @@ impl Node {
             self.outputs.push(Output::Install { point });
         }
         if ready.must_sync() {
+            self.stats.batch_entries.record(entries.len() as u64);
             self.persisting.push_back(number);
             self.outputs.push(Output::Persist { number, entries, hard_state });
         }

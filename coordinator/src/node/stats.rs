@@ -1,40 +1,35 @@
-//! What a server counts about itself.
+//! What a server counts about itself, since its start or since `srst`.
 
-/// Minimum, maximum, sum and count of something.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Summary {
-    pub last: u64,
-    pub min: Option<u64>,
-    pub max: u64,
-    pub sum: u64,
-    pub count: u64,
-}
+use crate::admin::histogram::Histogram;
+use crate::admin::view::ResponseSize;
 
-impl Summary {
-    pub fn record(&mut self, value: u64) {
-        self.last = value;
-        self.min = Some(self.min.map_or(value, |m| m.min(value)));
-        self.max = self.max.max(value);
-        self.sum += value;
-        self.count += 1;
-    }
-
-    pub fn average(&self) -> f64 {
-        if self.count == 0 { 0.0 } else { self.sum as f64 / self.count as f64 }
-    }
-}
-
-/// Counters since the start, or since `srst`.
+/// Counters and distributions; shown through [`View`](crate::admin::view::View).
 #[derive(Debug, Clone, Default)]
 pub struct Stats {
     pub received: u64,
     pub sent: u64,
-    pub applied: u64,
+    pub bytes_received: u64,
+    pub latency_us: Histogram,
+    pub read_latency_us: Histogram,
+    pub write_latency_us: Histogram,
     pub auth_failed: u64,
-    pub snapshots: u64,
+    pub frames_refused: u64,
+    pub connections_accepted: u64,
+    pub connections_rejected: u64,
+    pub connections_dropped: u64,
+    pub sessions_closed: u64,
+    pub sessions_expired: u64,
+    pub sessions_attached: u64,
+    pub elections: u64,
+    pub leader_changes: u64,
     pub leader_since_ms: u64,
-    pub read_latency: Summary,
-    pub write_latency: Summary,
-    pub proposal_size: Summary,
-    pub sync_micros: Summary,
+    pub proposals: u64,
+    pub proposal_size: ResponseSize,
+    pub entries_applied: u64,
+    pub forwarded: u64,
+    pub resent: u64,
+    pub snapshots_saved: u64,
+    pub snapshots_received: u64,
+    pub sync_us: Histogram,
+    pub batch_entries: Histogram,
 }

@@ -111,7 +111,7 @@ impl Node {
         self.sweep.chunks_waiting = 0;
         let index = point.index;
         self.log(Level::Info, &format!("snapshot of index {index} is saved"));
-        self.stats.snapshots += 1;
+        self.stats.snapshots_saved += 1;
         let log = self.raft.mut_store();
         log.snapshot_saved(point);
         // The pin stays while a follower is being sent a snapshot.

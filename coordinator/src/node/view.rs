@@ -1,18 +1,260 @@
-//! The node as operators see it.
+//! The node as operators see it: one moment of it, for words, JSON and metrics.
 
-use super::Node;
-use super::client::ConnId;
+use std::collections::BTreeMap;
+
+use raft::{ProgressState, StateRole};
+
+use super::client::{Client, ConnId, Phase};
+use super::{Node, Output};
+use crate::admin::view::{
+    ConnectionView, LogView, MemberView, Parts, RaftView, Role, Serving, SessionView, SessionsView,
+    TrafficView, TreeView, View, WatchesView,
+};
+use crate::wire::opcode::OpCode;
 
 impl Node {
-    /// A four-letter word.
+    /// A four-letter word: the edge knows the configuration and answers.
     pub(super) fn word(&mut self, conn: ConnId, word: [u8; 4]) {
-        let text = match &word {
-            b"ruok" => "imok".to_owned(),
-            _ => String::new(),
-        };
-        if let Some(client) = self.clients.get_mut(conn) {
-            client.output.extend_from_slice(text.as_bytes());
-        }
+        self.outputs.push(Output::Word { conn, word });
+    }
+
+    /// The answer to a word stands in the connection's output.
+    pub fn word_answered(&mut self, conn: ConnId) {
         self.close_client(conn);
+    }
+
+    /// Counters start anew (`srst`).
+    pub fn reset_stats(&mut self) {
+        let stats = &mut self.stats;
+        let since = stats.leader_since_ms;
+        *stats = super::Stats { leader_since_ms: since, ..super::Stats::default() };
+    }
+
+    /// Counters of the connections start anew (`crst`).
+    pub fn reset_client_stats(&mut self) {
+        for conn in self.clients.ids() {
+            if let Some(client) = self.clients.get_mut(conn) {
+                let since_ms = client.stats.since_ms;
+                client.stats = super::client::ClientStats { since_ms, ..Default::default() };
+            }
+        }
+    }
+
+    /// What stands here; directories and the process are the edge's to fill in.
+    pub fn view(&self, parts: Parts) -> View {
+        let watches = self.watches.summary();
+        View {
+            now_ms: self.wall_ms,
+            uptime_ms: self.now_ms - self.started_ms,
+            role: self.shown_role(),
+            serving: if self.serving() { Serving::ReadWrite } else { Serving::No },
+            zxid: self.state.last_zxid(),
+            tree: TreeView {
+                node_count: self.state.node_count() as u64,
+                ephemerals_count: self.state.ephemerals_count() as u64,
+                approximate_data_size: self.state.approximate_data_size(),
+                memory_bytes: 0,
+            },
+            sessions: SessionsView {
+                count: self.state.session_count() as u64,
+                closed: self.stats.sessions_closed,
+                expired: self.stats.sessions_expired,
+                attached: self.stats.sessions_attached,
+            },
+            traffic: self.traffic(),
+            watches: WatchesView {
+                total: self.watches.count() as u64,
+                data_total: watches.watches as u64,
+                data_connections: watches.connections as u64,
+                data_paths: watches.paths as u64,
+            },
+            raft: self.raft_view(),
+            log: LogView {
+                fsync_us: self.stats.sync_us.clone(),
+                batch_entries: self.stats.batch_entries.clone(),
+                ..LogView::default()
+            },
+            connection_list: if parts.connections { self.connection_list() } else { Vec::new() },
+            session_list: if parts.sessions { self.session_list() } else { Vec::new() },
+            ephemeral_list: if parts.ephemerals { self.ephemeral_list() } else { Vec::new() },
+            watch_list: if parts.watches { self.watch_list() } else { Vec::new() },
+            directories: None,
+            process: None,
+            extra: Vec::new(),
+        }
+    }
+
+    fn shown_role(&self) -> Role {
+        let me = u64::from(self.config.id);
+        match self.raft.raft.state {
+            StateRole::Leader if self.alone() => Role::Standalone,
+            StateRole::Leader => Role::Leader,
+            _ if self.raft.raft.leader_id == 0 => Role::Looking,
+            _ if self.conf_state.learners.contains(&me) => Role::Observer,
+            _ => Role::Follower,
+        }
+    }
+
+    /// Alone in its ensemble.
+    pub(super) fn alone(&self) -> bool {
+        self.conf_state.voters.len() + self.conf_state.learners.len() <= 1
+    }
+
+    fn traffic(&self) -> TrafficView {
+        let waiting = self.clients.iter().map(|(_, c)| c.waiting.len() as u64).sum();
+        TrafficView {
+            connections: self.clients.count as u64,
+            received: self.stats.received,
+            sent: self.stats.sent,
+            bytes_received: self.stats.bytes_received,
+            outstanding: waiting,
+            latency_us: self.stats.latency_us.clone(),
+            read_latency_us: self.stats.read_latency_us.clone(),
+            update_latency_us: self.stats.write_latency_us.clone(),
+            connections_accepted: self.stats.connections_accepted,
+            connections_rejected: self.stats.connections_rejected,
+            connections_dropped: self.stats.connections_dropped,
+            auth_failed: self.stats.auth_failed,
+            frames_refused: self.stats.frames_refused,
+            ..TrafficView::default()
+        }
+    }
+
+    fn raft_view(&self) -> RaftView {
+        let raft = &self.raft.raft;
+        let leads = self.is_leader();
+        let leader_uptime_ms = if leads { self.now_ms - self.stats.leader_since_ms } else { 0 };
+        let lease_ms = u64::from(self.config.session_timeout_min_ms) / 3;
+        RaftView {
+            cluster_id: self.state.roster().cluster_id,
+            term: raft.term,
+            leader: (raft.leader_id != 0).then_some(raft.leader_id as u8),
+            commit_index: raft.raft_log.committed,
+            applied_index: self.applied_index,
+            last_index: raft.raft_log.last_index(),
+            first_index: raft.raft_log.first_index(),
+            elections: self.stats.elections,
+            leader_changes: self.stats.leader_changes,
+            proposals: self.stats.proposals,
+            commits: self.stats.entries_applied,
+            proposal_size: self.stats.proposal_size,
+            forwarded: self.stats.forwarded,
+            resent: self.stats.resent,
+            leader_uptime_ms,
+            lease_remaining_ms: (self.contact_ms + lease_ms).saturating_sub(self.now_ms),
+            snapshots_received: self.stats.snapshots_received,
+            members: self.member_list(),
+            ..RaftView::default()
+        }
+    }
+
+    fn member_list(&self) -> Vec<MemberView> {
+        let raft = &self.raft.raft;
+        let me = u64::from(self.config.id);
+        let mut ids: Vec<u64> =
+            self.conf_state.voters.iter().chain(&self.conf_state.learners).copied().collect();
+        ids.sort_unstable();
+        let member = |id: u64| {
+            let progress = raft.prs().get(id).filter(|_| self.is_leader());
+            let last = raft.raft_log.last_index();
+            let close = |p: &raft::Progress| {
+                p.state == ProgressState::Replicate && p.matched + 1000 >= last
+            };
+            MemberView {
+                id: id as u8,
+                voter: self.conf_state.voters.contains(&id),
+                observer: self.config.observers.contains(&(id as u8)),
+                connected: self.peer_up(id as u8),
+                match_index: progress.map_or(0, |p| p.matched),
+                synced: progress.is_some_and(|p| {
+                    id == me || self.peer_up(id as u8) && p.recent_active && close(p)
+                }),
+                last_heard_ms: None,
+            }
+        };
+        ids.into_iter().map(member).collect()
+    }
+
+    fn connection_list(&self) -> Vec<ConnectionView> {
+        let wall_of = |ms: u64| self.wall_ms - (self.now_ms.saturating_sub(ms)) as i64;
+        let view = |client: &Client| {
+            let stats = &client.stats;
+            ConnectionView {
+                peer: client.address,
+                session: if client.phase == Phase::Open { client.session } else { 0 },
+                reading: !client.paused(),
+                queued: client.waiting.len() as u64,
+                received: stats.received,
+                sent: stats.sent,
+                established_ms: wall_of(stats.since_ms),
+                timeout_ms: client.timeout_ms as i32,
+                last_operation: OpCode::from_i32(stats.last_op).map_or("NA", short_name),
+                last_cxid: i64::from(stats.last_xid),
+                last_zxid: stats.last_zxid,
+                last_response_ms: wall_of(stats.last_reply_ms),
+                last_latency_ms: stats.latency_last_ms,
+                min_latency_ms: stats.latency_min_ms.unwrap_or(0),
+                avg_latency_ms: stats.latency_sum_ms / stats.latency_count.max(1),
+                max_latency_ms: stats.latency_max_ms,
+            }
+        };
+        self.clients.iter().map(|(_, client)| view(client)).collect()
+    }
+
+    fn session_list(&self) -> Vec<SessionView> {
+        let expires = |id| {
+            let at = self.expiry.deadline(id)?;
+            Some(self.wall_ms + at as i64 - self.now_ms as i64)
+        };
+        let view = |(id, session): (i64, &crate::state::Session)| SessionView {
+            id,
+            timeout_ms: session.timeout_ms,
+            expires_ms: expires(id),
+        };
+        self.state.sessions().map(view).collect()
+    }
+
+    fn ephemeral_list(&self) -> Vec<(i64, Vec<String>)> {
+        let of = |id: i64| (id, self.state.ephemerals_of(id));
+        let lists = self.state.sessions().map(|(id, _)| of(id));
+        lists.filter(|(_, paths)| !paths.is_empty()).collect()
+    }
+
+    fn watch_list(&self) -> Vec<(i64, String)> {
+        let mut sessions: BTreeMap<ConnId, i64> = BTreeMap::new();
+        sessions.extend(self.clients.iter().map(|(conn, client)| (conn, client.session)));
+        let session = |conn: ConnId| sessions.get(&conn).copied().unwrap_or_default();
+        let pairs = self.watches.by_connection().into_iter();
+        pairs.map(|(conn, path)| (session(conn), path.to_owned())).collect()
+    }
+}
+
+/// `Request.op2String`'s four letters.
+fn short_name(op: OpCode) -> &'static str {
+    match op {
+        OpCode::CreateSession | OpCode::AttachSession => "SESS",
+        OpCode::Ping => "PING",
+        OpCode::Create | OpCode::Create2 | OpCode::CreateContainer | OpCode::CreateTtl => "CREA",
+        OpCode::Delete | OpCode::DeleteContainer => "DELE",
+        OpCode::SetData => "SETD",
+        OpCode::GetData => "GETD",
+        OpCode::Exists => "EXIS",
+        OpCode::GetChildren | OpCode::GetChildren2 => "GETC",
+        OpCode::SetAcl => "SETA",
+        OpCode::GetAcl => "GETA",
+        OpCode::Sync => "SYNC",
+        OpCode::Multi => "MULT",
+        OpCode::MultiRead => "MLTR",
+        OpCode::CloseSession => "CLOS",
+        OpCode::SetWatches => "SETW",
+        OpCode::SetWatches2 => "STW2",
+        OpCode::AddWatch => "ADDW",
+        OpCode::Check => "CHEC",
+        OpCode::CheckWatches => "CHKW",
+        OpCode::RemoveWatches => "REMW",
+        OpCode::Reconfig => "RECO",
+        OpCode::GetEphemerals => "GETE",
+        OpCode::GetAllChildrenNumber => "GETACN",
+        _ => "NA",
     }
 }
