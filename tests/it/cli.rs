@@ -111,3 +111,27 @@ fn the_schema_has_every_key() {
     assert_eq!(host["required"], serde_json::json!(["address", "myid"]));
     assert_eq!(schema["properties"]["coordinator"]["properties"]["client_port"]["maximum"], 65535);
 }
+
+#[test]
+fn completions_and_pages_name_every_command() {
+    let folder = scratch("man");
+    let help = String::from_utf8(zkprov(root(), &["--help"]).stdout).expect("text");
+    let commands: Vec<&str> = help
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|command| *command != "help")
+        .collect();
+    assert!(commands.len() > 15, "{commands:?}");
+    assert_eq!(zkprov(&folder, &["man", "--dir", "man1"]).status.code(), Some(0));
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script =
+            String::from_utf8(zkprov(&folder, &["completions", shell]).stdout).expect("text");
+        for command in &commands {
+            assert!(script.contains(command), "{shell}: {command}");
+            assert!(folder.join(format!("man1/zkprov-{command}.1")).exists(), "{command}");
+        }
+    }
+}
