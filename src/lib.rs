@@ -11,6 +11,21 @@ pub mod inventory;
 pub mod release;
 pub mod template;
 
+pub mod desired;
+pub mod resource;
+
+pub mod probe;
+pub mod remote;
+
+pub mod plan;
+pub mod show;
+
+pub mod apply;
+pub mod fleet;
+pub mod run;
+pub mod selection;
+pub mod supply;
+
 pub mod crossbuild;
 pub mod lab;
 

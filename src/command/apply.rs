@@ -1,9 +1,257 @@
 //! `zkprov apply`: probe, plan, show, ask, apply, verify.
 
-use crate::cli;
-use crate::command::{Outcome, not_built};
+use std::time::Duration;
 
-#[expect(clippy::unused_async, reason = "the room is still empty")]
-pub async fn run(_arguments: cli::Apply) -> Outcome {
-    not_built("apply")
+use futures_util::future::join_all;
+use serde_json::json;
+
+use crate::cli;
+use crate::command::{Outcome, plan as dry};
+use crate::desired::{self, BINARY, UNIT};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::fleet::{Asked, News, gather};
+use crate::plan::{Only, Plan};
+use crate::probe::Observed;
+use crate::remote::script::{self, Script};
+use crate::report::{self, HostLines};
+use crate::resource::service;
+use crate::run::{self, Drawn, Run};
+use crate::{show, supply};
+
+/// How long a server may need until it serves in a quorum.
+const SERVING_S: u64 = 60;
+
+pub async fn run(arguments: cli::Apply) -> Outcome {
+    let run = Run::of(&arguments.planning).await?;
+    if arguments.dry_run || arguments.planning.show_scripts {
+        return dry::dry(&run, &arguments.planning, None).await;
+    }
+    tokio::select! {
+        outcome = whole(&run, &arguments) => outcome,
+        interrupted = run.heed_interrupts() => Err(interrupted),
+    }
+}
+
+async fn whole(run: &Run, arguments: &cli::Apply) -> Outcome {
+    let planning = &arguments.planning;
+    let only = dry::only(planning)?;
+    let saved = arguments.plan.as_deref().map(dry::load).transpose()?;
+    let drawn = run.draw(&only).await?;
+    let outcome = changes(run, arguments, &only, saved.as_ref(), &drawn).await;
+    run.fleet.close(drawn.asked).await;
+    outcome
+}
+
+async fn changes(
+    run: &Run,
+    arguments: &cli::Apply,
+    only: &Only,
+    saved: Option<&Plan>,
+    drawn: &Drawn<'_>,
+) -> Outcome {
+    let planning = &arguments.planning;
+    dry::tell(run, planning, drawn);
+    if drawn.plan.refused() {
+        return Err(Failure::refused("nothing was changed: see the refusals above")
+            .hint("mend what is named, or leave the host out with --limit"));
+    }
+    if let Some(saved) = saved {
+        saved.still_holds(&drawn.plan)?;
+    }
+    if drawn.plan.changes() == 0 {
+        return Ok(run::worst(&drawn.failures));
+    }
+    confirm(arguments, &drawn.plan)?;
+    let fetched = fetch(run, drawn).await?;
+    let plan = match &fetched {
+        Some(supplies) => run.plan(supplies, &run::answers(&drawn.asked), only)?,
+        None => drawn.plan.clone(),
+    };
+    let mut failures = drawn.failures.clone();
+    failures.extend(change_hosts(run, &plan, &drawn.asked).await);
+    let stopped = run.stopped();
+    if !stopped {
+        failures.extend(verify(run, &plan, &drawn.asked, &failures, only).await);
+    }
+    for failure in failures.iter().skip(drawn.failures.len()) {
+        run.reporter.failed(failure);
+    }
+    let exit = run::worst(&failures);
+    let took = run.reporter.elapsed_s();
+    let made = show::summary(&plan);
+    let text = match exit {
+        Exit::Done => format!("{made} made in {took:.1} s"),
+        _ => format!("{} failed, of {made}", show::count(failures.len(), "host")),
+    };
+    run.reporter.summary(
+        &text,
+        json!({"changes": plan.changes(), "hosts": plan.hosts.len(), "failed": failures.len(), "exit": exit.code()}),
+    );
+    Ok(if exit == Exit::Done && planning.detailed_exitcode { Exit::Changes } else { exit })
+}
+
+/// A person says yes, or `--yes` has said it.
+fn confirm(arguments: &cli::Apply, plan: &Plan) -> Result<(), Failure> {
+    if arguments.yes {
+        return Ok(());
+    }
+    if !report::interactive() {
+        return Err(Failure::refused("there is no terminal to ask at, and nothing was changed")
+            .hint("look at the plan above, then run again with --yes"));
+    }
+    let answer = report::ask(&format!("Make {}? [y/N]", show::summary(plan)));
+    match answer.as_deref() {
+        Some("y" | "Y" | "yes") => Ok(()),
+        _ => Err(Failure::refused("not confirmed, and nothing was changed")),
+    }
+}
+
+/// Downloads the release when a host of this plan needs it.
+async fn fetch(run: &Run, drawn: &Drawn<'_>) -> Result<Option<desired::Supplies>, Failure> {
+    let needed = drawn
+        .plan
+        .hosts
+        .iter()
+        .flat_map(|host| &host.steps)
+        .any(|step| step.change.function == "do_archive" && step.change.carried.is_none());
+    let (true, Some(release)) = (needed, &run.supplies.release) else { return Ok(None) };
+    let release = supply::fetched(&run.inventory, release).await?;
+    Ok(Some(desired::Supplies { release: Some(release), ..run.supplies.clone() }))
+}
+
+/// Changes all hosts, each apart from the others; gives the failures.
+async fn change_hosts(run: &Run, plan: &Plan, asked: &[Asked<'_>]) -> Vec<Failure> {
+    let steps: Vec<(&str, usize)> =
+        plan.hosts.iter().map(|host| (host.host.as_str(), host.steps.len())).collect();
+    let lines = HostLines::new(&steps);
+    let outcomes = join_all(plan.hosts.iter().filter(|host| !host.steps.is_empty()).map(|host| {
+        let lines = &lines;
+        async move {
+            let asked = asked.iter().find(|asked| asked.host.name == host.host)?;
+            let steps: Vec<_> = host.steps.iter().collect();
+            let (_, outcome) = run
+                .fleet
+                .change(asked, host, &steps, |news| tell(run, lines, &host.host, &news))
+                .await;
+            lines.close(&host.host, if outcome.is_ok() { "changed" } else { "failed" });
+            outcome.err()
+        }
+    }))
+    .await;
+    outcomes.into_iter().flatten().collect()
+}
+
+fn tell(run: &Run, lines: &HostLines, host: &str, news: &News<'_>) {
+    let event = |step: &str, state: &str| {
+        run.reporter.event("step", json!({"host": host, "step": step, "state": state}));
+    };
+    match news {
+        News::Begin(step) => {
+            event(step, "begin");
+            lines.begin(host, step);
+        }
+        News::Done { step, .. } => {
+            event(step, "done");
+            lines.end(host, step, "done");
+        }
+        News::Failed(step) => {
+            event(step, "failed");
+            lines.end(host, step, "FAILED");
+        }
+        News::Sent(bytes, total) => lines.sent(host, *bytes, *total),
+    }
+}
+
+/// The proof: every host that was changed is asked again and must be as planned, the ensemble must
+/// serve, and a write on one server must be read on another.
+async fn verify(
+    run: &Run,
+    plan: &Plan,
+    asked: &[Asked<'_>],
+    failed: &[Failure],
+    only: &Only,
+) -> Vec<Failure> {
+    let has_failed =
+        |host: &str| failed.iter().any(|failure| failure.host.as_deref() == Some(host));
+    let whole: Vec<&Asked<'_>> =
+        asked.iter().filter(|asked| !has_failed(&asked.host.name)).collect();
+    let voters = run.inventory.participants().count();
+    let up =
+        whole.iter().filter(|asked| asked.host.role == crate::inventory::Role::Participant).count();
+    // A limited run changes a part of an ensemble whose rest is not looked at.
+    let quorum = up >= run.inventory.majority() || run.hosts().len() < run.inventory.hosts.len();
+    if !quorum {
+        run.reporter
+            .aside(&format!("not waiting for a quorum: {up} of {voters} participants are left"));
+    }
+    let serving = quorum && plan.hosts.iter().any(|host| host.starts() || host.restarts());
+    let writer = whole.first().map(|asked| asked.host.name.clone());
+    let reader =
+        whole.last().map(|asked| format!("{}:{}", asked.host.address, asked.host.ports.client));
+    let outcomes = join_all(whole.iter().map(|&asked| {
+        let (writer, reader) = (writer.as_deref(), reader.as_deref());
+        async move {
+            let host_plan = plan.hosts.iter().find(|host| host.host == asked.host.name)?;
+            if host_plan.steps.is_empty() && !serving {
+                return None;
+            }
+            let mut script = Script::new(&script::nonce());
+            script.library(service::SHELL);
+            script.call("zk_guard", ["120"]);
+            let server = desired::server(asked.host);
+            if serving {
+                let wait = SERVING_S.to_string();
+                let words = [UNIT, &wait, BINARY, "status", "--server", &server];
+                script.step("ensemble serves", "do_await", words);
+                if writer == Some(asked.host.name.as_str()) {
+                    let znode = format!("/zkprov-{}", script.nonce());
+                    let words =
+                        [BINARY, &znode, "written by zkprov", &server, reader.unwrap_or(&server)];
+                    script.step("write here, read there", "do_verify", words);
+                }
+            }
+            let verified = verify_host(run, asked, script, only).await;
+            verified.err().map(|failure| failure.host(&asked.host.name))
+        }
+    }))
+    .await;
+    outcomes.into_iter().flatten().collect()
+}
+
+async fn verify_host(
+    run: &Run,
+    asked: &Asked<'_>,
+    mut script: Script,
+    only: &Only,
+) -> Result<(), Failure> {
+    desired::reading(&run.inventory, asked.host, &run.supplies)?.ask(&mut script);
+    let (frames, stderr) = gather(&asked.link, &script, Duration::from_secs(2 * SERVING_S)).await?;
+    if let Some(failed) = frames.iter().find(|frame| frame.kind == "fail") {
+        let text = failed.text();
+        let output = text.split_once('\n').map_or("", |(_, output)| output);
+        return Err(Failure::failed(output.trim().replace('\n', "\n    "))
+            .step(&failed.name)
+            .hint(format!("`zkprov logs` shows more of {UNIT}'s journal")));
+    }
+    let observed = Observed::new(frames);
+    if !observed.is_whole() {
+        let said = stderr.lines().last().unwrap_or("the connection was lost").to_owned();
+        return Err(Failure::failed(said).step("verify"));
+    }
+    let now = run::Answer { host: asked.host, observed: &observed, skew: asked.skew };
+    let again = run.plan(&run.supplies, &[now], only)?;
+    let left: Vec<&str> =
+        again.hosts.iter().flat_map(|host| &host.steps).map(|step| step.name.as_str()).collect();
+    let refused: Vec<&str> =
+        again.hosts.iter().flat_map(|host| &host.refusals).map(|r| r.cause.as_str()).collect();
+    if left.is_empty() && refused.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::failed(format!(
+        "still not as it should be after the change: {}",
+        [left, refused].concat().join(", ")
+    ))
+    .step("verify")
+    .hint("something else on this host undoes it: another tool, a drop-in, a mount?"))
 }

@@ -18,12 +18,14 @@ use std::future::Future;
 use crate::cli::{Arguments, Command};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::report;
 
 /// What every command returns: how the process ends, or why it could not go on.
 pub type Outcome = Result<Exit, Failure>;
 
 /// Runs the command the arguments name.
 pub fn run(arguments: Arguments) -> Outcome {
+    report::set_color(arguments.color);
     match arguments.command {
         Command::Init(init) => init::run(&init),
         Command::Validate(validate) => validate::run(&validate),

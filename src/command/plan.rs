@@ -1,9 +1,142 @@
-//! `zkprov plan`: the dry run.
+//! `zkprov plan`: probe, plan, show. Nothing is changed anywhere.
+
+use serde_json::json;
 
 use crate::cli;
-use crate::command::{Outcome, not_built};
+use crate::command::Outcome;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::plan::{Only, Plan};
+use crate::run::{self, Drawn, Run};
+use crate::{apply, desired, remote, report, show};
 
-#[expect(clippy::unused_async, reason = "the room is still empty")]
-pub async fn run(_arguments: cli::Plan) -> Outcome {
-    not_built("plan")
+pub async fn run(arguments: cli::Plan) -> Outcome {
+    let run = Run::of(&arguments.planning).await?;
+    dry(&run, &arguments.planning, arguments.out.as_deref()).await
+}
+
+/// The dry run, also for `apply --dry-run`.
+pub(super) async fn dry(
+    run: &Run,
+    planning: &cli::Planning,
+    out: Option<&std::path::Path>,
+) -> Outcome {
+    let only = only(planning)?;
+    let drawn = run.draw(&only).await?;
+    if planning.show_scripts {
+        scripts(run, &drawn)?;
+    } else {
+        tell(run, planning, &drawn);
+        if let Some(out) = out {
+            save(&drawn.plan, out)?;
+        }
+    }
+    let Drawn { plan, asked, failures } = drawn;
+    run.fleet.close(asked).await;
+    Ok(if !failures.is_empty() {
+        run::worst(&failures)
+    } else if plan.refused() {
+        Exit::Refused
+    } else if planning.detailed_exitcode && plan.changes() > 0 {
+        Exit::Changes
+    } else {
+        Exit::Done
+    })
+}
+
+pub(super) fn only(planning: &cli::Planning) -> Result<Only, Failure> {
+    Only::new(&planning.only).map_err(|unknown| {
+        Failure::usage(format!("--only: there is no kind `{unknown}`"))
+            .hint(format!("the kinds are {}", crate::resource::KINDS.join(", ")))
+    })
+}
+
+/// Shows the plan, and who could not be asked.
+pub(super) fn tell(run: &Run, planning: &cli::Planning, drawn: &Drawn<'_>) {
+    let reporter = &run.reporter;
+    for host in &drawn.plan.hosts {
+        reporter.event("plan", show::host_json(host, planning.diff));
+    }
+    let detail = show::Detail { diff: planning.diff, color: report::color() };
+    reporter.text(&show::plan(&drawn.plan, detail));
+    for failure in &drawn.failures {
+        reporter.failed(failure);
+    }
+    let summary = show::summary(&drawn.plan);
+    let summary = match (drawn.plan.refused(), drawn.plan.changes()) {
+        (true, _) => format!("refused; {summary} would be made"),
+        (false, 0) => summary,
+        (false, _) => format!("{summary} to be made"),
+    };
+    reporter.summary(
+        &summary,
+        json!({"changes": drawn.plan.changes(), "hosts": drawn.plan.hosts.len(), "refused": drawn.plan.refused(), "failed": drawn.failures.len()}),
+    );
+}
+
+/// Prints what would run, secrets left out.
+fn scripts(run: &Run, drawn: &Drawn<'_>) -> Result<(), Failure> {
+    for asked in &drawn.asked {
+        let mut probe = remote::script::Script::new("NONCE");
+        desired::reading(&run.inventory, asked.host, &run.supplies)?.ask(&mut probe);
+        run.reporter.text(&format!("# {}: probe\n{}\n", asked.host.name, probe.render()));
+        let Some(plan) = drawn.plan.hosts.iter().find(|plan| plan.host == asked.host.name) else {
+            continue;
+        };
+        if plan.steps.is_empty() {
+            continue;
+        }
+        let mut shown = plan.clone();
+        for step in shown.steps.iter_mut().filter(|step| step.change.secret) {
+            if let Some(last) = step.change.arguments.last_mut() {
+                *last = "(secret)".into();
+            }
+        }
+        let steps: Vec<_> = shown.steps.iter().collect();
+        let program = apply::program("NONCE", &steps);
+        run.reporter.text(&format!("# {}: apply\n{}\n", shown.host, program.script.render()));
+        for payload in &program.payloads {
+            run.reporter.text(&format!(
+                "# followed by {} bytes of {}\n",
+                payload.bytes,
+                payload.path.display()
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Saves a plan. It holds what will be written to the hosts, so it is its owner's alone.
+fn save(plan: &Plan, path: &std::path::Path) -> Result<(), Failure> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let text = serde_json::to_string_pretty(plan)
+        .map_err(|error| Failure::failed(format!("cannot write the plan: {error}")))?;
+    std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .map_err(|error| Failure::failed(format!("cannot write `{}`: {error}", path.display())))
+}
+
+/// Reads a saved plan.
+pub(super) fn load(path: &std::path::Path) -> Result<Plan, Failure> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Failure::usage(format!("cannot read `{}`: {error}", path.display())))?;
+    let plan: Plan = serde_json::from_str(&text).map_err(|error| {
+        Failure::usage(format!("`{}` is no plan of this version: {error}", path.display()))
+            .hint("`zkprov plan --out FILE` makes one")
+    })?;
+    if plan.format != crate::plan::FORMAT {
+        return Err(Failure::usage(format!(
+            "`{}` has format {}, this zkprov knows {}",
+            path.display(),
+            plan.format,
+            crate::plan::FORMAT
+        )));
+    }
+    Ok(plan)
 }

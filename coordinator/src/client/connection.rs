@@ -160,6 +160,15 @@ impl Client {
         &self.servers
     }
 
+    /// Runs `work` with the server's own paths, for what lives outside of any chroot: the
+    /// ensemble's configuration and quotas.
+    pub fn outside_chroot<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+        let chroot = self.servers.replace_chroot(String::new());
+        let outcome = work(self);
+        self.servers.replace_chroot(chroot);
+        outcome
+    }
+
     /// The server in use, or the last one that was.
     pub fn server(&self) -> &str {
         &self.servers.addresses()[self.server]

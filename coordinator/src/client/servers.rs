@@ -52,6 +52,11 @@ impl Servers {
         &self.chroot
     }
 
+    /// Puts another path in the place of the chroot and returns the old one.
+    pub(super) fn replace_chroot(&mut self, chroot: String) -> String {
+        std::mem::replace(&mut self.chroot, chroot)
+    }
+
     /// The path the server knows.
     pub fn full_path(&self, path: &str) -> String {
         match (self.chroot.as_str(), path) {

@@ -32,7 +32,7 @@ pub(super) fn execute(zk: &mut Client, command: &Command) -> Result<Outcome, Tro
     match command.spec.kind {
         Kind::AddAuth => add_auth(zk, command),
         Kind::AddWatch => add_watch(zk, command, path),
-        Kind::Config => get(zk, command, "/zookeeper/config"),
+        Kind::Config => zk.outside_chroot(|zk| get(zk, command, "/zookeeper/config")),
         Kind::Create => create(zk, command, path),
         Kind::Delete => {
             let version = version(command)?;
@@ -49,7 +49,8 @@ pub(super) fn execute(zk: &mut Client, command: &Command) -> Result<Outcome, Tro
                 .filter(|(letter, _)| command.has(*letter))
                 .map(|(_, name)| *name)
                 .collect();
-            quota::delete(zk, path, &names).map(|()| Outcome::Nothing)
+            let full = zk.servers().full_path(path);
+            zk.outside_chroot(|zk| quota::delete(zk, &full, &names)).map(|()| Outcome::Nothing)
         }
         Kind::Get => get(zk, command, path),
         Kind::GetAcl => {
@@ -66,8 +67,9 @@ pub(super) fn execute(zk: &mut Client, command: &Command) -> Result<Outcome, Tro
             Ok(Outcome::Ephemerals(paths))
         }
         Kind::ListQuota => {
-            let (limits, used) = quota::list(zk, path)?;
-            Ok(Outcome::Quota { path: path.to_owned(), limits, used })
+            let full = zk.servers().full_path(path);
+            let (limits, used) = zk.outside_chroot(|zk| quota::list(zk, &full))?;
+            Ok(Outcome::Quota { path: full, limits, used })
         }
         Kind::Ls => ls(zk, command, path),
         Kind::RemoveWatches => remove_watches(zk, command, path),
@@ -216,5 +218,6 @@ fn set_quota(zk: &mut Client, command: &Command, path: &str) -> Result<Outcome, 
     if changes.is_empty() {
         return Err(Trouble::Usage(command.spec.usage_line()));
     }
-    quota::set(zk, path, &changes).map(|()| Outcome::Nothing)
+    let full = zk.servers().full_path(path);
+    zk.outside_chroot(|zk| quota::set(zk, &full, &changes)).map(|()| Outcome::Nothing)
 }

@@ -43,12 +43,12 @@ pub(super) fn run(arguments: Arguments) -> Result<u8, Failure> {
     let zk = arguments.connect(&arguments.server)?;
     let (sender, receiver) = mpsc::channel();
     let (prompts, prompted) = mpsc::channel();
-    if io::stdin().is_terminal() {
+    let reader = if io::stdin().is_terminal() {
         say("Welcome to the coordinator! `help` lists the commands");
-        std::thread::spawn(move || edit_lines(&sender, &prompted));
+        std::thread::spawn(move || edit_lines(&sender, &prompted))
     } else {
-        std::thread::spawn(move || read_lines(&sender, &prompted));
-    }
+        std::thread::spawn(move || read_lines(&sender, &prompted))
+    };
     let terminal = Terminal { json: arguments.json };
     let servers = arguments.server.clone();
     let shell = Shell {
@@ -62,7 +62,11 @@ pub(super) fn run(arguments: Arguments) -> Result<u8, Failure> {
         code: exit::OK,
         expired_told: false,
     };
-    Ok(shell.serve(&receiver, &prompts))
+    let code = shell.serve(&receiver, &prompts);
+    // Without a next prompt the reader saves its history and ends.
+    drop(prompts);
+    let _ = reader.join();
+    Ok(code)
 }
 
 struct Shell {

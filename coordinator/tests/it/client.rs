@@ -10,12 +10,13 @@ use coordinator::wire::opcode::OpCode;
 use coordinator::wire::reply::{AclEntry, EventKind, Reply};
 use coordinator::wire::request::{Create, PathVersion, Read, Request, SetData, create_mode};
 
-use crate::engine::Server;
+use crate::engine::{Engine, Ensemble};
 
 #[test]
 fn client_against_apache_zookeeper() {
-    if let Some(server) = Server::apache("client_against_apache_zookeeper") {
-        all(&server.address);
+    let test = "client_against_apache_zookeeper";
+    if Engine::Apache.is_there(test) {
+        all(Ensemble::start(Engine::Apache, test, 1).address(0));
     }
 }
 

@@ -1,4 +1,4 @@
-//! Servers for tests: Apache ZooKeeper where it is installed, by the same scenarios.
+//! Servers for tests: Apache ZooKeeper where it is installed, and ours, by the same scenarios.
 
 use std::fs;
 use std::io::Write as _;
@@ -12,89 +12,196 @@ use coordinator::client::word;
 /// Where Debian's packages `zookeeper` and `libzookeeper-java` put it.
 const ZOOKEEPER_JAR: &str = "/usr/share/java/zookeeper.jar";
 const START_TIMEOUT: Duration = Duration::from_mins(1);
+/// Between two looks at a server that starts.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// One standalone server in a directory of its own; both end with the value.
-pub(crate) struct Server {
-    process: Child,
-    directory: PathBuf,
-    pub(crate) address: String,
+/// What to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Engine {
+    Apache,
+    Ours,
 }
 
-impl Server {
-    /// Apache ZooKeeper, or `None` where it is not installed, said by the test's name.
-    pub(crate) fn apache(test: &str) -> Option<Self> {
-        if !Path::new(ZOOKEEPER_JAR).exists() {
-            skip(test, "Apache ZooKeeper is not installed (Debian package `zookeeper`)");
-            return None;
+impl Engine {
+    /// False where it is not installed, said by the test's name.
+    pub(crate) fn is_there(self, test: &str) -> bool {
+        if self == Self::Ours || Path::new(ZOOKEEPER_JAR).exists() {
+            return true;
+        }
+        skip(test, "Apache ZooKeeper is not installed (Debian package `zookeeper`)");
+        false
+    }
+
+    fn command(self, config: &Path) -> Command {
+        if self == Self::Ours {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_coordinator"));
+            command.arg("serve").arg(config);
+            return command;
         }
         let mut java = Command::new("java");
         java.args(["-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"])
             .args(["-Dzookeeper.extendedTypesEnabled=true", "-Dlog4j.configuration=none"])
-            .args(["-cp", ZOOKEEPER_JAR, "org.apache.zookeeper.server.ZooKeeperServerMain"]);
-        Some(Self::start(test, java))
+            .args(["-cp", ZOOKEEPER_JAR, "org.apache.zookeeper.server.quorum.QuorumPeerMain"])
+            .arg(config);
+        java
+    }
+}
+
+/// Servers in a directory of their own; everything ends with the value.
+pub(crate) struct Ensemble {
+    engine: Engine,
+    directory: PathBuf,
+    servers: Vec<Server>,
+}
+
+struct Server {
+    directory: PathBuf,
+    address: String,
+    process: Option<Child>,
+}
+
+impl Ensemble {
+    /// One server alone, or several in a quorum, all serving.
+    pub(crate) fn start(engine: Engine, test: &str, count: usize) -> Self {
+        let ports = free_ports(count * 3);
+        let directory = std::env::temp_dir().join(format!(
+            "coordinator-{test}-{}-{}",
+            std::process::id(),
+            ports[0]
+        ));
+        let members: Vec<String> = (0..count)
+            .map(|at| {
+                format!("server.{}=127.0.0.1:{}:{}", at + 1, ports[at * 3], ports[at * 3 + 1])
+            })
+            .collect();
+        let servers = (0..count)
+            .map(|at| {
+                let directory = directory.join(format!("server{}", at + 1));
+                let port = ports[at * 3 + 2];
+                configure(&directory, at + 1, port, if count > 1 { &members } else { &[] });
+                Server { directory, address: format!("127.0.0.1:{port}"), process: None }
+            })
+            .collect();
+        let mut ensemble = Self { engine, directory, servers };
+        for at in 0..count {
+            ensemble.start_server(at);
+        }
+        for at in 0..count {
+            ensemble.wait_until_serving(at);
+        }
+        ensemble
     }
 
-    fn start(test: &str, mut command: Command) -> Self {
-        let port = free_port();
-        let directory =
-            std::env::temp_dir().join(format!("coordinator-{test}-{}-{port}", std::process::id()));
-        fs::create_dir_all(directory.join("data")).unwrap();
-        let config = directory.join("zookeeper.properties");
-        let keys = [
-            "tickTime=500".to_owned(),
-            format!("dataDir={}", directory.join("data").display()),
-            format!("clientPort={port}"),
-            "clientPortAddress=127.0.0.1".to_owned(),
-            "maxClientCnxns=0".to_owned(),
-            "admin.enableServer=false".to_owned(),
-            "4lw.commands.whitelist=*".to_owned(),
-            "extendedTypesEnabled=true".to_owned(),
-        ];
-        fs::write(&config, keys.join("\n") + "\n").unwrap();
-        let log = fs::File::create(directory.join("log")).unwrap();
-        let process = command
-            .arg(&config)
+    /// For what a test leaves behind; goes with the servers.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    pub(crate) fn address(&self, at: usize) -> &str {
+        &self.servers[at].address
+    }
+
+    /// All of them, as a connect string.
+    pub(crate) fn addresses(&self) -> String {
+        let all: Vec<&str> = self.servers.iter().map(|server| server.address.as_str()).collect();
+        all.join(",")
+    }
+
+    /// Which one `address` is.
+    pub(crate) fn position(&self, address: &str) -> usize {
+        self.servers.iter().position(|server| server.address == address).unwrap()
+    }
+
+    pub(crate) fn leader(&self) -> usize {
+        let is_leader = |server: &Server| {
+            word(&server.address, "srvr", Duration::from_secs(5))
+                .is_ok_and(|answer| answer.contains("Mode: leader"))
+        };
+        self.servers.iter().position(is_leader).expect("a leader")
+    }
+
+    pub(crate) fn start_server(&mut self, at: usize) {
+        let server = &mut self.servers[at];
+        let log = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(server.directory.join("log"))
+            .unwrap();
+        let process = self
+            .engine
+            .command(&server.directory.join("zookeeper.properties"))
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .spawn()
             .unwrap();
-        let mut server = Self { process, directory, address: format!("127.0.0.1:{port}") };
-        server.wait_until_serving();
-        server
+        server.process = Some(process);
     }
 
-    fn wait_until_serving(&mut self) {
+    pub(crate) fn wait_until_serving(&mut self, at: usize) {
         let deadline = Instant::now() + START_TIMEOUT;
+        let server = &mut self.servers[at];
         loop {
-            if let Ok(answer) = word(&self.address, "srvr", Duration::from_secs(5))
+            if let Ok(answer) = word(&server.address, "srvr", Duration::from_secs(5))
                 && answer.contains("Mode: ")
             {
                 return;
             }
-            let ended = self.process.try_wait().unwrap();
+            let ended = server.process.as_mut().and_then(|process| process.try_wait().unwrap());
             if ended.is_some() || Instant::now() > deadline {
-                let log = fs::read_to_string(self.directory.join("log")).unwrap_or_default();
-                panic!("server does not serve ({ended:?}):\n{log}");
+                let log = fs::read_to_string(server.directory.join("log")).unwrap_or_default();
+                panic!("{} does not serve ({ended:?}):\n{log}", server.address);
             }
-            std::thread::sleep(Duration::from_millis(50));
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    /// SIGKILL: what was not made durable is lost to it.
+    pub(crate) fn kill(&mut self, at: usize) {
+        if let Some(mut process) = self.servers[at].process.take() {
+            let _ = process.kill();
+            let _ = process.wait();
         }
     }
 }
 
-impl Drop for Server {
+impl Drop for Ensemble {
     fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-        if std::thread::panicking() {
-            return;
+        for at in 0..self.servers.len() {
+            self.kill(at);
         }
-        let _ = fs::remove_dir_all(&self.directory);
+        // What a failed test leaves is for whoever looks into it.
+        if !std::thread::panicking() {
+            let _ = fs::remove_dir_all(&self.directory);
+        }
     }
 }
 
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+fn configure(directory: &Path, id: usize, client_port: u16, members: &[String]) {
+    let data = directory.join("data");
+    fs::create_dir_all(&data).unwrap();
+    fs::write(data.join("myid"), format!("{id}\n")).unwrap();
+    let mut keys = vec![
+        "tickTime=500".to_owned(),
+        "initLimit=20".to_owned(),
+        "syncLimit=10".to_owned(),
+        format!("dataDir={}", data.display()),
+        format!("clientPort={client_port}"),
+        "clientPortAddress=127.0.0.1".to_owned(),
+        "maxClientCnxns=0".to_owned(),
+        "admin.enableServer=false".to_owned(),
+        "4lw.commands.whitelist=*".to_owned(),
+        "extendedTypesEnabled=true".to_owned(),
+    ];
+    keys.extend_from_slice(members);
+    fs::write(directory.join("zookeeper.properties"), keys.join("\n") + "\n").unwrap();
+}
+
+/// All bound at once, so that they differ.
+fn free_ports(count: usize) -> Vec<u16> {
+    let bound: Vec<TcpListener> =
+        (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    bound.iter().map(|listener| listener.local_addr().unwrap().port()).collect()
 }
 
 /// Says so past the capture of the test harness: a skipped test must be seen.

@@ -5,7 +5,6 @@
 //! says `one-way`. `UPDATE_CASES=1 cargo test` writes the meanings anew; read the diff like code.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
 
 use coordinator::wire::acl::put_acls;
 use coordinator::wire::frame::{self, Next};
@@ -17,6 +16,8 @@ use coordinator::wire::reply::{
     AclEntry, EventKind, Reply, ReplyHeader, WatcherEvent, put_error_response, put_notification,
 };
 use coordinator::wire::request::{Request, RequestHeader};
+
+use crate::vectors::{Vector, parse, path};
 
 #[test]
 fn handshake() {
@@ -55,27 +56,17 @@ fn every_client_operation_has_a_vector() {
     assert_eq!(missing, []);
 }
 
-fn path(file: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/vectors").join(file)
-}
-
-/// The bytes of all vectors of a kind, as seeds for mutation.
-pub(crate) fn seeds(file: &str) -> Vec<(String, Vec<u8>)> {
-    let text = std::fs::read_to_string(path(file)).unwrap();
-    text.split("\n\n").filter_map(Case::parse).map(|case| (case.what, case.bytes)).collect()
-}
-
 fn check(file: &str) {
     let text = std::fs::read_to_string(path(file)).unwrap();
     let mut recorded = Vec::new();
     let mut cases = 0;
     for block in text.trim_end().split("\n\n") {
-        let Some(case) = Case::parse(block) else {
+        let Some(case) = parse(block) else {
             recorded.push(block.to_owned());
             continue;
         };
         cases += 1;
-        let meaning = case.meaning();
+        let meaning = meaning(&case);
         let head = block.find("\n=").map_or(block, |at| &block[..at]);
         recorded.push(format!("{head}\n{}", meaning.trim_end()));
     }
@@ -90,91 +81,51 @@ fn check(file: &str) {
     }
 }
 
-struct Case {
-    what: String,
-    bytes: Vec<u8>,
-}
-
-impl Case {
-    fn parse(block: &str) -> Option<Self> {
-        let mut lines =
-            block.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty());
-        let what = lines.next().filter(|line| !line.starts_with('='))?.to_owned();
-        let mut bytes = Vec::new();
-        for line in lines.take_while(|line| !line.starts_with('=')) {
-            put_line(&mut bytes, line);
+fn meaning(case: &Vector) -> String {
+    let mut words = case.what.split(' ');
+    let kind = words.next().unwrap();
+    let one_way = case.what.ends_with("one-way");
+    let number = |word: Option<&str>| word.unwrap().parse::<i32>().unwrap();
+    let mut out = Vec::new();
+    let bytes = case.bytes.as_slice();
+    let mut reader = Reader::new(bytes);
+    let meaning = match kind {
+        "connect-request" => {
+            show(ConnectRequest::decode(bytes).inspect(|record| record.encode(&mut out)))
         }
-        Some(Self { what, bytes })
+        "connect-response" => {
+            show(ConnectResponse::decode(bytes).inspect(|record| record.encode(&mut out)))
+        }
+        "request-header" => {
+            show(RequestHeader::decode(&mut reader).inspect(|header| header.encode(&mut out)))
+        }
+        "reply-header" => {
+            show(ReplyHeader::decode(&mut reader).inspect(|header| header.encode(&mut out)))
+        }
+        "event" => show(WatcherEvent::decode(&mut reader).inspect(|event| event.encode(&mut out))),
+        "request" => {
+            let op = OpCode::from_i32(number(words.next())).unwrap();
+            show(Request::decode(op, bytes).inspect(|request| {
+                assert_eq!(request.op(), op);
+                request.encode(&mut out);
+            }))
+        }
+        "reply" => {
+            let op = OpCode::from_i32(number(words.next())).unwrap();
+            show(Reply::decode(op, &mut reader).inspect(|reply| {
+                encode_reply(op, reply, &mut out);
+            }))
+        }
+        "frame" | "frame-first" => {
+            let length_max = number(words.next()) as usize;
+            return show_frame(frame::next(bytes, kind == "frame-first", length_max));
+        }
+        _ => panic!("unknown kind of case `{}`", case.what),
+    };
+    if !one_way && !meaning.starts_with("= error") {
+        assert_eq!(out, case.bytes, "encoded again, of `{}`\n{meaning}", case.what);
     }
-
-    fn meaning(&self) -> String {
-        let mut words = self.what.split(' ');
-        let kind = words.next().unwrap();
-        let one_way = self.what.ends_with("one-way");
-        let number = |word: Option<&str>| word.unwrap().parse::<i32>().unwrap();
-        let mut out = Vec::new();
-        let bytes = self.bytes.as_slice();
-        let mut reader = Reader::new(bytes);
-        let meaning = match kind {
-            "connect-request" => {
-                show(ConnectRequest::decode(bytes).inspect(|record| record.encode(&mut out)))
-            }
-            "connect-response" => {
-                show(ConnectResponse::decode(bytes).inspect(|record| record.encode(&mut out)))
-            }
-            "request-header" => {
-                show(RequestHeader::decode(&mut reader).inspect(|header| header.encode(&mut out)))
-            }
-            "reply-header" => {
-                show(ReplyHeader::decode(&mut reader).inspect(|header| header.encode(&mut out)))
-            }
-            "event" => {
-                show(WatcherEvent::decode(&mut reader).inspect(|event| event.encode(&mut out)))
-            }
-            "request" => {
-                let op = OpCode::from_i32(number(words.next())).unwrap();
-                show(Request::decode(op, bytes).inspect(|request| {
-                    assert_eq!(request.op(), op);
-                    request.encode(&mut out);
-                }))
-            }
-            "reply" => {
-                let op = OpCode::from_i32(number(words.next())).unwrap();
-                show(Reply::decode(op, &mut reader).inspect(|reply| {
-                    encode_reply(op, reply, &mut out);
-                }))
-            }
-            "frame" | "frame-first" => {
-                let length_max = number(words.next()) as usize;
-                return show_frame(frame::next(bytes, kind == "frame-first", length_max));
-            }
-            _ => panic!("unknown kind of case `{}`", self.what),
-        };
-        if !one_way && !meaning.starts_with("= error") {
-            assert_eq!(out, self.bytes, "encoded again, of `{}`\n{meaning}", self.what);
-        }
-        meaning
-    }
-}
-
-fn put_line(bytes: &mut Vec<u8>, line: &str) {
-    let mut rest = line.trim();
-    while !rest.is_empty() {
-        if let Some(text) = rest.strip_prefix('"') {
-            let (text, behind) = text.split_once('"').expect("closing quote");
-            bytes.extend_from_slice(text.as_bytes());
-            rest = behind.trim_start();
-            continue;
-        }
-        let (token, behind) = rest.split_once(' ').unwrap_or((rest, ""));
-        rest = behind.trim_start();
-        let (times, hex) = token.split_once('x').unwrap_or(("1", token));
-        for _ in 0..times.parse::<usize>().unwrap() {
-            bytes.extend((0..hex.len()).step_by(2).map(|at| {
-                u8::from_str_radix(&hex[at..at + 2], 16).unwrap_or_else(|_| panic!("`{line}`"))
-            }));
-        }
-    }
+    meaning
 }
 
 fn show<T: std::fmt::Debug>(decoded: Result<T, DecodeError>) -> String {

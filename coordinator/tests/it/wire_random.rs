@@ -1,13 +1,6 @@
 //! Arbitrary and mutated bytes never panic, and what decodes survives a round trip.
 
-use coordinator::wire::frame::{self, Next};
-use coordinator::wire::handshake::{ConnectRequest, ConnectResponse};
-use coordinator::wire::jute::Reader;
-use coordinator::wire::opcode::OpCode;
-use coordinator::wire::reply::{Reply, ReplyHeader, WatcherEvent};
-use coordinator::wire::request::{Request, RequestHeader};
-
-use crate::wire::seeds;
+use crate::{vectors, wire_properties};
 
 /// `SplitMix64`: the same bytes in every run.
 struct Random(u64);
@@ -48,37 +41,10 @@ impl Random {
     }
 }
 
-fn operations() -> impl Iterator<Item = OpCode> {
-    (-20..200).filter_map(OpCode::from_i32)
-}
-
-/// Everything that reads bytes of a peer, with the properties that must hold.
-fn decode_all(bytes: &[u8]) {
-    let _ = ConnectResponse::decode(bytes);
-    let _ = RequestHeader::decode(&mut Reader::new(bytes));
-    let _ = ReplyHeader::decode(&mut Reader::new(bytes));
-    let _ = WatcherEvent::decode(&mut Reader::new(bytes));
-    if let Ok(request) = ConnectRequest::decode(bytes) {
-        let mut again = Vec::new();
-        request.encode(&mut again);
-        assert_eq!(ConnectRequest::decode(&again), Ok(request));
-    }
-    for first in [true, false] {
-        match frame::next(bytes, first, 1000) {
-            Next::Frame(payload) => assert!(payload.len() + 4 <= bytes.len()),
-            Next::NeedMore(count) => assert!(count > 0),
-            Next::BadLength(_) | Next::Word(_) => assert!(bytes.len() >= 4),
-        }
-    }
-    for op in operations() {
-        let _ = Reply::decode(op, &mut Reader::new(bytes));
-        if let Ok(request) = Request::decode(op, bytes) {
-            let mut again = Vec::new();
-            request.encode(&mut again);
-            assert_eq!(Request::decode(op, &again), Ok(request), "{op:?} of {bytes:02x?}");
-            assert!(again.len() <= bytes.len() + 8, "{op:?} grew from {bytes:02x?}");
-        }
-    }
+/// Both directions: bytes of one are malformed ones of the other.
+fn check(bytes: &[u8]) {
+    wire_properties::requests(bytes);
+    wire_properties::replies(bytes);
 }
 
 #[test]
@@ -90,7 +56,7 @@ fn arbitrary_bytes() {
         let bytes: Vec<u8> = (0..length)
             .map(|_| if random.below(4) == 0 { random.next() as u8 } else { random.below(3) as u8 })
             .collect();
-        decode_all(&bytes);
+        check(&bytes);
     }
 }
 
@@ -98,14 +64,14 @@ fn arbitrary_bytes() {
 fn mutated_vectors() {
     let files = ["handshake.txt", "requests.txt", "replies.txt", "malformed.txt", "frames.txt"];
     let seeds: Vec<Vec<u8>> =
-        files.iter().flat_map(|file| seeds(file)).map(|(_, bytes)| bytes).collect();
+        files.iter().flat_map(|file| vectors::read(file)).map(|vector| vector.bytes).collect();
     let mut random = Random(2);
     for seed in &seeds {
-        decode_all(seed);
+        check(seed);
         for _ in 0..300 {
             let mut bytes = seed.clone();
             random.mutate(&mut bytes);
-            decode_all(&bytes);
+            check(&bytes);
         }
     }
 }

@@ -1,0 +1,245 @@
+//! What shall be on a host: the whole job on one page, in the order in which it is done.
+
+use std::path::PathBuf;
+
+use crate::failure::Failure;
+use crate::inventory::{Engine, FetchMode, Host, Inventory, Secret};
+use crate::probe::Reading;
+use crate::resource::account::{Group, User};
+use crate::resource::archive::{Archive, Origin};
+use crate::resource::binary::Binary;
+use crate::resource::directory::Directory;
+use crate::resource::file::{File, Rule};
+use crate::resource::fstab::Fstab;
+use crate::resource::service::Service;
+use crate::resource::swap::{Swap, SwapUnits, Zram};
+use crate::resource::symlink::Symlink;
+use crate::resource::sysctl::{Setting, Sysctl};
+use crate::resource::{Phase, Resource};
+use crate::template;
+
+/// Account the service runs as, as the tutorial names it.
+pub const ACCOUNT: &str = "kafka";
+pub const UNIT: &str = "zookeeper.service";
+pub const UNIT_FILE: &str = "/etc/systemd/system/zookeeper.service";
+pub const CONFIG_DIR: &str = "/etc/kafka";
+pub const CONFIG_FILE: &str = "/etc/kafka/zookeeper.properties";
+pub const SECRET_FILE: &str = "/etc/kafka/coordinator.secret";
+const SYSCTL_FILE: &str = "/etc/sysctl.d/60-zkprov.conf";
+/// Where binaries live, one file per digest.
+pub const BINARY_DIR: &str = "/usr/local/lib/zkprov";
+/// The name under which the current one is run.
+pub const BINARY: &str = "/usr/local/lib/zkprov/coordinator";
+
+/// Swap is off; should somebody bring it back, it is the last resort.
+const SETTINGS: [Setting; 1] = [Setting { key: "vm.swappiness", value: 1 }];
+
+/// What the controller has at hand for the hosts.
+#[derive(Clone, Debug, Default)]
+pub struct Supplies {
+    /// The coordinator for this host's architecture.
+    pub binary: Option<Supply>,
+    /// Digest of the release, and its verified copy once it has been fetched.
+    pub release: Option<Release>,
+    /// By which members prove that they belong to the ensemble.
+    pub secret: Option<Secret>,
+}
+
+/// A file of the controller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Supply {
+    pub path: PathBuf,
+    pub sha256: String,
+    pub bytes: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Release {
+    pub sha512: String,
+    pub bytes: Option<u64>,
+    /// `None`: not fetched yet.
+    pub path: Option<PathBuf>,
+    /// For hosts that download for themselves.
+    pub urls: Vec<String>,
+}
+
+/// Everything that shall be on `host`, in order.
+pub fn resources(
+    inventory: &Inventory,
+    host: &Host,
+    supplies: &Supplies,
+) -> Result<Vec<Resource>, Failure> {
+    let mut all = Vec::new();
+    all.push(Resource::Group(Group { name: ACCOUNT.into() }));
+    all.push(Resource::User(User { name: ACCOUNT.into(), group: ACCOUNT.into() }));
+
+    all.push(Resource::Swap(Swap));
+    all.push(Resource::SwapUnits(SwapUnits));
+    all.push(Resource::Zram(Zram));
+    all.push(Resource::Fstab(Fstab));
+    all.push(Resource::File(plain(SYSCTL_FILE, sysctl_file(), Phase::Prepare)));
+    all.push(Resource::Sysctl(Sysctl { settings: SETTINGS.to_vec() }));
+
+    all.push(Resource::Directory(owned(&host.data_dir)));
+    if let Some(log_dir) = &host.data_log_dir {
+        all.push(Resource::Directory(owned(log_dir)));
+    }
+    all.push(Resource::Directory(Directory {
+        path: CONFIG_DIR.into(),
+        owner: "root".into(),
+        group: "root".into(),
+        mode: "755".into(),
+    }));
+    release(inventory, supplies, &mut all);
+
+    let config = template::render(inventory, host, "zookeeper.properties")?;
+    all.push(Resource::File(plain(CONFIG_FILE, config, Phase::Switch)));
+    if let Some(secret) = &supplies.secret {
+        all.push(Resource::File(File {
+            path: SECRET_FILE.into(),
+            owner: ACCOUNT.into(),
+            group: ACCOUNT.into(),
+            mode: "600".into(),
+            content: String::from_utf8_lossy(secret.reveal()).into_owned(),
+            phase: Phase::Switch,
+            rule: Rule::Secret,
+        }));
+    }
+    all.push(Resource::File(File {
+        path: format!("{}/myid", host.data_dir),
+        owner: ACCOUNT.into(),
+        group: ACCOUNT.into(),
+        mode: "644".into(),
+        content: template::render(inventory, host, "myid")?,
+        phase: Phase::Switch,
+        rule: Rule::Once,
+    }));
+
+    let binary = supplies.binary.as_ref().map(|supply| Binary {
+        path: format!("{BINARY}-{}", &supply.sha256[..16]),
+        source: supply.path.clone(),
+        sha256: supply.sha256.clone(),
+        bytes: supply.bytes,
+    });
+    let exe = binary.as_ref().map(|binary| binary.path.clone());
+    if let Some(binary) = binary {
+        let name = binary.path.rsplit('/').next().unwrap_or_default().to_owned();
+        all.push(Resource::Binary(binary));
+        all.push(Resource::Symlink(Symlink {
+            path: BINARY.into(),
+            target: name,
+            with_archive: false,
+            // With Apache's engine it is a tool beside the server, and no reason for a restart.
+            phase: match inventory.coordinator.engine {
+                Engine::Coordinator => Phase::Switch,
+                Engine::Zookeeper => Phase::Prepare,
+            },
+            inside: None,
+        }));
+    }
+
+    let unit = template::render(inventory, host, "zookeeper.service")?;
+    all.push(Resource::File(plain(UNIT_FILE, unit, Phase::Switch)));
+    all.push(Resource::Service(Service {
+        unit: UNIT.into(),
+        fragment: UNIT_FILE.into(),
+        reads: vec![UNIT_FILE.into(), CONFIG_FILE.into()],
+        exe: exe.filter(|_| inventory.coordinator.engine == Engine::Coordinator),
+        ports: vec![host.ports.client, host.ports.quorum, host.ports.election],
+        reload_after: vec![format!("file {UNIT_FILE}"), "fstab swap lines".into()],
+    }));
+    Ok(all)
+}
+
+/// Everything the probe has to read on `host`. The binary is not among the supplies yet: which one it
+/// is depends on the architecture that the probe finds.
+pub fn reading(
+    inventory: &Inventory,
+    host: &Host,
+    supplies: &Supplies,
+) -> Result<Reading, Failure> {
+    let mut reading = Reading::of(&resources(inventory, host, supplies)?);
+    reading.path(BINARY);
+    reading.function("probe_binary", [BINARY]);
+    reading.function("probe_listing", [host.data_dir.as_str()]);
+    reading.space(&host.data_dir);
+    reading.function("probe_status", [BINARY, &server(host)]);
+    if inventory.coordinator.engine == Engine::Zookeeper {
+        let home = inventory.coordinator.java_home.as_deref().unwrap_or_default();
+        reading.function("probe_java", [home]);
+    }
+    Ok(reading)
+}
+
+/// Where a host's own tools find its server.
+pub fn server(host: &Host) -> String {
+    format!("127.0.0.1:{}", host.ports.client)
+}
+
+/// Kafka's distribution, the link by which everybody knows it, and the tutorial's way to the
+/// configuration.
+fn release(inventory: &Inventory, supplies: &Supplies, all: &mut Vec<Resource>) {
+    let kafka = &inventory.kafka;
+    let (true, Some(release)) = (kafka.install, &supplies.release) else { return };
+    let root = kafka.install_root.trim_end_matches('/').to_owned();
+    let archive = Archive {
+        root: root.clone(),
+        name: kafka.distribution(),
+        user: ACCOUNT.into(),
+        sha512: release.sha512.clone(),
+        bytes: release.bytes,
+        origin: match kafka.fetch {
+            FetchMode::Controller => Origin::Controller(release.path.clone()),
+            FetchMode::Host => Origin::Host(release.urls.clone()),
+        },
+    };
+    let home = archive.path();
+    let name = format!("archive {home}");
+    all.push(Resource::Archive(archive));
+    all.push(Resource::Symlink(Symlink {
+        path: format!("{root}/kafka"),
+        target: kafka.distribution(),
+        with_archive: true,
+        phase: match inventory.coordinator.engine {
+            Engine::Coordinator => Phase::Prepare,
+            Engine::Zookeeper => Phase::Switch,
+        },
+        inside: None,
+    }));
+    all.push(Resource::Symlink(Symlink {
+        path: format!("{home}/config/zookeeper.properties"),
+        target: CONFIG_FILE.into(),
+        with_archive: true,
+        phase: Phase::Prepare,
+        inside: Some(name),
+    }));
+}
+
+/// A file of root's that everybody may read.
+fn plain(path: &str, content: String, phase: Phase) -> File {
+    File {
+        path: path.into(),
+        owner: "root".into(),
+        group: "root".into(),
+        mode: "644".into(),
+        content,
+        phase,
+        rule: Rule::None,
+    }
+}
+
+/// A directory of the service's own.
+fn owned(path: &str) -> Directory {
+    Directory {
+        path: path.into(),
+        owner: ACCOUNT.into(),
+        group: ACCOUNT.into(),
+        mode: "750".into(),
+    }
+}
+
+fn sysctl_file() -> String {
+    SETTINGS.iter().fold("# Written by zkprov.\n".to_owned(), |text, setting| {
+        format!("{text}{} = {}\n", setting.key, setting.value)
+    })
+}

@@ -1,0 +1,317 @@
+//! The plan: what differs, host by host, in the order in which it will be changed. Pure: resources and
+//! what was observed in, a value out; that value is what is shown, saved and applied.
+
+use serde::{Deserialize, Serialize};
+
+use crate::desired::{ACCOUNT, UNIT};
+use crate::failure::Failure;
+use crate::inventory::{Engine, Host, Inventory};
+use crate::probe::Observed;
+use crate::resource::service::Running;
+use crate::resource::{Action, Change, Difference, Lane, Phase, Resource};
+
+/// The format of a saved plan; another one is refused.
+pub const FORMAT: u32 = 1;
+
+/// What a run would change on all hosts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    pub format: u32,
+    pub ensemble: String,
+    pub hosts: Vec<HostPlan>,
+}
+
+/// What it would change on one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostPlan {
+    pub host: String,
+    pub steps: Vec<Step>,
+    /// Resources that are as they should be.
+    pub same: Vec<String>,
+    /// Resource and what a person should know about it.
+    pub notes: Vec<(String, String)>,
+    /// Why nothing may be done before a person has decided.
+    pub refusals: Vec<Refusal>,
+    /// The service runs already.
+    pub running: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    pub resource: String,
+    pub cause: String,
+    pub hint: String,
+}
+
+/// One change of one resource.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// Unique on its host.
+    pub name: String,
+    pub kind: String,
+    pub phase: Phase,
+    pub lane: Lane,
+    pub change: Change,
+}
+
+impl HostPlan {
+    /// Whether a serving process would have to be restarted.
+    pub fn restarts(&self) -> bool {
+        self.steps.iter().any(|step| step.change.action == Action::Restart)
+    }
+
+    /// Whether the service would be started.
+    pub fn starts(&self) -> bool {
+        self.steps.iter().any(|step| step.change.action == Action::Start)
+    }
+}
+
+impl Plan {
+    pub fn changes(&self) -> usize {
+        self.hosts.iter().map(|host| host.steps.len()).sum()
+    }
+
+    /// Whether this saved plan is still what would be done. Not compared: where payloads lie on this
+    /// machine, and sizes that only a download tells.
+    pub fn still_holds(&self, now: &Self) -> Result<(), Failure> {
+        let essence = |host: &HostPlan| -> Vec<(String, Action, String, Vec<String>)> {
+            host.steps
+                .iter()
+                .map(|step| {
+                    let mut arguments = step.change.arguments.clone();
+                    if step.change.function == "do_archive" {
+                        arguments.pop();
+                    }
+                    let change = &step.change;
+                    (step.name.clone(), change.action, change.function.clone(), arguments)
+                })
+                .collect()
+        };
+        let hint = "look at it again: `zkprov plan`, and save it anew";
+        if self.ensemble != now.ensemble {
+            let cause =
+                format!("the plan is for ensemble `{}`, not `{}`", self.ensemble, now.ensemble);
+            return Err(Failure::refused(cause).hint(hint));
+        }
+        for host in &now.hosts {
+            let Some(saved) = self.hosts.iter().find(|saved| saved.host == host.host) else {
+                let cause = "the saved plan does not know this host";
+                return Err(Failure::refused(cause).host(&host.host).hint(hint));
+            };
+            let (then, now) = (essence(saved), essence(host));
+            if then != now {
+                let differing = then
+                    .iter()
+                    .find(|step| !now.contains(step))
+                    .or_else(|| now.iter().find(|step| !then.contains(step)))
+                    .map_or("their order", |(name, ..)| name.as_str());
+                let cause =
+                    format!("what is to be done has changed since the plan was saved: {differing}");
+                return Err(Failure::refused(cause).host(&host.host).hint(hint));
+            }
+        }
+        Ok(())
+    }
+
+    pub fn refused(&self) -> bool {
+        self.hosts.iter().any(|host| !host.refusals.is_empty())
+    }
+}
+
+/// Which resources take part.
+#[derive(Clone, Debug, Default)]
+pub struct Only(Vec<String>);
+
+impl Only {
+    /// Kinds by name; none is all. The name that is no kind comes back as the error.
+    pub fn new(kinds: &[String]) -> Result<Self, String> {
+        match kinds.iter().find(|kind| !crate::resource::KINDS.contains(&kind.as_str())) {
+            Some(unknown) => Err(unknown.clone()),
+            None => Ok(Self(kinds.to_vec())),
+        }
+    }
+
+    fn takes(&self, kind: &str) -> bool {
+        self.0.is_empty() || self.0.iter().any(|only| only == kind)
+    }
+}
+
+/// The plan of one host.
+pub fn host(
+    inventory: &Inventory,
+    host: &Host,
+    resources: &[Resource],
+    observed: &Observed,
+    only: &Only,
+) -> HostPlan {
+    let mut plan = HostPlan {
+        host: host.name.clone(),
+        steps: Vec::new(),
+        same: Vec::new(),
+        notes: Vec::new(),
+        refusals: fitness(inventory, observed),
+        running: false,
+    };
+    if !plan.refusals.is_empty() {
+        return plan;
+    }
+    plan.notes.extend(address_note(host, observed));
+    // What will have been changed before a resource's turn; `switched`: what the service reads.
+    let mut changed = Vec::new();
+    let mut switched = Vec::new();
+    for resource in resources {
+        let name = resource.name();
+        let known = if let Resource::Service(service) = resource {
+            plan.running = service.running(observed) == Running::Ours;
+            plan.notes.extend(service.notes(observed).into_iter().map(|note| (name.clone(), note)));
+            &switched
+        } else {
+            &changed
+        };
+        if !only.takes(resource.kind()) {
+            continue;
+        }
+        match resource.differ(observed, known) {
+            Difference::Same => plan.same.push(name),
+            Difference::Noted(note) => {
+                plan.notes.push((name.clone(), note));
+                plan.same.push(name);
+            }
+            Difference::NotApplicable(why) => {
+                plan.notes.push((name, format!("not applicable: {why}")));
+            }
+            Difference::Refused { cause, hint } => {
+                plan.refusals.push(Refusal { resource: name, cause, hint });
+            }
+            Difference::Changes(changes) => {
+                let several = matches!(resource, Resource::Service(_));
+                for change in changes {
+                    let name = if several {
+                        let what = change.function.trim_start_matches("do_");
+                        format!("{name} {what}")
+                    } else {
+                        name.clone()
+                    };
+                    plan.steps.push(Step {
+                        name,
+                        kind: resource.kind().into(),
+                        phase: resource.phase(),
+                        lane: resource.lane(),
+                        change,
+                    });
+                }
+                if resource.phase() == Phase::Switch || resource.kind() == "fstab" {
+                    switched.push(name.clone());
+                }
+                changed.push(name);
+            }
+        }
+    }
+    plan
+}
+
+/// Whether zkprov can work on this host at all.
+fn fitness(inventory: &Inventory, observed: &Observed) -> Vec<Refusal> {
+    let refuse = |cause: String, hint: &str| {
+        vec![Refusal { resource: "host".into(), cause, hint: hint.into() }]
+    };
+    let kernel = observed.text("kernel");
+    if !kernel.starts_with("Linux ") {
+        return refuse(
+            format!("it runs {}, not Linux", kernel.trim()),
+            "the coordinator is run by systemd on Linux",
+        );
+    }
+    if observed.text("systemd").trim() != "yes" {
+        return refuse(
+            format!("{} was not booted with systemd", observed.distribution()),
+            "zkprov needs systemd to run the service; no other init is supported",
+        );
+    }
+    if observed.text("uid").trim() != "0" {
+        return refuse(
+            format!("the login has uid {}, not root", observed.text("uid").trim()),
+            "log in as root, or set `become: sudo` in the inventory",
+        );
+    }
+    let missing = observed.text("missing");
+    if !missing.trim().is_empty() {
+        return refuse(
+            format!("commands are missing: {}", missing.trim()),
+            "install them; every ordinary Debian, Ubuntu or RHEL has them",
+        );
+    }
+    if inventory.coordinator.engine == Engine::Zookeeper && observed.text("java").trim().is_empty()
+    {
+        return refuse(
+            "there is no Java, which `engine: zookeeper` needs".into(),
+            "install a JRE (11 or 17), set `coordinator.java_home`, or use the default engine, which needs none",
+        );
+    }
+    Vec::new()
+}
+
+/// An address that is not the host's own is right behind NAT and wrong nearly everywhere else.
+fn address_note(host: &Host, observed: &Observed) -> Option<(String, String)> {
+    let address: std::net::IpAddr = host.address.parse().ok()?;
+    let own = observed.addresses();
+    let known = own.iter().filter_map(|own| own.parse::<std::net::IpAddr>().ok());
+    if own.is_empty() || address.is_loopback() || known.into_iter().any(|own| own == address) {
+        return None;
+    }
+    let note = format!("{address} is not an address of this host, which has {}", own.join(", "));
+    Some(("address".into(), note))
+}
+
+/// The plan of the ensemble: its hosts' plans, and what can only be known from all of them.
+///
+/// `observed` holds every host of the inventory that could be asked, in the plan or not.
+pub fn ensemble(
+    inventory: &Inventory,
+    mut hosts: Vec<HostPlan>,
+    observed: &[(&Host, &Observed)],
+) -> Plan {
+    let all_known = inventory.hosts.len() == observed.len();
+    let blank = observed.iter().all(|(host, observed)| !has_data(host, observed));
+    if all_known && blank {
+        for plan in &mut hosts {
+            let asked = observed.iter().find(|(host, _)| host.name == plan.host);
+            if let Some((host, observed)) = asked {
+                if plan.starts() && !observed.listing(&host.data_dir).contains(&"initialize".into())
+                {
+                    initialize(host, plan);
+                }
+            }
+        }
+    }
+    Plan { format: FORMAT, ensemble: inventory.ensemble.clone(), hosts }
+}
+
+/// A directory that a server has written to is never to be started as if it were new.
+fn has_data(host: &Host, observed: &Observed) -> bool {
+    observed.listing(&host.data_dir).iter().any(|name| name == "coordinator" || name == "version-2")
+}
+
+/// Apache ZooKeeper's marker that an empty data directory is right: the server removes it.
+fn initialize(host: &Host, plan: &mut HostPlan) {
+    let path = format!("{}/initialize", host.data_dir);
+    let change = Change {
+        action: Action::Create,
+        why: "first start of a new ensemble: no host holds data".into(),
+        diff: None,
+        function: "do_file".into(),
+        arguments: [path.as_str(), ACCOUNT, ACCOUNT, "644", "0", ""].map(str::to_owned).to_vec(),
+        secret: false,
+        carried: None,
+    };
+    let step = Step {
+        name: format!("file {path}"),
+        kind: "file".into(),
+        phase: Phase::Switch,
+        lane: Lane::Main,
+        change,
+    };
+    let before =
+        plan.steps.iter().position(|step| step.name.starts_with(&format!("service {UNIT}")));
+    plan.steps.insert(before.unwrap_or(plan.steps.len()), step);
+}

@@ -1,0 +1,82 @@
+# shellcheck shell=sh
+# What a probe reads. Nothing here changes anything; each answer is one frame. `fact` is what plans
+# are made of, `live` is what changes by itself from one second to the next.
+
+# probe_host: what kind of machine this is.
+probe_host() {
+  zk_frame fact uid "$(id -u)"
+  zk_frame_of fact kernel uname -srm
+  zk_frame_of fact os cat /etc/os-release
+  zk_systemd=no
+  [ ! -d /run/systemd/system ] || zk_systemd=yes
+  zk_frame fact systemd "$zk_systemd"
+  zk_container=
+  [ ! -r /run/systemd/container ] || read -r zk_container </run/systemd/container
+  zk_frame fact container "$zk_container"
+  zk_frame_of live clock date +%s.%N
+  zk_missing=
+  for zk_tool in awk chown dd getent gzip mktemp mv sed sha256sum stat tar timeout useradd; do
+    command -v "$zk_tool" >/dev/null 2>&1 || zk_missing="$zk_missing $zk_tool"
+  done
+  zk_frame fact missing "$zk_missing"
+}
+
+# probe_addresses: by which addresses the host can be reached.
+probe_addresses() {
+  zk_frame_of live addresses ip -o addr show scope global
+}
+
+# probe_paths PATH...: what is there: type, owner, group, mode, size, time of change, name, target.
+probe_paths() {
+  zk_frame_of fact paths stat -c '%F|%U|%G|%a|%s|%Y|%N' -- "$@"
+}
+
+# probe_content PATH: a small file, byte for byte; no frame when there is none.
+probe_content() {
+  [ ! -f "$1" ] || zk_frame_of fact "content $1" head -c 1048576 -- "$1"
+}
+
+# probe_listing PATH: the first names in a folder.
+probe_listing() {
+  [ ! -d "$1" ] || zk_frame fact "listing $1" "$(cd -- "$1" && for zk_name in * .[!.]*; do
+    [ ! -e "$zk_name" ] || printf '%s\n' "$zk_name"
+  done | head -n 50)"
+}
+
+# probe_binary LINK: mode, owner, digest and path of what it points to.
+probe_binary() {
+  zk_path=$(readlink -f -- "$1") && [ -f "$zk_path" ] || return 0
+  zk_frame fact binary "$(stat -c '%a %U' -- "$zk_path") $(sha256sum -- "$zk_path")"
+}
+
+# probe_status BINARY SERVER: what the server says about itself, when one runs.
+probe_status() {
+  [ "${zk_main:-0}" != 0 ] && [ -x "$1" ] || return 0
+  zk_frame live status "$(timeout 5 "$1" status --server "$2" --json 2>&1)"
+}
+
+# probe_java HOME: the java that Apache ZooKeeper would run on.
+probe_java() {
+  zk_frame fact java "$(command -v "${1:+$1/bin/}java")"
+}
+
+# probe_digests PATH...
+probe_digests() {
+  zk_frame_of fact digests sha256sum -- "$@"
+}
+
+# probe_space PATH...: free kilobytes at the nearest folder that is there.
+probe_space() {
+  for zk_path in "$@"; do
+    zk_there=$zk_path
+    while [ ! -e "$zk_there" ] && [ -n "$zk_there" ]; do zk_there=${zk_there%/*}; done
+    zk_frame live "space $zk_path" "$(df -Pk -- "${zk_there:-/}" 2>/dev/null | awk 'NR == 2 { print $4, $6 }')"
+  done
+}
+
+# probe_ports PORT...: who listens.
+probe_ports() {
+  zk_filter=
+  for zk_port in "$@"; do zk_filter="${zk_filter:+$zk_filter or }sport = :$zk_port"; done
+  zk_frame_of live ports ss -H -ltnp "$zk_filter"
+}

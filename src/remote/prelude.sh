@@ -1,0 +1,122 @@
+# shellcheck shell=sh
+# What every script on a host starts with: an environment of its own, framed answers, a deadline.
+# The script itself has been read whole before its first line runs (see `script.rs`), so stdin holds
+# payloads only; it moves to descriptor 3, where no command can eat it by accident.
+
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+LC_ALL=C
+QUOTING_STYLE=literal
+export PATH LC_ALL QUOTING_STYLE
+unset IFS CDPATH ENV BASH_ENV POSIXLY_CORRECT TMPDIR SYSTEMD_COLORS
+umask 022
+cd / || exit 1
+exec 3<&0 </dev/null
+trap 'exit 143' TERM INT HUP
+# Asked to stop: the running step is finished, the next one does not begin.
+zk_bad=
+trap 'zk_bad=stopped' USR1
+
+# zk_frame KIND NAME BODY: one framed answer, written at once.
+zk_frame() {
+  printf '\n@%s %s %s\n%s\n@%s .\n' "$zk_nonce" "$1" "$2" "$3" "$zk_nonce"
+}
+
+# zk_frame_of KIND NAME COMMAND...: a frame whose body is what COMMAND prints, byte for byte.
+zk_frame_of() {
+  printf '\n@%s %s %s\n' "$zk_nonce" "$1" "$2"
+  shift 2
+  "$@" 2>/dev/null
+  printf '\n@%s .\n' "$zk_nonce"
+}
+
+# zk_guard SECONDS: stops at the next step when the controller goes away (stdin ends), and ends
+# everything when that takes too long or time is up. Only after the last payload: from here on nobody
+# else reads descriptor 3.
+zk_guard() {
+  (
+    exec 0<&3 3<&- >/dev/null 2>&1
+    timeout "$1" cat
+    kill -0 "$$" || exit
+    kill -USR1 "$$"
+    sleep 20
+    kill -0 "$$" && kill -TERM 0
+  ) &
+}
+
+# zk_wait PID: its status, also when a signal comes in between.
+zk_wait() {
+  while :; do
+    wait "$1"
+    zk_status=$?
+    kill -0 "$1" 2>/dev/null || return "$zk_status"
+  done
+}
+
+# zk_run COMMAND...: runs it; a failure names the command and its status behind its output.
+zk_run() {
+  "$@" && return
+  zk_status=$?
+  printf 'command "%s" ended with status %s\n' "$*" "$zk_status"
+  return "$zk_status"
+}
+
+# zk_step NAME FUNCTION ARGS...: one step of the plan: says that it begins, and how it ended.
+# The function runs in a shell of its own; what it prints is told, its last 3000 bytes. Nothing is
+# begun once a step has failed.
+zk_step() {
+  [ -z "$zk_bad" ] || return 0
+  zk_name=$1
+  shift
+  zk_frame begin "$zk_name" ''
+  if zk_out=$("$@" 2>&1); then
+    zk_frame end "$zk_name" "$(printf '%s' "$zk_out" | tail -c 3000)"
+  else
+    zk_status=$?
+    zk_frame fail "$zk_name" "$zk_status
+$(printf '%s' "$zk_out" | tail -c 3000)"
+    zk_bad=failed
+  fi
+}
+
+# zk_sync PATH...: on disk before what relies on it goes on.
+zk_sync() {
+  sync -- "$@" 2>/dev/null || sync
+}
+
+# zk_label PATH...: the SELinux label its place asks for, where there is SELinux.
+zk_label() {
+  ! command -v restorecon >/dev/null 2>&1 || restorecon -F -- "$@" 2>/dev/null || :
+}
+
+# zk_parents PATH: the folders above it.
+zk_parents() {
+  [ -d "${1%/*}/" ] || zk_run mkdir -p -- "${1%/*}"
+}
+
+# zk_put PATH OWNER GROUP MODE SIZE CONTENT: the one way a file appears: aside, whole, then renamed.
+zk_put() {
+  zk_parents "$1" || return
+  zk_tmp=$(mktemp -- "${1%/*}/.${1##*/}.zkprov.XXXXXX") || return
+  trap 'rm -f -- "$zk_tmp"' EXIT
+  printf '%s' "$6" >"$zk_tmp"
+  if [ "$(stat -c %s -- "$zk_tmp")" != "$5" ]; then
+    echo "could not write $5 bytes beside $1: is the disk full?"
+    return 1
+  fi
+  zk_run chown -- "$2:$3" "$zk_tmp" || return
+  zk_run chmod -- "$4" "$zk_tmp" || return
+  zk_sync "$zk_tmp"
+  zk_run mv -fT -- "$zk_tmp" "$1" || return
+  trap - EXIT
+  zk_label "$1"
+  zk_sync "${1%/*}"
+}
+
+# zk_aside PATH TO: what belongs to the operator is moved away, never deleted.
+zk_aside() {
+  if [ -e "$2" ] || [ -L "$2" ]; then
+    echo "$1 is in the way, and $2, where it would be kept, exists already"
+    return 1
+  fi
+  zk_run mv -T -- "$1" "$2"
+}

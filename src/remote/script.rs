@@ -1,0 +1,158 @@
+//! Assembles the POSIX shell that runs on a host. Shell lives in `.sh` files; what is put together
+//! here are calls of their functions, with arguments that pass through the one quoting function.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::io::Read as _;
+
+const PRELUDE: &str = include_str!("prelude.sh");
+
+/// A value as the shell reads it back, whatever bytes it holds (NUL excepted, which no shell can).
+pub fn quote(value: &str) -> String {
+    format!("'{}'", value.replace('\'', r"'\''"))
+}
+
+/// One call of a shell function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call(String);
+
+impl Call {
+    pub fn new<'a>(function: &str, arguments: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut line = function.to_owned();
+        for argument in arguments {
+            line.push(' ');
+            line.push_str(&quote(argument));
+        }
+        Self(line)
+    }
+}
+
+/// A whole script: the prelude, the libraries it needs, and a `main` made of calls.
+#[derive(Clone, Debug)]
+pub struct Script {
+    nonce: String,
+    libraries: Vec<&'static str>,
+    body: Vec<String>,
+}
+
+impl Script {
+    /// `nonce` marks the frames of this run.
+    pub fn new(nonce: &str) -> Self {
+        Self { nonce: nonce.to_owned(), libraries: Vec::new(), body: Vec::new() }
+    }
+
+    pub fn nonce(&self) -> &str {
+        &self.nonce
+    }
+
+    /// Makes the functions of a `.sh` file known to the script.
+    pub fn library(&mut self, text: &'static str) {
+        if !self.libraries.contains(&text) {
+            self.libraries.push(text);
+        }
+    }
+
+    pub fn call<'a>(&mut self, function: &str, arguments: impl IntoIterator<Item = &'a str>) {
+        self.push(Call::new(function, arguments));
+    }
+
+    pub fn push(&mut self, call: Call) {
+        self.body.push(call.0);
+    }
+
+    /// One step of a plan: `function` is called under the eyes of `zk_step`.
+    pub fn step<'a>(
+        &mut self,
+        name: &'a str,
+        function: &'a str,
+        arguments: impl IntoIterator<Item = &'a str>,
+    ) {
+        self.call("zk_step", [name, function].into_iter().chain(arguments));
+    }
+
+    /// A line of the script's own grammar (`if`, `&`, `wait`): program text, never a value.
+    pub fn line(&mut self, text: &'static str) {
+        self.body.push(text.to_owned());
+    }
+
+    /// The text to run. `main` is called on the last line: of a script that arrives cut off, nothing
+    /// runs at all.
+    pub fn render(&self) -> String {
+        let mut text = String::with_capacity(16 << 10);
+        text.push_str("zk_main() {\nzk_nonce=");
+        text.push_str(&quote(&self.nonce));
+        text.push('\n');
+        text.push_str(&code(PRELUDE));
+        for library in &self.libraries {
+            text.push_str(&code(library));
+        }
+        for line in &self.body {
+            text.push_str(line);
+            text.push('\n');
+        }
+        text.push_str("}\nzk_main\n");
+        text
+    }
+}
+
+/// A library without its comment lines: they are for whoever reads the file, not for the wire.
+fn code(library: &str) -> String {
+    library
+        .lines()
+        .filter(|line| !line.is_empty() && !line.trim_start().starts_with('#'))
+        .fold(String::new(), |text, line| text + line + "\n")
+}
+
+/// What is given to ssh as the command: reads exactly the script's bytes from stdin, then runs it.
+///
+/// A shell told to read its script from stdin reads ahead (dash does) and would swallow the payloads
+/// behind it. Single quotes mean the same to every login shell, csh and fish included.
+pub fn loader(script_bytes: usize) -> String {
+    format!(
+        "/bin/sh -c 'eval \"$(dd bs=65536 iflag=fullblock,count_bytes count={script_bytes} 2>/dev/null)\"'"
+    )
+}
+
+/// 128 random bits in hex: marks frames and prompts so that nothing else can be taken for them.
+pub fn nonce() -> String {
+    let mut bytes = [0_u8; 16];
+    let read = std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
+    if read.is_err() {
+        for chunk in bytes.chunks_mut(8) {
+            chunk.copy_from_slice(&RandomState::new().build_hasher().finish().to_ne_bytes());
+        }
+    }
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    #[test]
+    fn quoting_survives_a_shell() {
+        for value in ["", "plain", "it's", "a  b\n\tc", "$(id) `id` \\ \" ! * ~", "--", "é\u{1}"] {
+            let script = format!("printf %s {}", quote(value));
+            let output = Command::new("/bin/sh").arg("-c").arg(script).output().expect("sh");
+            assert_eq!(String::from_utf8_lossy(&output.stdout), value);
+        }
+    }
+
+    #[test]
+    fn a_cut_script_runs_nothing() {
+        let mut script = Script::new("n0");
+        script.call("touch", ["/nonexistent/never"]);
+        script.call("echo", ["ran"]);
+        let text = script.render();
+        let run = |text: &str| {
+            let output = Command::new("/bin/sh").arg("-c").arg(text).output().expect("sh");
+            String::from_utf8_lossy(&output.stdout).into_owned()
+        };
+        assert!(run(&text).contains("ran"));
+        let body = text.len() - "\nzk_main\n".len();
+        for cut in (text.len() - 200..body).step_by(7) {
+            assert_eq!(run(&text[..cut]), "", "cut after {cut} bytes");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+# shellcheck shell=sh
+# A release: unpacked aside as the user who will own it, renamed when whole, stamped with its digest.
+
+# archive_as USER COMMAND...: as that user, so that ownership needs no second pass over the files and
+# an archive's tricks can harm nobody else.
+archive_as() {
+  zk_user=$1
+  shift
+  if command -v setpriv >/dev/null 2>&1; then
+    setpriv --reuid="$zk_user" --regid="$(id -g "$zk_user")" --clear-groups -- "$@"
+  else
+    runuser -u "$zk_user" -- "$@"
+  fi
+}
+
+# archive_finish ROOT NAME DIGEST ASIDE: what was unpacked in $zk_tmp takes its place.
+archive_finish() {
+  zk_found=$(cd -- "$zk_tmp" && for zk_entry in * .[!.]*; do
+    [ ! -e "$zk_entry" ] && [ ! -L "$zk_entry" ] || printf '%s\n' "$zk_entry"
+  done)
+  if [ "$zk_found" != "$2" ] || [ -L "$zk_tmp/$2" ] || [ ! -d "$zk_tmp/$2" ]; then
+    echo "the archive holds $zk_found, and not one folder $2"
+    return 1
+  fi
+  # Whole means whole on disk, before the stamp says so.
+  sync -f -- "$zk_tmp/$2" 2>/dev/null || sync
+  printf '%s\n' "$3" >"$zk_tmp/$2/.zkprov" || return
+  zk_sync "$zk_tmp/$2/.zkprov"
+  if [ -n "$4" ] && { [ -e "$1/$2" ] || [ -L "$1/$2" ]; }; then
+    zk_aside "$1/$2" "$4" || return
+  fi
+  zk_run mv -T -- "$zk_tmp/$2" "$1/$2" || return
+  zk_sync "$1"
+}
+
+# archive_begin ROOT NAME USER: $zk_tmp, empty, the user's own; leftovers of dead runs go.
+archive_begin() {
+  [ -d "$1" ] || zk_run mkdir -p -- "$1" || return
+  rm -rf --one-file-system -- "$1/.$2.zkprov."*
+  zk_tmp=$(mktemp -d -- "$1/.$2.zkprov.XXXXXX") || return
+  trap 'rm -rf --one-file-system -- "$zk_tmp"' EXIT
+  zk_run chown -- "$3:" "$zk_tmp"
+}
+
+# do_archive ROOT NAME USER DIGEST ASIDE SIZE: from the next SIZE bytes of payload.
+do_archive() {
+  archive_begin "$1" "$2" "$3" || return
+  if ! dd bs=65536 iflag=fullblock,count_bytes count="$6" status=none <&3 |
+    archive_as "$3" tar --extract --gzip --no-same-permissions --directory "$zk_tmp"; then
+    df -Pk -- "$zk_tmp"
+    echo "unpacking the archive in $1 failed"
+    return 1
+  fi
+  archive_finish "$1" "$2" "$4" "$5"
+}
+
+# do_archive_fetched ROOT NAME USER DIGEST ASIDE URL...: the host downloads and hashes for itself.
+do_archive_fetched() {
+  archive_begin "$1" "$2" "$3" || return
+  zk_root=$1 zk_base=$2 zk_user=$3 zk_want=$4 zk_keep=$5
+  shift 5
+  zk_tarball=$zk_tmp/.tarball
+  for zk_url in "$@"; do
+    if command -v curl >/dev/null 2>&1; then
+      curl --fail --silent --show-error --location --connect-timeout 10 --output "$zk_tarball" -- "$zk_url" || continue
+    else
+      wget --quiet --timeout=10 --tries=1 -O "$zk_tarball" -- "$zk_url" || continue
+    fi
+    zk_sum=$(sha512sum -- "$zk_tarball") || return
+    if [ "${zk_sum%% *}" != "$zk_want" ]; then
+      echo "$zk_url has the digest ${zk_sum%% *} instead of $zk_want"
+      rm -f -- "$zk_tarball"
+      continue
+    fi
+    archive_as "$zk_user" tar --extract --gzip --no-same-permissions --directory "$zk_tmp" <"$zk_tarball" || return
+    rm -f -- "$zk_tarball"
+    archive_finish "$zk_root" "$zk_base" "$zk_want" "$zk_keep"
+    return
+  done
+  echo "no source gave the release: $*"
+  return 1
+}
+
+# undo_archive ROOT NAME: only what carries the stamp.
+undo_archive() {
+  if [ -f "$1/$2/.zkprov" ]; then
+    zk_run rm -rf --one-file-system -- "$1/$2"
+  fi
+}

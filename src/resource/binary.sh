@@ -1,0 +1,20 @@
+# shellcheck shell=sh
+
+# do_binary PATH SHA256 SIZE: from the next SIZE bytes of payload.
+do_binary() {
+  zk_parents "$1" || return
+  zk_tmp=$(mktemp -- "${1%/*}/.${1##*/}.zkprov.XXXXXX") || return
+  trap 'rm -f -- "$zk_tmp"' EXIT
+  zk_run dd bs=65536 iflag=fullblock,count_bytes count="$3" of="$zk_tmp" status=none <&3 || return
+  zk_sum=$(sha256sum -- "$zk_tmp") || return
+  if [ "${zk_sum%% *}" != "$2" ]; then
+    echo "$(stat -c %s -- "$zk_tmp") of $3 bytes arrived, with the digest ${zk_sum%% *} instead of $2"
+    return 1
+  fi
+  zk_run chown -- root:root "$zk_tmp" || return
+  zk_run chmod -- 0755 "$zk_tmp" || return
+  zk_sync "$zk_tmp"
+  zk_run mv -fT -- "$zk_tmp" "$1" || return
+  trap - EXIT
+  zk_label "$1"
+}

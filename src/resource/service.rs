@@ -1,0 +1,257 @@
+//! The unit: enabled, running, and running what is on disk.
+
+use super::{Action, Change, Difference};
+use crate::probe::{Observed, Reading};
+
+pub const SHELL: &str = include_str!("service.sh");
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Service {
+    pub unit: String,
+    /// The unit's file.
+    pub fragment: String,
+    /// Files it reads when it starts: one that is younger than the process asks for a restart.
+    pub reads: Vec<String>,
+    /// The binary it runs, when that can be told from its path.
+    pub exe: Option<String>,
+    /// Ports it listens on.
+    pub ports: Vec<u16>,
+    /// Whether systemd must read its files anew because of another resource's change.
+    pub reload_after: Vec<String>,
+}
+
+/// What the service does at this moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Running {
+    No,
+    /// By our unit.
+    Ours,
+    /// By a unit of the same name from elsewhere.
+    Foreign,
+}
+
+impl Service {
+    pub fn read(&self, reading: &mut Reading) {
+        reading.library(SHELL);
+        reading.function("read_service", [self.unit.as_str()]);
+        let ports: Vec<String> = self.ports.iter().map(ToString::to_string).collect();
+        reading.function("probe_ports", ports.iter().map(String::as_str));
+        for path in &self.reads {
+            reading.path(path);
+        }
+    }
+
+    pub fn running(&self, observed: &Observed) -> Running {
+        let unit = observed.unit(&self.unit);
+        match unit.get("ActiveState") {
+            "active" | "activating" | "reloading" | "deactivating" => {
+                if unit.get("FragmentPath") == self.fragment {
+                    Running::Ours
+                } else {
+                    Running::Foreign
+                }
+            }
+            _ => Running::No,
+        }
+    }
+
+    pub fn differ(&self, observed: &Observed, changed: &[String]) -> Difference {
+        let unit = observed.unit(&self.unit);
+        if unit.get("LoadState") == "masked" {
+            return Difference::refused(
+                format!("{} is masked", self.unit),
+                format!("somebody does not want it started; `systemctl unmask {}`", self.unit),
+            );
+        }
+        let running = self.running(observed);
+        if running == Running::Foreign {
+            return Difference::refused(
+                format!("a foreign {} is running, from {}", self.unit, unit.get("FragmentPath")),
+                format!(
+                    "stop it and take care of its data: `systemctl disable --now {}`",
+                    self.unit
+                ),
+            );
+        }
+        if running == Running::No {
+            if let Some((port, holder)) = self.taken(observed) {
+                return Difference::refused(
+                    format!("port {port} is taken by {holder}"),
+                    "stop what listens there, or choose another port in the inventory",
+                );
+            }
+        }
+        let mut changes = Vec::new();
+        let reload = changed.iter().any(|name| self.reload_after.contains(name))
+            || unit.get("NeedDaemonReload") == "yes";
+        if reload {
+            changes.push(Change::new::<String>(
+                Action::Update,
+                "systemd reads its files anew",
+                "do_reload",
+                [],
+            ));
+        }
+        if unit.get("UnitFileState") != "enabled" {
+            changes.push(Change::new(Action::Enable, "not enabled", "do_enable", [&self.unit]));
+        }
+        if running == Running::No {
+            let why = match unit.get("ActiveState") {
+                "failed" => format!("failed ({})", unit.get("Result")),
+                _ => "not running".to_owned(),
+            };
+            changes.push(Change::new(Action::Start, why, "do_start", [&self.unit]));
+        } else if let Some(why) = self.stale(observed, changed) {
+            changes.push(Change::new(Action::Restart, why, "do_restart", [&self.unit]));
+        }
+        if changes.is_empty() { Difference::Same } else { Difference::Changes(changes) }
+    }
+
+    /// Why the process does not run what is, or will be, on disk.
+    fn stale(&self, observed: &Observed, changed: &[String]) -> Option<String> {
+        let unit = observed.unit(&self.unit);
+        let restarts = changed.iter().filter(|name| !name.starts_with("fstab"));
+        let restarts: Vec<&str> = restarts.map(String::as_str).collect();
+        if !restarts.is_empty() {
+            return Some(format!("it runs without {}", restarts.join(", ")));
+        }
+        if let Some(wanted) = &self.exe {
+            let exe = observed.text("exe");
+            let exe = exe.trim().trim_end_matches(" (deleted)");
+            if !exe.is_empty() && exe != wanted {
+                return Some(format!("it runs {exe}"));
+            }
+        }
+        let started = timestamp(unit.get("ExecMainStartTimestamp"))?;
+        let younger = self
+            .reads
+            .iter()
+            .find(|path| observed.path(path).is_some_and(|there| there.changed_s > started))?;
+        Some(format!("it was started before {younger} was written"))
+    }
+
+    /// A port of the service that somebody listens on, and who.
+    fn taken(&self, observed: &Observed) -> Option<(u16, String)> {
+        observed.text("ports").lines().find_map(|line| {
+            let mut fields = line.split_whitespace().skip(3);
+            let port = fields.next()?.rsplit(':').next()?.parse().ok()?;
+            let holder = fields.nth(1).unwrap_or("somebody");
+            let name = holder.split('"').nth(1).unwrap_or(holder);
+            let pid = holder.split("pid=").nth(1).and_then(|rest| rest.split(',').next());
+            let pid = pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
+            self.ports.contains(&port).then(|| (port, format!("{name}{pid}")))
+        })
+    }
+
+    /// What a person should know about the unit although nothing is wrong.
+    pub fn notes(&self, observed: &Observed) -> Vec<String> {
+        let unit = observed.unit(&self.unit);
+        let mut notes = Vec::new();
+        let drop_ins = unit.get("DropInPaths");
+        if !drop_ins.is_empty() {
+            notes.push(format!("{} has drop-ins that are kept: {drop_ins}", self.unit));
+        }
+        let fragment = unit.get("FragmentPath");
+        if !fragment.is_empty() && fragment != self.fragment {
+            notes.push(format!("{} will stand before {fragment}", self.fragment));
+        }
+        notes
+    }
+}
+
+/// Seconds since 1970 of systemd's `Wed 2026-11-25 10:59:17 UTC`.
+fn timestamp(text: &str) -> Option<i64> {
+    let mut words = text.split(' ').skip(1);
+    let mut date = words.next()?.split('-').map(|field| field.parse::<i64>().ok());
+    let (year, month, day) = (date.next()??, date.next()??, date.next()??);
+    let mut time = words.next()?.split(':').map(|field| field.parse::<i64>().ok());
+    let (hour, minute, second) = (time.next()??, time.next()??, time.next()??);
+    if words.next()? != "UTC" {
+        return None;
+    }
+    // Days from the civil calendar (the year begins in March, so that a leap day comes last).
+    let shifted = if month <= 2 { year - 1 } else { year };
+    let era = shifted.div_euclid(400);
+    let of_era = shifted - era * 400;
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + day_of_year - 719_468;
+    Some(((days * 24 + hour) * 60 + minute) * 60 + second)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn service() -> Service {
+        Service {
+            unit: "zookeeper.service".into(),
+            fragment: "/etc/systemd/system/zookeeper.service".into(),
+            reads: vec!["/etc/kafka/zookeeper.properties".into()],
+            exe: Some("/usr/local/lib/zkprov/coordinator-1".into()),
+            ports: vec![2181, 2888, 3888],
+            reload_after: vec!["file /etc/systemd/system/zookeeper.service".into()],
+        }
+    }
+
+    const RUNNING: &str = "Id=zookeeper.service\nLoadState=loaded\nActiveState=active\n\
+        UnitFileState=enabled\nFragmentPath=/etc/systemd/system/zookeeper.service\n\
+        NeedDaemonReload=no\nMainPID=77\nExecMainStartTimestamp=Wed 2026-11-25 10:59:17 UTC\n";
+
+    fn actions(observed: &[(&str, &str)], changed: &[&str]) -> Vec<(Action, String)> {
+        let changed: Vec<String> = changed.iter().map(|&name| name.to_owned()).collect();
+        match service().differ(&Observed::of(observed.iter().copied()), &changed) {
+            Difference::Same => Vec::new(),
+            Difference::Changes(changes) => {
+                changes.into_iter().map(|c| (c.action, c.why)).collect()
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn paths(changed_s: i64) -> String {
+        format!("regular file|root|root|644|9|{changed_s}|/etc/kafka/zookeeper.properties")
+    }
+
+    #[test]
+    fn a_process_older_than_its_files_is_restarted_and_no_other() {
+        let exe = ("exe", "/usr/local/lib/zkprov/coordinator-1");
+        let start = timestamp("Wed 2026-11-25 10:59:17 UTC").expect("a time");
+        assert_eq!(start, 1_795_604_357);
+        assert!(actions(&[("units", RUNNING), exe, ("paths", &paths(start))], &[]).is_empty());
+        let late = actions(&[("units", RUNNING), exe, ("paths", &paths(start + 1))], &[]);
+        assert_eq!(late[0].0, Action::Restart);
+        let old = ("exe", "/usr/local/lib/zkprov/coordinator-0 (deleted)");
+        let other = actions(&[("units", RUNNING), old, ("paths", &paths(0))], &[]);
+        assert_eq!(
+            other,
+            [(Action::Restart, "it runs /usr/local/lib/zkprov/coordinator-0".into())]
+        );
+    }
+
+    #[test]
+    fn a_bare_host_gets_reload_enable_and_start() {
+        let found = actions(
+            &[("units", "Id=zookeeper.service\nLoadState=not-found\nActiveState=inactive\n")],
+            &["file /etc/systemd/system/zookeeper.service"],
+        );
+        let found: Vec<Action> = found.into_iter().map(|(action, _)| action).collect();
+        assert_eq!(found, [Action::Update, Action::Enable, Action::Start]);
+    }
+
+    #[test]
+    fn what_is_somebody_elses_is_refused_by_name() {
+        let refuse = |observed: &[(&str, &str)]| match service()
+            .differ(&Observed::of(observed.iter().copied()), &[])
+        {
+            Difference::Refused { cause, .. } => cause,
+            other => panic!("{other:?}"),
+        };
+        let ports = "LISTEN 0 50 *:2181 *:* users:((\"java\",pid=812,fd=56))\n";
+        assert_eq!(refuse(&[("ports", ports)]), "port 2181 is taken by java (pid 812)");
+        let masked = "Id=zookeeper.service\nLoadState=masked\n";
+        assert_eq!(refuse(&[("units", masked)]), "zookeeper.service is masked");
+        let foreign = "Id=zookeeper.service\nLoadState=loaded\nActiveState=active\n\
+            FragmentPath=/lib/systemd/system/zookeeper.service\n";
+        assert!(refuse(&[("units", foreign)]).contains("/lib/systemd/system/zookeeper.service"));
+    }
+}

@@ -1,0 +1,95 @@
+# shellcheck shell=sh
+# The unit: enabled, and running what is on disk.
+
+# read_service UNIT: how systemd sees it, and every unit for swap with it (one call is dear enough).
+read_service() {
+  zk_units=$(TZ=UTC systemctl show \
+    -p Id,LoadState,ActiveState,SubState,UnitFileState,FragmentPath,SourcePath,DropInPaths \
+    -p NeedDaemonReload,MainPID,ExecMainStartTimestamp,NRestarts,Result,User -- "$1" '*.swap' 2>/dev/null)
+  zk_frame fact units "$zk_units"
+  # The first MainPID is the service's: swap units have none.
+  zk_main=${zk_units#*MainPID=}
+  zk_main=${zk_main%%[!0-9]*}
+  zk_exe=
+  [ "${zk_main:-0}" = 0 ] || zk_exe=$(readlink -- "/proc/$zk_main/exe")
+  zk_frame fact exe "$zk_exe"
+}
+
+# do_reload: systemd reads its files anew.
+do_reload() {
+  zk_run systemctl daemon-reload
+}
+
+# do_enable UNIT
+do_enable() {
+  zk_run systemctl enable --quiet -- "$1"
+}
+
+# do_start UNIT: asks for the start; that it serves is awaited by a step of its own.
+do_start() {
+  systemctl reset-failed -- "$1" 2>/dev/null
+  zk_run systemctl start --no-block -- "$1"
+}
+
+# do_restart UNIT
+do_restart() {
+  systemctl reset-failed -- "$1" 2>/dev/null
+  zk_run systemctl restart -- "$1" && return
+  service_said "$1"
+  return 1
+}
+
+# service_said UNIT: the end of its journal, for whoever has to find out why.
+service_said() {
+  systemctl show -p ActiveState,SubState,Result,ExecMainStatus,NRestarts -- "$1" | tr '\n' ' '
+  echo
+  journalctl --quiet --no-pager --output=cat --lines=50 --unit="$1" 2>/dev/null | tail -c 2500
+}
+
+# undo_service UNIT
+undo_service() {
+  if [ "$(systemctl show -p LoadState --value -- "$1")" = loaded ]; then
+    zk_run systemctl disable --now --quiet -- "$1"
+  fi
+}
+
+# do_await UNIT SECONDS COMMAND...: until COMMAND says that the server serves in a quorum.
+do_await() {
+  zk_unit=$1
+  zk_left=$(($2 * 20))
+  shift 2
+  until zk_said=$("$@" 2>&1); do
+    zk_left=$((zk_left - 1))
+    if [ $((zk_left % 10)) = 0 ]; then
+      case $(systemctl show -p ActiveState,NRestarts -- "$zk_unit" | tr '\n' ' ') in
+        *ActiveState=failed* | *ActiveState=inactive* | *NRestarts=[3-9]* | *NRestarts=[1-9][0-9]*)
+          echo "$zk_unit does not stay up"
+          service_said "$zk_unit"
+          return 1
+          ;;
+      esac
+    fi
+    if [ "$zk_left" -le 0 ]; then
+      echo "$zk_unit runs, and does not serve in a quorum: $zk_said"
+      service_said "$zk_unit"
+      return 1
+    fi
+    sleep 0.05
+  done
+}
+
+# do_verify BINARY ZNODE VALUE WRITER READER: what is written on one server is read on another.
+do_verify() {
+  zk_run "$1" shell --server "$4" create "$2" "$3" || return
+  zk_left=100
+  until zk_said=$("$1" shell --server "$5" get "$2" 2>&1) && [ "$zk_said" != "${zk_said#*"$3"}" ]; do
+    zk_left=$((zk_left - 1))
+    if [ "$zk_left" -le 0 ]; then
+      echo "$2, written on $4, cannot be read on $5: $zk_said"
+      "$1" shell --server "$4" delete "$2" >/dev/null 2>&1
+      return 1
+    fi
+    sleep 0.1
+  done
+  zk_run "$1" shell --server "$4" delete "$2"
+}

@@ -1,0 +1,118 @@
+//! Swap off now, and the units and generators that would bring it back; `fstab` is a resource of
+//! its own.
+
+use super::{Action, Change, Difference};
+use crate::probe::{Observed, Reading};
+
+pub(super) const SHELL: &str = include_str!("swap.sh");
+
+/// What swaps at this moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Swap;
+
+/// Units for swap that no line of fstab stands behind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SwapUnits;
+
+/// systemd's zram-generator, which makes compressed swap in memory at boot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Zram;
+
+impl Swap {
+    #[expect(clippy::unused_self, reason = "one shape for every resource")]
+    pub fn read(&self, reading: &mut Reading) {
+        reading.library(SHELL);
+        reading.function("read_swap", []);
+    }
+
+    #[expect(clippy::unused_self, reason = "one shape for every resource")]
+    pub fn differ(&self, observed: &Observed) -> Difference {
+        let active =
+            observed.text("swaps").lines().skip(1).filter(|l| !l.trim().is_empty()).count();
+        let own = observed.text("swaps-own");
+        let own: Vec<&str> = own.lines().filter(|line| !line.is_empty()).collect();
+        if own.is_empty() {
+            return if active > 0 {
+                // In a container the list is the machine's; none of it is ours to switch off.
+                Difference::NotApplicable(format!(
+                    "{active} swap area(s) belong to the machine this container runs on"
+                ))
+            } else {
+                Difference::Same
+            };
+        }
+        let why = format!("in use: {}", own.join(", "));
+        Difference::change(Change::new(Action::Delete, why, "do_swapoff", own))
+    }
+}
+
+impl SwapUnits {
+    #[expect(clippy::unused_self, reason = "one shape for every resource")]
+    pub fn differ(&self, observed: &Observed) -> Difference {
+        let units: Vec<String> = observed
+            .units()
+            .into_iter()
+            .filter(|unit| {
+                unit.get("Id").ends_with(".swap")
+                    && !unit.get("FragmentPath").is_empty()
+                    && unit.get("LoadState") == "loaded"
+                    // fstab's own, gone with its line.
+                    && unit.get("SourcePath") != "/etc/fstab"
+                    && unit.get("SourcePath") != "/proc/swaps"
+            })
+            .map(|unit| unit.get("Id").to_owned())
+            .collect();
+        if units.is_empty() {
+            return Difference::Same;
+        }
+        let why = format!("would come back at boot: {}", units.join(", "));
+        Difference::change(Change::new(Action::Delete, why, "do_swap_units", units))
+    }
+}
+
+impl Zram {
+    #[expect(clippy::unused_self, reason = "one shape for every resource")]
+    pub fn differ(&self, observed: &Observed) -> Difference {
+        let zram = observed.text("zram");
+        if zram.contains("configured") {
+            let change = Change::new::<String>(
+                Action::Delete,
+                "the generator is configured to make swap in memory at boot",
+                "do_zram",
+                [],
+            );
+            return Difference::change(change);
+        }
+        Difference::Same
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SWAPS: &str = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n\
+        /swap\\040file                              file\t\t16380\t\t0\t\t-2\n";
+
+    #[test]
+    fn only_what_is_the_hosts_own_is_switched_off() {
+        let observed = Observed::of([("swaps", SWAPS), ("swaps-own", "/swap file\n")]);
+        let Difference::Changes(changes) = Swap.differ(&observed) else { panic!("swap is on") };
+        assert_eq!(changes[0].arguments, ["/swap file"]);
+        let observed = Observed::of([("swaps", SWAPS), ("swaps-own", "")]);
+        assert!(matches!(Swap.differ(&observed), Difference::NotApplicable(_)));
+    }
+
+    #[test]
+    fn units_from_fstab_are_left_to_fstab() {
+        let units = "Id=zookeeper.service\nLoadState=not-found\n\n\
+            Id=swapfile.swap\nLoadState=loaded\nFragmentPath=/run/systemd/generator/swapfile.swap\nSourcePath=/etc/fstab\n\n\
+            Id=dev-sda5.swap\nLoadState=loaded\nFragmentPath=/run/systemd/generator.late/dev-sda5.swap\nSourcePath=\n\n\
+            Id=old.swap\nLoadState=masked\nFragmentPath=/dev/null\nSourcePath=\n";
+        let observed = Observed::of([("units", units)]);
+        let Difference::Changes(changes) = SwapUnits.differ(&observed) else {
+            panic!("a generated unit would bring swap back")
+        };
+        assert_eq!(changes[0].arguments, ["dev-sda5.swap"]);
+    }
+}

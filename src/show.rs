@@ -1,0 +1,212 @@
+//! A plan as a person, or a program, reads it. Pure: text out, printed by `report`.
+
+use serde_json::{Value, json};
+
+use crate::plan::{HostPlan, Plan, Step};
+use crate::resource::Action;
+
+/// How much is told.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Detail {
+    /// How the contents of files differ.
+    pub diff: bool,
+    /// Escape sequences; the words say everything without them.
+    pub color: bool,
+}
+
+/// The plan, host by host. Hosts with the same steps are told once.
+pub fn plan(plan: &Plan, detail: Detail) -> String {
+    let mut text = String::new();
+    let mut told: Vec<&HostPlan> = Vec::new();
+    for host in &plan.hosts {
+        if told.iter().any(|other| alike(other, host, detail)) {
+            continue;
+        }
+        let names: Vec<&str> = plan
+            .hosts
+            .iter()
+            .filter(|other| alike(host, other, detail))
+            .map(|other| other.host.as_str())
+            .collect();
+        told.push(host);
+        host_plan(&names.join(", "), host, detail, &mut text);
+    }
+    text
+}
+
+/// Whether two hosts' plans read the same.
+fn alike(a: &HostPlan, b: &HostPlan, detail: Detail) -> bool {
+    let step = |step: &Step| {
+        let diff = step.change.diff.clone().filter(|_| detail.diff);
+        (step.name.clone(), step.change.why.clone(), diff)
+    };
+    a.host == b.host
+        || (a.notes == b.notes
+            && a.refusals == b.refusals
+            && a.same.len() == b.same.len()
+            && a.steps.iter().map(step).eq(b.steps.iter().map(step)))
+}
+
+fn host_plan(names: &str, host: &HostPlan, detail: Detail, text: &mut String) {
+    let paint = |code: &str, words: &str| {
+        if detail.color { format!("\u{1b}[{code}m{words}\u{1b}[0m") } else { words.to_owned() }
+    };
+    text.push_str(&format!("{}\n", paint("1", names)));
+    for refusal in &host.refusals {
+        text.push_str(&format!(
+            "  {} {}: {}\n",
+            paint("31", "refused"),
+            refusal.resource,
+            refusal.cause
+        ));
+        text.push_str(&format!("          hint: {}\n", refusal.hint));
+    }
+    for step in &host.steps {
+        let code = match step.change.action {
+            Action::Create | Action::Enable | Action::Start => "32",
+            Action::Update | Action::Restart => "33",
+            Action::Delete => "31",
+        };
+        let word = format!("{:<7}", step.change.action.word());
+        text.push_str(&format!("  {} {}  ({})\n", paint(code, &word), step.name, step.change.why));
+        if detail.diff {
+            for line in step.change.diff.iter().flat_map(|diff| diff.lines()) {
+                let code = match line.as_bytes().first() {
+                    Some(b'+') => "32",
+                    Some(b'-') => "31",
+                    _ => "2",
+                };
+                text.push_str(&format!("          {}\n", paint(code, line)));
+            }
+        }
+    }
+    for (name, note) in &host.notes {
+        text.push_str(&format!("  {}    {name}: {note}\n", paint("36", "note")));
+    }
+    let same = format!("{} resources are as they should be", host.same.len());
+    text.push_str(&format!("  {}\n", paint("2", &same)));
+}
+
+/// What the last line says: what is to be done, in numbers.
+pub fn summary(plan: &Plan) -> String {
+    let changes = plan.changes();
+    let hosts = plan.hosts.iter().filter(|host| !host.steps.is_empty()).count();
+    match changes {
+        0 => "0 changes".to_owned(),
+        _ => format!("{} on {}", count(changes, "change"), count(hosts, "host")),
+    }
+}
+
+/// `1 host`, `2 hosts`.
+pub fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+/// A host's plan for programs. Arguments stay out: they may be long, or secret.
+pub fn host_json(host: &HostPlan, diff: bool) -> Value {
+    let steps: Vec<Value> = host
+        .steps
+        .iter()
+        .map(|step| {
+            let mut value = json!({
+                "step": step.name,
+                "kind": step.kind,
+                "action": step.change.action.word(),
+                "why": step.change.why,
+            });
+            if let (true, Some(diff)) = (diff, &step.change.diff) {
+                value["diff"] = json!(diff);
+            }
+            value
+        })
+        .collect();
+    json!({
+        "host": host.host,
+        "steps": steps,
+        "same": host.same,
+        "notes": host.notes.iter().map(|(n, t)| json!({"resource": n, "note": t})).collect::<Vec<_>>(),
+        "refusals": host.refusals,
+    })
+}
+
+/// Old and new text as a unified diff with three lines of context.
+pub fn unified(name: &str, old: &str, new: &str) -> String {
+    const CONTEXT: usize = 3;
+    let old: Vec<&str> = old.lines().collect();
+    let new: Vec<&str> = new.lines().collect();
+    let lines = align(&old, &new);
+    let mut text = format!("--- {name}\n+++ {name}\n");
+    let near = |index: usize| {
+        let from = index.saturating_sub(CONTEXT);
+        let to = (index + CONTEXT + 1).min(lines.len());
+        lines[from..to].iter().any(|(sign, _)| *sign != ' ')
+    };
+    let mut gap = false;
+    for (index, (sign, line)) in lines.iter().enumerate() {
+        if near(index) {
+            if gap && index > 0 {
+                text.push_str("@@\n");
+            }
+            gap = false;
+            text.push_str(&format!("{sign}{line}\n"));
+        } else {
+            gap = true;
+        }
+    }
+    text
+}
+
+/// Every line of both, with `-`, `+` or ` ` before it: a longest common subsequence. Files here have
+/// some tens of lines; longer ones are told as replaced.
+fn align<'a>(old: &[&'a str], new: &[&'a str]) -> Vec<(char, &'a str)> {
+    const LINES_MAX: usize = 2000;
+    let mut lines = Vec::new();
+    if old.len() > LINES_MAX || new.len() > LINES_MAX {
+        lines.extend(old.iter().map(|line| ('-', *line)));
+        lines.extend(new.iter().map(|line| ('+', *line)));
+        return lines;
+    }
+    let width = new.len() + 1;
+    let mut common = vec![0_u16; (old.len() + 1) * width];
+    for i in (0..old.len()).rev() {
+        for j in (0..new.len()).rev() {
+            common[i * width + j] = if old[i] == new[j] {
+                common[(i + 1) * width + j + 1] + 1
+            } else {
+                common[(i + 1) * width + j].max(common[i * width + j + 1])
+            };
+        }
+    }
+    let (mut i, mut j) = (0, 0);
+    while i < old.len() || j < new.len() {
+        if i < old.len() && j < new.len() && old[i] == new[j] {
+            lines.push((' ', old[i]));
+            (i, j) = (i + 1, j + 1);
+        } else if j == new.len()
+            || (i < old.len() && common[(i + 1) * width + j] >= common[i * width + j + 1])
+        {
+            lines.push(('-', old[i]));
+            i += 1;
+        } else {
+            lines.push(('+', new[j]));
+            j += 1;
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_diff_shows_what_changed_and_a_little_around_it() {
+        let old = "1\n2\n3\n4\n5\n6\n7\n8\n9\n";
+        let new = "1\n2\n3\n4\nfive\n6\n7\n8\n9\n10\n";
+        assert_eq!(
+            unified("f", old, new),
+            "--- f\n+++ f\n 2\n 3\n 4\n-5\n+five\n 6\n 7\n 8\n 9\n+10\n"
+        );
+        assert_eq!(unified("f", "", "a\n"), "--- f\n+++ f\n+a\n");
+    }
+}
