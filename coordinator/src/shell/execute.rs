@@ -92,7 +92,12 @@ pub(super) fn execute(zk: &mut Client, command: &Command) -> Result<Outcome, Tro
             zk.sync(path).map_err(Trouble::on(path))?;
             Ok(Outcome::Said("Sync is OK".to_owned()))
         }
-        Kind::WhoAmI => Ok(Outcome::Identities(zk.who_am_i().map_err(Trouble::on(path))?)),
+        Kind::WhoAmI => {
+            let mut identities = zk.who_am_i().map_err(Trouble::on(path))?;
+            // A set to the server: in no order there.
+            identities.sort_unstable();
+            Ok(Outcome::Identities(identities))
+        }
         Kind::Connect
         | Kind::Help
         | Kind::History

@@ -20,7 +20,20 @@ fn client_against_apache_zookeeper() {
     }
 }
 
-pub(crate) fn all(address: &str) {
+#[test]
+fn client_against_ours() {
+    all(Ensemble::start(Engine::Ours, "client_against_ours", 1).address(0));
+}
+
+/// Through the leader, and through a follower that forwards.
+#[test]
+fn client_against_three_of_ours() {
+    let ensemble = Ensemble::start(Engine::Ours, "client_against_three_of_ours", 3);
+    let leader = ensemble.leader();
+    all(ensemble.address((leader + 1) % 3));
+}
+
+fn all(address: &str) {
     basics(address);
     null_is_not_empty(address);
     sequential(address);

@@ -15,6 +15,11 @@ fn ensemble_of_apache_zookeeper() {
     }
 }
 
+#[test]
+fn ensemble_of_ours() {
+    all(&mut Ensemble::start(Engine::Ours, "ensemble_of_ours", 3));
+}
+
 fn all(ensemble: &mut Ensemble) {
     seen_everywhere_after_sync(ensemble);
     session_moves(ensemble);

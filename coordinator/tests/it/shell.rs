@@ -146,8 +146,28 @@ fn shell_against_apache_zookeeper() {
     }
 }
 
+#[test]
+fn shell_against_ours() {
+    let server = Ensemble::start(Engine::Ours, "shell_against_ours", 1);
+    all(server.address(0));
+    large_subtree(server.address(0));
+}
+
+/// The same transcript from our server as from Apache ZooKeeper, whoever asks.
+#[test]
+fn transcript_of_ours() {
+    let test = "transcript_of_ours";
+    if !Engine::Apache.is_there(test) {
+        return;
+    }
+    let theirs = Ensemble::start(Engine::Apache, test, 1);
+    let ours = Ensemble::start(Engine::Ours, test, 1);
+    let expected = transcript(&theirs, shell(theirs.address(0)), "/za");
+    similar(&transcript(&ours, shell(ours.address(0)), "/za"), &expected);
+}
+
 /// One-shot commands: data on stdout, talk on stderr, exit codes.
-pub(crate) fn all(address: &str) {
+fn all(address: &str) {
     let run = |arguments: &[&str]| {
         let output = shell(address).args(arguments).output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
@@ -196,7 +216,7 @@ fn status(address: &str) {
 }
 
 /// A subtree larger than one transaction, and one with more in flight than the window.
-pub(crate) fn large_subtree(address: &str) {
+fn large_subtree(address: &str) {
     let mut lines = vec!["create /big".to_owned()];
     lines.extend((0..1500).map(|n| format!("create /big/n{n} x")));
     lines.extend(["ls -R /big", "deleteall /big", "ls -R /big"].map(str::to_owned));
