@@ -147,7 +147,7 @@ mod tests {
         assert_eq!(unsent(&mut outbox), [(1, 2), (3, 1)], "a batch half applied is sent whole");
         assert!(outbox.applied(2).is_some());
         assert!(outbox.applied(3).is_some());
-        assert!(outbox.waiters.len() == 0 && !outbox.has_unsent());
+        assert!(outbox.waiters.is_empty() && !outbox.has_unsent());
     }
 
     #[test]
