@@ -408,10 +408,11 @@ impl Peers {
     ) -> Result<bool, String> {
         loop {
             let Incoming { stream, input, .. } = incoming;
-            let open = match read_once(stream, &mut self.buffer, input) {
-                Ok(Read::Some) => true,
+            let (open, more) = match read_once(stream, &mut self.buffer, input) {
+                Ok(Read::Some) => (true, true),
+                Ok(Read::Last) => (true, false),
                 Ok(Read::Nothing) => return Ok(true),
-                Ok(Read::End) => false,
+                Ok(Read::End) => (false, false),
                 Err(e) if matches!(incoming.state, Accepted::Up { .. }) => {
                     drop(e); // who dialled notices and dials again
                     return Ok(false);
@@ -432,8 +433,8 @@ impl Peers {
                     return Err(format!("server {member} sent too much at once"));
                 }
             }
-            if !open {
-                return Ok(false);
+            if !more {
+                return Ok(open);
             }
         }
     }
@@ -485,6 +486,8 @@ pub(super) fn fresh_nonce() -> Nonce {
 
 enum Read {
     Some,
+    /// Bytes, and no more for now.
+    Last,
     Nothing,
     End,
 }
@@ -495,7 +498,8 @@ fn read_once(stream: &mut TcpStream, buffer: &mut [u8], into: &mut Vec<u8>) -> i
             Ok(0) => Ok(Read::End),
             Ok(n) => {
                 into.extend_from_slice(&buffer[..n]);
-                Ok(Read::Some)
+                // A short read has emptied the socket: the next bytes bring a new event.
+                Ok(if n < buffer.len() { Read::Last } else { Read::Some })
             }
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(Read::Nothing),
             Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
@@ -508,11 +512,11 @@ fn read_once(stream: &mut TcpStream, buffer: &mut [u8], into: &mut Vec<u8>) -> i
 fn read_some(stream: &mut TcpStream, buffer: &mut [u8], into: &mut Vec<u8>) -> io::Result<bool> {
     loop {
         match read_once(stream, buffer, into)? {
-            Read::Some if into.len() > 4 * proof::FRAME_BYTES_MAX => {
+            Read::Some | Read::Last if into.len() > 4 * proof::FRAME_BYTES_MAX => {
                 return Err(io::Error::other("it says too much before it has proved who it is"));
             }
             Read::Some => {}
-            Read::Nothing => return Ok(true),
+            Read::Last | Read::Nothing => return Ok(true),
             Read::End => return Ok(false),
         }
     }

@@ -114,6 +114,7 @@ impl Node {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         peer.hello = Some(hello);
         let was_up = std::mem::replace(&mut peer.up, true);
+        self.acknowledged = (0, 0, 0);
         if !was_up {
             peer.output.clear();
         }
@@ -139,6 +140,7 @@ impl Node {
             return;
         }
         peer.output.clear();
+        self.acknowledged = (0, 0, 0);
         if self.leader() == id {
             self.outbox.resend();
             self.reports_sent.clear();

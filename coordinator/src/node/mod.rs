@@ -188,6 +188,8 @@ pub struct Node {
     last_ready: u64,
     /// Messages that must not leave before their ready is on disk.
     held: VecDeque<(u64, u8, Vec<u8>)>,
+    /// (leader, term, index) last acknowledged over the connection that stands.
+    acknowledged: (u64, u64, u64),
     /// When to stand for election without waiting for the timeout.
     campaign_ms: Option<u64>,
     /// Whether blank directories and wiped members allow this server to vote.
@@ -280,6 +282,7 @@ impl Node {
             unsaved_vote: 0,
             last_ready: 0,
             held: VecDeque::new(),
+            acknowledged: (0, 0, 0),
             campaign_ms: None,
             permitted: false,
             wiped: false,

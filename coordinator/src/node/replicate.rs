@@ -375,6 +375,9 @@ impl Node {
         // A follower's answers speak of what it has kept. Heartbeats and pre-votes speak of the
         // term alone: they need not wait for the entries, lest a slow disk look like a dead server.
         for message in ready.take_persisted_messages() {
+            if self.acknowledged_before(&message) {
+                continue;
+            }
             let about_term = matches!(
                 message.get_msg_type(),
                 MessageType::MsgHeartbeatResponse
@@ -401,6 +404,16 @@ impl Node {
             self.apply_entries(committed);
             self.raft.advance_apply_to(last);
         }
+    }
+
+    /// A leader tells its commit index by an empty append, and raft answers each of those. That
+    /// answer says nothing new over the same connection: half of all messages to a leader.
+    fn acknowledged_before(&mut self, message: &Message) -> bool {
+        if message.get_msg_type() != MessageType::MsgAppendResponse || message.reject {
+            return false;
+        }
+        let now = (message.to, message.term, message.index);
+        std::mem::replace(&mut self.acknowledged, now) == now
     }
 
     /// Everything up to ready `number` is on disk.
