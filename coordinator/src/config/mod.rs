@@ -133,6 +133,17 @@ impl Config {
         self.servers.get(&self.id)
     }
 
+    /// The data of `/zookeeper/config`: the members as clients read them to learn of servers
+    /// (`QuorumMaj.toString`). `None` when standalone, and when the own line has a wildcard: sent
+    /// to clients it would lead them to themselves.
+    pub fn published_members(&self) -> Option<String> {
+        if self.servers.is_empty() || self.servers.values().any(Server::is_wildcard) {
+            return None;
+        }
+        let lines = self.servers.iter().map(|(id, server)| format!("server.{id}={server}\n"));
+        Some(lines.collect::<String>() + "version=0")
+    }
+
     /// Is this server a voter?
     pub fn is_participant(&self) -> bool {
         self.own_server().is_none_or(|server| server.role == PeerType::Participant)

@@ -258,6 +258,7 @@ fn node_config(
         extended_types: config.extended_types_enabled,
         super_digest: config.super_digest.clone(),
         skip_acl: config.skip_acl,
+        published_members: config.published_members(),
         incarnation,
         blank,
         initialize,

@@ -47,6 +47,7 @@ impl Node {
             if !led_before && self.leading() {
                 // Everything of earlier leaders is applied: now the sessions are known.
                 self.track_all_sessions();
+                self.publish_members();
             }
         }
     }

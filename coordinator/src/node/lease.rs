@@ -12,6 +12,8 @@ use crate::wire::opcode::OpCode;
 
 /// Containers and TTL nodes looked for at once (`znode.container.maxPerMinute` is 10,000).
 const REAP_MAX: usize = 1000;
+/// Where clients read who the members are.
+const CONFIG_PATH: &str = "/zookeeper/config";
 
 impl Node {
     /// Whether clients are served: there is a leader, it knows this run of the server, and it has
@@ -162,6 +164,21 @@ impl Node {
             let identity = identity.as_identity();
             Txn { session: 0, identity, op: OpCode::DeleteContainer, body }.encode(&mut ops);
         }
+        self.propose_segment(&Segment::LeaderOps { ops: &ops });
+    }
+
+    /// The leader lets `/zookeeper/config` say who the members are, where it says otherwise.
+    pub(super) fn publish_members(&mut self) {
+        let Some(members) = &self.config.published_members else { return };
+        let tree = self.state.tree();
+        let published = tree.find(CONFIG_PATH).and_then(|id| tree.data(id));
+        if published == Some(members.as_bytes()) {
+            return;
+        }
+        let mut ops = Vec::new();
+        let identity = IdentityBuf::superuser();
+        let (identity, body) = (identity.as_identity(), members.as_bytes());
+        Txn { session: 0, identity, op: OpCode::Reconfig, body }.encode(&mut ops);
         self.propose_segment(&Segment::LeaderOps { ops: &ops });
     }
 }

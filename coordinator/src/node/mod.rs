@@ -76,6 +76,8 @@ pub struct NodeConfig {
     pub super_digest: Option<String>,
     /// Nobody is refused anything (`skipACL`).
     pub skip_acl: bool,
+    /// What `/zookeeper/config` shall hold; `None` leaves it as it is.
+    pub published_members: Option<String>,
     /// Random name of the data directory.
     pub incarnation: u128,
     /// The data directory was empty: this server has never voted from it.

@@ -20,7 +20,7 @@ def test_go_zk(ensemble):
     toolchains.need("go")
     binary = toolchains.OUT / "go" / "session"
     toolchains.build("go", "build", "-o", binary, ".", cwd=toolchains.HERE / "go")
-    toolchains.run(binary, ensemble.hosts)
+    toolchains.run(binary, ensemble.hosts, ensemble.engine)
 
 
 def test_c(ensemble):

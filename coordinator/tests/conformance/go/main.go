@@ -108,13 +108,20 @@ func main() {
 	must(other.Unlock())
 	stranger.Close()
 
-	// The words, as go-zk reads them.
+	if os.Args[2] == "coordinator" {
+		words(hosts, connection.SessionID())
+	}
+	connection.Close()
+	fmt.Println("done")
+}
+
+// The words, as go-zk reads them. Debian's build of ZooKeeper has a version it does not understand.
+func words(hosts []string, session int64) {
 	stats, ok := zk.FLWSrvr(hosts, 5*time.Second)
 	if !ok {
 		for _, one := range stats {
 			must(one.Error)
 		}
-		fail("srvr is not understood")
 	}
 	leaders := 0
 	for _, one := range stats {
@@ -126,20 +133,15 @@ func main() {
 	for _, alive := range zk.FLWRuok(hosts, 5*time.Second) {
 		equal(alive, true)
 	}
-	clients, ok := zk.FLWCons(hosts, 5*time.Second)
-	if !ok {
-		fail("cons is not understood")
-	}
+	// Its flag is false on every server: the line of the asking connection has no session.
+	clients, _ := zk.FLWCons(hosts, 5*time.Second)
 	named := false
 	for _, server := range clients {
 		for _, client := range server.Clients {
-			named = named || client.SessionID == connection.SessionID()
+			named = named || client.SessionID == session
 		}
 	}
 	equal(named, true)
-
-	connection.Close()
-	fmt.Println("done")
 }
 
 func await(events <-chan zk.Event) {
