@@ -12,7 +12,7 @@ use crate::resource::{self, Lane, Phase};
 
 /// A host that has not finished by then has hung: each step is bounded well below it, and a release
 /// of 100 MB needs a minute and a half at 10 Mbit/s.
-pub const DEADLINE: Duration = Duration::from_secs(15 * 60);
+pub const DEADLINE: Duration = Duration::from_mins(15);
 
 /// What is sent to a host.
 #[derive(Debug)]

@@ -69,18 +69,17 @@ pub fn resources(
     host: &Host,
     supplies: &Supplies,
 ) -> Result<Vec<Resource>, Failure> {
-    let mut all = Vec::new();
-    all.push(Resource::Group(Group { name: ACCOUNT.into() }));
-    all.push(Resource::User(User { name: ACCOUNT.into(), group: ACCOUNT.into() }));
-
-    all.push(Resource::Swap(Swap));
-    all.push(Resource::SwapUnits(SwapUnits));
-    all.push(Resource::Zram(Zram));
-    all.push(Resource::Fstab(Fstab));
-    all.push(Resource::File(plain(SYSCTL_FILE, sysctl_file(), Phase::Prepare)));
-    all.push(Resource::Sysctl(Sysctl { settings: SETTINGS.to_vec() }));
-
-    all.push(Resource::Directory(owned(&host.data_dir)));
+    let mut all = vec![
+        Resource::Group(Group { name: ACCOUNT.into() }),
+        Resource::User(User { name: ACCOUNT.into(), group: ACCOUNT.into() }),
+        Resource::Swap(Swap),
+        Resource::SwapUnits(SwapUnits),
+        Resource::Zram(Zram),
+        Resource::Fstab(Fstab),
+        Resource::File(plain(SYSCTL_FILE, sysctl_file(), Phase::Prepare)),
+        Resource::Sysctl(Sysctl { settings: SETTINGS.to_vec() }),
+        Resource::Directory(owned(&host.data_dir)),
+    ];
     if let Some(log_dir) = &host.data_log_dir {
         all.push(Resource::Directory(owned(log_dir)));
     }

@@ -17,7 +17,7 @@ use crate::remote::script::{self, Script};
 use crate::remote::{Connector, Event, Link};
 
 /// A probe reads small files; a host that needs longer hangs.
-const PROBE_DEADLINE: Duration = Duration::from_secs(60);
+const PROBE_DEADLINE: Duration = Duration::from_mins(1);
 
 /// The hosts a run works on, and the limits it works within.
 #[derive(Debug)]

@@ -276,11 +276,11 @@ pub fn ensemble(
     if all_known && blank {
         for plan in &mut hosts {
             let asked = observed.iter().find(|(host, _)| host.name == plan.host);
-            if let Some((host, observed)) = asked {
-                if plan.starts() && !observed.listing(&host.data_dir).contains(&"initialize".into())
-                {
-                    initialize(host, plan);
-                }
+            if let Some((host, observed)) = asked
+                && plan.starts()
+                && !observed.listing(&host.data_dir).contains(&"initialize".into())
+            {
+                initialize(host, plan);
             }
         }
     }

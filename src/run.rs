@@ -153,14 +153,13 @@ impl Run {
         let mut supplies = supplies.clone();
         // A host that is refused for other reasons may have an architecture nobody can build for.
         if asked.observed.text("kernel").starts_with("Linux ") {
-            let binary = match binaries.get(&architecture) {
-                Some(binary) => binary.clone(),
-                None => {
-                    let binary = supply::binary(&self.inventory, &architecture)
-                        .map_err(|failure| failure.host(&asked.host.name))?;
-                    binaries.insert(architecture, binary.clone());
-                    binary
-                }
+            let binary = if let Some(binary) = binaries.get(&architecture) {
+                binary.clone()
+            } else {
+                let binary = supply::binary(&self.inventory, &architecture)
+                    .map_err(|failure| failure.host(&asked.host.name))?;
+                binaries.insert(architecture, binary.clone());
+                binary
             };
             supplies.binary = Some(binary);
         }

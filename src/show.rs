@@ -1,5 +1,7 @@
 //! A plan as a person, or a program, reads it. Pure: text out, printed by `report`.
 
+use std::fmt::Write as _;
+
 use serde_json::{Value, json};
 
 use crate::plan::{HostPlan, Plan, Step};
@@ -51,15 +53,11 @@ fn host_plan(names: &str, host: &HostPlan, detail: Detail, text: &mut String) {
     let paint = |code: &str, words: &str| {
         if detail.color { format!("\u{1b}[{code}m{words}\u{1b}[0m") } else { words.to_owned() }
     };
-    text.push_str(&format!("{}\n", paint("1", names)));
+    let _ = writeln!(text, "{}", paint("1", names));
     for refusal in &host.refusals {
-        text.push_str(&format!(
-            "  {} {}: {}\n",
-            paint("31", "refused"),
-            refusal.resource,
-            refusal.cause
-        ));
-        text.push_str(&format!("          hint: {}\n", refusal.hint));
+        let word = paint("31", "refused");
+        let _ = writeln!(text, "  {word} {}: {}", refusal.resource, refusal.cause);
+        let _ = writeln!(text, "          hint: {}", refusal.hint);
     }
     for step in &host.steps {
         let code = match step.change.action {
@@ -68,7 +66,7 @@ fn host_plan(names: &str, host: &HostPlan, detail: Detail, text: &mut String) {
             Action::Delete => "31",
         };
         let word = format!("{:<7}", step.change.action.word());
-        text.push_str(&format!("  {} {}  ({})\n", paint(code, &word), step.name, step.change.why));
+        let _ = writeln!(text, "  {} {}  ({})", paint(code, &word), step.name, step.change.why);
         if detail.diff {
             for line in step.change.diff.iter().flat_map(|diff| diff.lines()) {
                 let code = match line.as_bytes().first() {
@@ -76,15 +74,15 @@ fn host_plan(names: &str, host: &HostPlan, detail: Detail, text: &mut String) {
                     Some(b'-') => "31",
                     _ => "2",
                 };
-                text.push_str(&format!("          {}\n", paint(code, line)));
+                let _ = writeln!(text, "          {}", paint(code, line));
             }
         }
     }
     for (name, note) in &host.notes {
-        text.push_str(&format!("  {}    {name}: {note}\n", paint("36", "note")));
+        let _ = writeln!(text, "  {}    {name}: {note}", paint("36", "note"));
     }
     let same = format!("{} resources are as they should be", host.same.len());
-    text.push_str(&format!("  {}\n", paint("2", &same)));
+    let _ = writeln!(text, "  {}", paint("2", &same));
 }
 
 /// What the last line says: what is to be done, in numbers.
@@ -148,7 +146,7 @@ pub fn unified(name: &str, old: &str, new: &str) -> String {
                 text.push_str("@@\n");
             }
             gap = false;
-            text.push_str(&format!("{sign}{line}\n"));
+            let _ = writeln!(text, "{sign}{line}");
         } else {
             gap = true;
         }
@@ -205,7 +203,7 @@ mod tests {
         let new = "1\n2\n3\n4\nfive\n6\n7\n8\n9\n10\n";
         assert_eq!(
             unified("f", old, new),
-            "--- f\n+++ f\n 2\n 3\n 4\n-5\n+five\n 6\n 7\n 8\n 9\n+10\n"
+            "--- f\n+++ f\n@@\n 2\n 3\n 4\n-5\n+five\n 6\n 7\n 8\n 9\n+10\n"
         );
         assert_eq!(unified("f", "", "a\n"), "--- f\n+++ f\n+a\n");
     }

@@ -12,6 +12,7 @@ use crate::inventory::{Inventory, Secret, SecretSource, Sha512, Source};
 use crate::{crossbuild, release, report};
 
 /// Everything but the binary, which depends on the host.
+#[expect(clippy::unused_async, reason = "checksum files will be fetched here")]
 pub async fn gather(inventory: &Inventory) -> Result<Supplies, Failure> {
     let secret = inventory.coordinator.secret.as_ref().map(read_secret).transpose()?;
     let release = if inventory.kafka.install { Some(release_of(inventory)?) } else { None };
@@ -63,7 +64,7 @@ fn supply(path: &Path) -> Result<Supply, Failure> {
         hash.update(&piece[..count]);
         bytes += count as u64;
     }
-    let sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha256 = crate::probe::hex(&hash.finalize());
     Ok(Supply { path: path.to_path_buf(), sha256, bytes })
 }
 
@@ -119,6 +120,7 @@ fn typed_password(question: &str) -> Result<String, Failure> {
 }
 
 /// The release's verified copy on this machine, fetched if need be.
+#[expect(clippy::unused_async, reason = "the download is not joined yet")]
 pub async fn fetched(inventory: &Inventory, release: &Release) -> Result<Release, Failure> {
     let _ = inventory;
     release.path.as_ref().ok_or_else(|| Failure::failed("fetch is not built yet"))?;

@@ -122,7 +122,7 @@ pub fn nonce() -> String {
             chunk.copy_from_slice(&RandomState::new().build_hasher().finish().to_ne_bytes());
         }
     }
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    crate::probe::hex(&bytes)
 }
 
 #[cfg(test)]

@@ -399,10 +399,11 @@ impl Link {
             Err(openssh::Error::Remote(_)) => Some(127),
             Err(_) => None,
         };
-        if status == Some(1) && matches!(self.escalation, Escalation::Sudo) {
-            if let Some(failure) = sudo_refusal(&stderr) {
-                return Err(failure);
-            }
+        if status == Some(1)
+            && matches!(self.escalation, Escalation::Sudo)
+            && let Some(failure) = sudo_refusal(&stderr)
+        {
+            return Err(failure);
         }
         Ok(Ended { status, stderr, sending })
     }

@@ -57,10 +57,11 @@ impl Archive {
         let aside = aside(&path);
         let there = observed.path(&path);
         let stamp = observed.content(&self.stamp()).map(String::from_utf8_lossy);
-        if let Some(stamp) = &stamp {
-            if stamp.trim() == self.sha512 && there.is_some_and(|t| t.kind == Kind::Directory) {
-                return Difference::Same;
-            }
+        if let Some(stamp) = &stamp
+            && stamp.trim() == self.sha512
+            && there.is_some_and(|t| t.kind == Kind::Directory)
+        {
+            return Difference::Same;
         }
         let (action, why, keep) = match there {
             None => (Action::Create, "missing".to_owned(), String::new()),
@@ -84,18 +85,18 @@ impl Archive {
                     bytes.map_or_else(String::new, |b| format!("; {:.1} MB", b as f64 / 1e6));
                 // The unpacked release takes little more than the tarball: jars do not compress.
                 let need_kb = bytes.unwrap_or(0) / 1000 * 5 / 4;
-                if let Some(free_kb) = observed.space_kb(&self.root) {
-                    if free_kb < need_kb {
-                        return Difference::refused(
-                            format!(
-                                "{} has {} MB free, the release needs about {}",
-                                self.root,
-                                free_kb / 1000,
-                                need_kb / 1000
-                            ),
-                            "make room, or set kafka.install_root",
-                        );
-                    }
+                if let Some(free_kb) = observed.space_kb(&self.root)
+                    && free_kb < need_kb
+                {
+                    return Difference::refused(
+                        format!(
+                            "{} has {} MB free, the release needs about {}",
+                            self.root,
+                            free_kb / 1000,
+                            need_kb / 1000
+                        ),
+                        "make room, or set kafka.install_root",
+                    );
                 }
                 let size_argument = bytes.unwrap_or(0).to_string();
                 let mut change = Change::new(

@@ -1,8 +1,6 @@
 //! Swap lines of `/etc/fstab` out of action: by the grammar that libmount and systemd use, and with
 //! every other byte as it was.
 
-use sha2::{Digest as _, Sha256};
-
 use super::{Action, Change, Difference};
 use crate::probe::{Observed, Reading};
 
@@ -15,19 +13,17 @@ pub const PREFIX: &str = "#zkprov# ";
 pub struct Fstab;
 
 impl Fstab {
-    #[expect(clippy::unused_self, reason = "one shape for every resource")]
     pub fn read(&self, reading: &mut Reading) {
         reading.content("/etc/fstab");
     }
 
-    #[expect(clippy::unused_self, reason = "one shape for every resource")]
     pub fn differ(&self, observed: &Observed) -> Difference {
         let Some(content) = observed.content("/etc/fstab") else { return Difference::Same };
         let lines = swap_lines(content);
         if lines.is_empty() {
             return Difference::Same;
         }
-        let digest: String = Sha256::digest(content).iter().map(|b| format!("{b:02x}")).collect();
+        let digest = crate::probe::sha256(content);
         let numbers: Vec<String> = lines.iter().map(ToString::to_string).collect();
         let why = format!("swap would come back at boot: line {}", numbers.join(", "));
         let arguments = [digest, PREFIX.to_owned()].into_iter().chain(numbers);
@@ -142,8 +138,8 @@ mod tests {
 
     #[test]
     fn every_other_byte_stays_and_twice_is_once() {
-        for seed in 1..20_000 {
-            let content = Random(seed * 0x9E37_79B9_7F4A_7C15).fstab();
+        for seed in 1..5_000 {
+            let content = Random(0x9E37_79B9_7F4A_7C15_u64.wrapping_mul(seed)).fstab();
             let result = without_swap(&content);
             assert_eq!(
                 without_swap(&result),
@@ -168,10 +164,11 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("fstab");
         for seed in 1..40 {
-            let content = Random(seed * 0x9E37_79B9_7F4A_7C15).fstab();
+            let content = Random(0x9E37_79B9_7F4A_7C15_u64.wrapping_mul(seed)).fstab();
             std::fs::write(&file, &content).expect("written");
             let lines = swap_lines(&content);
-            let edit: String = lines.iter().map(|line| format!("{line}s/^/{PREFIX}/;")).collect();
+            let edits = lines.iter().map(|line| format!("{line}s/^/{PREFIX}/;"));
+            let edit = edits.collect::<Vec<_>>().concat();
             let output = std::process::Command::new("sed")
                 .env("LC_ALL", "C")
                 .arg("-e")

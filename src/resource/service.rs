@@ -73,13 +73,13 @@ impl Service {
                 ),
             );
         }
-        if running == Running::No {
-            if let Some((port, holder)) = self.taken(observed) {
-                return Difference::refused(
-                    format!("port {port} is taken by {holder}"),
-                    "stop what listens there, or choose another port in the inventory",
-                );
-            }
+        if running == Running::No
+            && let Some((port, holder)) = self.taken(observed)
+        {
+            return Difference::refused(
+                format!("port {port} is taken by {holder}"),
+                "stop what listens there, or choose another port in the inventory",
+            );
         }
         let mut changes = Vec::new();
         let reload = changed.iter().any(|name| self.reload_after.contains(name))

@@ -19,13 +19,11 @@ pub struct SwapUnits;
 pub struct Zram;
 
 impl Swap {
-    #[expect(clippy::unused_self, reason = "one shape for every resource")]
     pub fn read(&self, reading: &mut Reading) {
         reading.library(SHELL);
         reading.function("read_swap", []);
     }
 
-    #[expect(clippy::unused_self, reason = "one shape for every resource")]
     pub fn differ(&self, observed: &Observed) -> Difference {
         let active =
             observed.text("swaps").lines().skip(1).filter(|l| !l.trim().is_empty()).count();
@@ -47,13 +45,12 @@ impl Swap {
 }
 
 impl SwapUnits {
-    #[expect(clippy::unused_self, reason = "one shape for every resource")]
     pub fn differ(&self, observed: &Observed) -> Difference {
         let units: Vec<String> = observed
             .units()
             .into_iter()
             .filter(|unit| {
-                unit.get("Id").ends_with(".swap")
+                unit.get("Id").rsplit('.').next() == Some("swap")
                     && !unit.get("FragmentPath").is_empty()
                     && unit.get("LoadState") == "loaded"
                     // fstab's own, gone with its line.
@@ -71,7 +68,6 @@ impl SwapUnits {
 }
 
 impl Zram {
-    #[expect(clippy::unused_self, reason = "one shape for every resource")]
     pub fn differ(&self, observed: &Observed) -> Difference {
         let zram = observed.text("zram");
         if zram.contains("configured") {
