@@ -22,6 +22,7 @@ pub mod show;
 
 pub mod apply;
 pub mod fleet;
+pub mod health;
 pub mod run;
 pub mod selection;
 pub mod supply;

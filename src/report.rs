@@ -27,6 +27,12 @@ pub fn data(text: &str) {
     });
 }
 
+/// Puts `text` in the place of what the terminal shows.
+pub fn screen(text: &str) {
+    let clear = if std::io::stdout().is_terminal() { "\u{1b}[H\u{1b}[2J" } else { "" };
+    data(&format!("{clear}{text}"));
+}
+
 /// Says one line to the person at the terminal, on stderr.
 pub fn talk(line: &str) {
     above_live(|| {

@@ -1,9 +1,154 @@
-//! `zkprov status`: health and drift of each host.
+//! `zkprov status`: health and drift of each host. Ends with 0 only when the ensemble is healthy and
+//! every host is as the inventory says.
+
+use std::time::Duration;
+
+use serde_json::json;
 
 use crate::cli;
-use crate::command::{Outcome, not_built};
+use crate::command::Outcome;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::health::{self, Member, Mode, View};
+use crate::inventory::{Host, Inventory};
+use crate::plan::Only;
+use crate::run::{self, Drawn, Run};
+use crate::{report, show};
 
-#[expect(clippy::unused_async, reason = "the room is still empty")]
-pub async fn run(_arguments: cli::Status) -> Outcome {
-    not_built("status")
+/// How often the watched table is made anew.
+const WATCH_EVERY: Duration = Duration::from_secs(1);
+
+pub async fn run(arguments: cli::Status) -> Outcome {
+    let inventory = Inventory::load(&arguments.inventory.inventory)?;
+    let run = Run::new(inventory, &arguments.selection, &arguments.connection, &arguments.telling)
+        .await?;
+    if !arguments.watch {
+        let (text, exit) = once(&run).await?;
+        run.reporter.text(&text);
+        return Ok(exit);
+    }
+    tokio::select! {
+        ended = watch(&run) => ended,
+        _ = tokio::signal::ctrl_c() => Ok(Exit::Done),
+    }
+}
+
+async fn watch(run: &Run) -> Outcome {
+    loop {
+        let (text, _) = once(run).await?;
+        report::screen(&text);
+        tokio::time::sleep(WATCH_EVERY).await;
+    }
+}
+
+/// Asks everybody, tells programs, and gives the table for people.
+async fn once(run: &Run) -> Result<(String, Exit), Failure> {
+    let drawn = run.draw(&Only::default()).await?;
+    let view = view(run, &drawn);
+    let mut text = table(run, &view, &drawn);
+    let complaints = view.complaints();
+    for member in &view.members {
+        if asked_for(run, &member.host) {
+            run.reporter.event("host", host_json(&view, member, &drawn));
+        }
+    }
+    let drifted = drawn.plan.hosts.iter().filter(|host| !host.steps.is_empty()).count();
+    for complaint in &complaints {
+        text.push_str(&format!("! {complaint}\n"));
+    }
+    for refusal in drawn.plan.hosts.iter().flat_map(|host| &host.refusals) {
+        text.push_str(&format!("! {}: {}\n", refusal.resource, refusal.cause));
+    }
+    let healthy = complaints.is_empty();
+    let converged = drifted == 0 && !drawn.plan.refused();
+    let word = if healthy { "healthy" } else { "not healthy" };
+    let drift = match drifted {
+        0 if converged => "as the inventory says".to_owned(),
+        0 => "refused".to_owned(),
+        _ => format!("{} differ from the inventory", show::count(drifted, "host")),
+    };
+    let ensemble = &run.inventory.ensemble;
+    text.push_str(&format!("ensemble {ensemble}: {word}, {drift}\n"));
+    let exit = match (healthy && converged, drawn.failures.is_empty()) {
+        (true, true) => Exit::Done,
+        (_, false) => run::worst(&drawn.failures),
+        (false, true) => Exit::Failed,
+    };
+    run.reporter.event(
+        "summary",
+        json!({"healthy": healthy, "converged": converged, "complaints": complaints, "exit": exit.code()}),
+    );
+    run.fleet.close(drawn.asked).await;
+    Ok((text, exit))
+}
+
+fn asked_for(run: &Run, host: &str) -> bool {
+    run.hosts().iter().any(|selected| selected.name == host)
+}
+
+/// The ensemble as the hosts that were asked see it.
+fn view(run: &Run, drawn: &Drawn<'_>) -> View {
+    let observed = |host: &Host| {
+        drawn.asked.iter().find(|asked| asked.host.name == host.name).map(|asked| &asked.observed)
+    };
+    let why = |host: &Host| {
+        let of_host = |failure: &&Failure| failure.host.as_deref() == Some(host.name.as_str());
+        drawn.failures.iter().find(of_host).map(|failure| failure.cause.clone())
+    };
+    let mut view = health::view(&run.inventory, observed, why);
+    // Hosts that --limit leaves out are no complaint.
+    if run.hosts().len() < run.inventory.hosts.len() {
+        view.members.retain(|member| asked_for(run, &member.host));
+    }
+    view
+}
+
+fn host_json(view: &View, member: &Member, drawn: &Drawn<'_>) -> serde_json::Value {
+    let mut value = json!(member);
+    value["zxid"] = json!(member.zxid.map(|zxid| format!("{zxid:#x}")));
+    value["lag"] = json!(view.lag(member));
+    let plan = drawn.plan.hosts.iter().find(|host| host.host == member.host);
+    let drift = plan.map(|plan| plan.steps.iter().map(|step| &step.name).collect::<Vec<_>>());
+    value["drift"] = json!(drift);
+    value
+}
+
+fn table(run: &Run, view: &View, drawn: &Drawn<'_>) -> String {
+    let head =
+        ["host", "unit", "mode", "zxid", "lag", "sessions", "conns", "znodes", "drift", "version"];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    for member in view.members.iter().filter(|member| asked_for(run, &member.host)) {
+        let number =
+            |value: Option<i64>| value.map_or_else(|| "-".into(), |value| value.to_string());
+        let mode = match member.mode {
+            Some(Mode::Leader) => "leader",
+            Some(Mode::Follower) => "follower",
+            Some(Mode::Observer) => "observer",
+            Some(Mode::Standalone) => "standalone",
+            None => "-",
+        };
+        let plan = drawn.plan.hosts.iter().find(|host| host.host == member.host);
+        let drift = match plan {
+            None => "?".into(),
+            Some(plan) if !plan.refusals.is_empty() => "refused".into(),
+            Some(plan) => plan.steps.len().to_string(),
+        };
+        let unit = if member.unreachable.is_some() { "unreachable" } else { &member.unit };
+        // `3.8.4-abc, built on …`: the number is what people look for.
+        let version = member.version.as_deref().unwrap_or("-");
+        let version = version.split([',', ' ']).next().unwrap_or("-");
+        rows.push(vec![
+            member.host.clone(),
+            if unit.is_empty() { "-".into() } else { unit.to_owned() },
+            mode.to_owned(),
+            member.zxid.map_or_else(|| "-".into(), |zxid| format!("{zxid:#x}")),
+            number(view.lag(member)),
+            number(member.sessions),
+            number(member.connections),
+            number(member.nodes),
+            drift,
+            version.to_owned(),
+        ]);
+    }
+    show::columns(&rows)
 }
