@@ -23,6 +23,7 @@ pub mod show;
 pub mod apply;
 pub mod fleet;
 pub mod health;
+pub mod roll;
 pub mod run;
 pub mod selection;
 pub mod supply;

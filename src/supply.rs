@@ -8,37 +8,26 @@ use sha2::{Digest as _, Sha256};
 
 use crate::desired::{Release, Supplies, Supply};
 use crate::failure::Failure;
-use crate::inventory::{Inventory, Secret, SecretSource, Sha512, Source};
-use crate::{crossbuild, release, report};
+use crate::fetch::cache::Cache;
+use crate::inventory::{Inventory, Secret, SecretSource, Source};
+use crate::progress::Download;
+use crate::{crossbuild, fetch, report};
 
-/// Everything but the binary, which depends on the host.
-#[expect(clippy::unused_async, reason = "checksum files will be fetched here")]
+/// Everything but the binary, which depends on the host, and the release itself, which is only
+/// fetched when a host needs it.
 pub async fn gather(inventory: &Inventory) -> Result<Supplies, Failure> {
     let secret = inventory.coordinator.secret.as_ref().map(read_secret).transpose()?;
-    let release = if inventory.kafka.install { Some(release_of(inventory)?) } else { None };
-    Ok(Supplies { binary: None, release, secret })
-}
-
-fn release_of(inventory: &Inventory) -> Result<Release, Failure> {
     let kafka = &inventory.kafka;
-    let known = release::known(&kafka.version, &kafka.scala);
-    let sha512 = match &kafka.sha512 {
-        Some(Sha512::Digest(digest)) => digest.clone(),
-        Some(Sha512::File(_)) => return Err(Failure::failed("checksum files: not built yet")),
-        None => {
-            known.map(|known| known.sha512.to_owned()).ok_or_else(|| Failure::usage("no digest"))?
-        }
-    };
-    let urls = kafka.sources.iter().filter_map(|source| match source {
-        Source::Url(url) => Some(url.clone()),
-        Source::File(_) => None,
-    });
-    let path = kafka.sources.iter().find_map(|source| match source {
-        Source::File(path) if path.is_file() => Some(path.clone()),
-        _ => None,
-    });
-    let bytes = path.as_ref().and_then(|path| path.metadata().ok()).map(|m| m.len());
-    Ok(Release { sha512, bytes, path, urls: urls.collect() })
+    let mut release = None;
+    if kafka.install {
+        let fetch::Expected { sha512, bytes } = fetch::expected(kafka).await?;
+        let urls = kafka.sources.iter().filter_map(|source| match source {
+            Source::Url(url) => Some(url.clone()),
+            Source::File(_) => None,
+        });
+        release = Some(Release { sha512, bytes, path: None, urls: urls.collect() });
+    }
+    Ok(Supplies { binary: None, release, secret })
 }
 
 /// The coordinator for hosts of one architecture, with its digest.
@@ -120,9 +109,13 @@ fn typed_password(question: &str) -> Result<String, Failure> {
 }
 
 /// The release's verified copy on this machine, fetched if need be.
-#[expect(clippy::unused_async, reason = "the download is not joined yet")]
 pub async fn fetched(inventory: &Inventory, release: &Release) -> Result<Release, Failure> {
-    let _ = inventory;
-    release.path.as_ref().ok_or_else(|| Failure::failed("fetch is not built yet"))?;
-    Ok(release.clone())
+    let kafka = &inventory.kafka;
+    let expected = fetch::Expected { sha512: release.sha512.clone(), bytes: release.bytes };
+    let mut download = Download::new(fetch::file_name(kafka));
+    let cache = Cache::of_user()?;
+    let fetched = fetch::fetch(kafka, &expected, &cache, &mut |event| download.tell(&event)).await;
+    download.end();
+    let fetched = fetched?;
+    Ok(Release { bytes: Some(fetched.bytes), path: Some(fetched.path), ..release.clone() })
 }

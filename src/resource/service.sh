@@ -31,12 +31,23 @@ do_start() {
   zk_run systemctl start --no-block -- "$1"
 }
 
-# do_restart UNIT
+# do_restart UNIT: until another process runs under it. That this one serves is awaited by a step of
+# its own: a unit that tells when it is ready may take as long as it catches up with the leader.
 do_restart() {
+  zk_old=$(systemctl show -p MainPID --value -- "$1")
   systemctl reset-failed -- "$1" 2>/dev/null
-  zk_run systemctl restart -- "$1" && return
-  service_said "$1"
-  return 1
+  zk_run systemctl restart --no-block -- "$1" || return
+  zk_left=1800
+  while :; do
+    zk_now=$(systemctl show -p MainPID --value -- "$1")
+    [ "${zk_now:-0}" = 0 ] || [ "$zk_now" = "$zk_old" ] || return 0
+    zk_left=$((zk_left - 1))
+    if [ "$zk_left" -le 0 ] || systemctl is-failed --quiet -- "$1"; then
+      service_said "$1"
+      return 1
+    fi
+    sleep 0.05
+  done
 }
 
 # service_said UNIT: the end of its journal, for whoever has to find out why.
