@@ -80,7 +80,13 @@ pub struct Roll {
 
 impl Roll {
     pub fn new(policy: Policy, targets: Vec<Target>) -> Self {
-        Self { policy, pending: targets, current: None, waiting: None, transferred: !policy.transfer }
+        Self {
+            policy,
+            pending: targets,
+            current: None,
+            waiting: None,
+            transferred: !policy.transfer,
+        }
     }
 
     /// Members whose turn has not come.

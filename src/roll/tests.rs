@@ -5,7 +5,12 @@ use super::*;
 const SETTLE_MS: u64 = 1_000;
 
 fn policy() -> Policy {
-    Policy { gate_timeout_ms: 30_000, settle_ms: SETTLE_MS, allow_quorum_loss: false, transfer: true }
+    Policy {
+        gate_timeout_ms: 30_000,
+        settle_ms: SETTLE_MS,
+        allow_quorum_loss: false,
+        transfer: true,
+    }
 }
 
 /// Servers that do at once what they are told.
@@ -84,7 +89,8 @@ impl World {
                 Next::Wait { pause_ms, .. } => self.now_ms += pause_ms,
                 Next::Transfer { host } => {
                     self.log.push(format!("transfer {host}"));
-                    let heir = self.view.members.iter().find(|m| m.host != *host && m.mode.is_some());
+                    let heir =
+                        self.view.members.iter().find(|m| m.host != *host && m.mode.is_some());
                     let heir = heir.expect("another").host.clone();
                     self.lead(&heir);
                     roll.transferred();
