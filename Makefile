@@ -39,7 +39,7 @@ soak: ## hours of faults under load
 	@.ci/not-yet $@
 
 fuzz: ## decoders and parsers against random bytes
-	@.ci/not-yet $@
+	@.ci/fuzz
 
 conformance: ## the same client calls against Apache ZooKeeper and the coordinator
 	@.ci/not-yet $@

@@ -1,4 +1,5 @@
 //! Writes the protocol vectors into `corpus/`, so that the fuzzer begins with real records.
+//! Needs nothing but `rustc`, see `.ci/fuzz`.
 
 #[path = "../tests/it/vectors.rs"]
 mod vectors;
