@@ -102,12 +102,15 @@ impl Tree {
         if path.is_empty() || path == "/" {
             return Some(ROOT);
         }
-        let mut names = path.strip_prefix('/')?.split('/');
-        names.try_fold(ROOT, |id, name| self.child(id, name))
+        let mut names = path.as_bytes().strip_prefix(b"/")?.split(|byte| *byte == b'/');
+        names.try_fold(ROOT, |id, name| self.child_named(id, name))
     }
 
     pub fn child(&self, parent: NodeId, name: &str) -> Option<NodeId> {
-        let name = name.as_bytes();
+        self.child_named(parent, name.as_bytes())
+    }
+
+    fn child_named(&self, parent: NodeId, name: &[u8]) -> Option<NodeId> {
         let hash = hash_name(parent, name);
         self.index.find(hash, |id| {
             let node = &self.nodes[*id];
@@ -204,27 +207,24 @@ impl Tree {
 
     /// As clients see it, `DataNode.copyStat`.
     pub fn stat(&self, id: NodeId) -> Stat {
-        let fields = self.fields(id);
-        let children = self.child_count(id) as i32;
-        let Kind::Ephemeral(ephemeral_owner) = self.kind(id) else {
-            return Self::shown(fields, 0, self.data_len(id) as i32, children);
+        let node = &self.nodes[id];
+        let changed = self.changed(node);
+        let (pzxid, cversion, children) = match self.family(node) {
+            None => (node.czxid, 0, 0),
+            Some(family) => (family.pzxid, family.cversion, family.children as i32),
         };
-        Self::shown(fields, ephemeral_owner, self.data_len(id) as i32, children)
-    }
-
-    fn shown(fields: Fields, ephemeral_owner: i64, data_length: i32, num_children: i32) -> Stat {
         Stat {
-            czxid: fields.czxid,
-            mzxid: fields.mzxid,
-            ctime_ms: fields.ctime_ms,
-            mtime_ms: fields.mtime_ms,
-            version: fields.version,
-            cversion: fields.cversion.wrapping_mul(2).wrapping_sub(num_children),
-            aversion: fields.aversion,
-            ephemeral_owner,
-            data_length,
-            num_children,
-            pzxid: fields.pzxid,
+            czxid: node.czxid,
+            mzxid: changed.mzxid,
+            ctime_ms: node.ctime_ms,
+            mtime_ms: changed.mtime_ms,
+            version: changed.version,
+            cversion: cversion.wrapping_mul(2).wrapping_sub(children),
+            aversion: changed.aversion,
+            ephemeral_owner: if node.has(flag::EPHEMERAL) { self.owners.session_of(id) } else { 0 },
+            data_length: node.data_len as i32,
+            num_children: children,
+            pzxid,
         }
     }
 

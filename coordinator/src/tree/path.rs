@@ -2,27 +2,43 @@
 
 /// Whether a znode may have this path.
 pub fn is_valid(path: &str) -> bool {
-    if path == "/" {
-        return true;
+    let bytes = path.as_bytes();
+    if bytes.first() != Some(&b'/') {
+        return false;
     }
-    let Some(rest) = path.strip_prefix('/') else { return false };
-    rest.split('/').all(|name| !matches!(name, "" | "." | "..")) && rest.chars().all(is_allowed)
+    let mut name_start = 1;
+    let mut ascii = true;
+    for (at, byte) in bytes.iter().enumerate().skip(1) {
+        match byte {
+            b'/' => {
+                if !is_name(&bytes[name_start..at]) {
+                    return false;
+                }
+                name_start = at + 1;
+            }
+            b' '..=b'~' => {}
+            0..=0x1f | 0x7f => return false,
+            _ => ascii = false,
+        }
+    }
+    (bytes.len() == 1 || is_name(&bytes[name_start..])) && (ascii || path.chars().all(is_allowed))
+}
+
+fn is_name(name: &[u8]) -> bool {
+    !matches!(name, b"" | b"." | b"..")
 }
 
 /// Java looks at UTF-16 units: what lies beyond the basic plane is a pair of surrogates there,
 /// and so refused.
 fn is_allowed(c: char) -> bool {
-    match c {
-        '\u{20}'..='\u{7e}' => true,
-        _ => !matches!(c, '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{e000}'..='\u{f8ff}'
-                | '\u{fff0}'..),
-    }
+    !matches!(c, '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{e000}'..='\u{f8ff}' | '\u{fff0}'..)
 }
 
 /// Parent and name, cut at the last slash: "" is the parent of "/a" and of "/". `None` when
 /// there is no slash.
 pub fn split(path: &str) -> Option<(&str, &str)> {
-    path.rsplit_once('/')
+    let cut = path.as_bytes().iter().rposition(|byte| *byte == b'/')?;
+    Some((&path[..cut], &path[cut + 1..]))
 }
 
 /// The parent as it is written in events and replies: "/" for the root.
