@@ -58,7 +58,7 @@ fn the_units_are_hardened() {
             .arg(&copy)
             .output();
         let Ok(answer) = answer else {
-            eprintln!("skipped: systemd-analyze is not installed");
+            crate::skipped("templates", "systemd-analyze is not installed");
             return;
         };
         let text = String::from_utf8_lossy(&answer.stdout).into_owned();
@@ -68,7 +68,8 @@ fn the_units_are_hardened() {
             .and_then(|(_, rest)| rest.split_whitespace().next()?.parse::<f64>().ok());
         let Some(level) = level else {
             // Before systemd 250 there is no offline mode.
-            eprintln!("skipped: systemd-analyze says {}", String::from_utf8_lossy(&answer.stderr));
+            let said = String::from_utf8_lossy(&answer.stderr);
+            crate::skipped("templates", &format!("systemd-analyze says {}", said.trim()));
             return;
         };
         assert!(level <= 2.5, "{name}: exposed {level}\n{text}");
