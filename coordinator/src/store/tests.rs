@@ -365,6 +365,20 @@ fn after_a_failed_fsync_the_log_takes_nothing_more() {
 }
 
 #[test]
+fn what_a_failed_fsync_left_in_the_page_cache_is_written_again() {
+    let disk = FaultyDisk::new("log");
+    let (mut wal, _) = open(&disk).unwrap();
+    wal.append(&[entry(1, 1, b"in the cache")], None).unwrap();
+    disk.fail_syncs(1);
+    assert!(wal.sync().is_err());
+    disk.process_died();
+    // The next process reads it from the cache, and may therefore not lose it any more.
+    assert_eq!(open(&disk).unwrap().1.entries.len(), 1);
+    disk.crash(CrashModel::LoseAll, &mut Seeded::new(0));
+    assert_eq!(open(&disk).unwrap().1.entries.len(), 1);
+}
+
+#[test]
 fn purge_keeps_what_the_snapshot_does_not_cover() {
     let disk = FaultyDisk::new("log");
     let (mut wal, _) = open(&disk).unwrap();

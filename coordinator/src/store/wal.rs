@@ -9,7 +9,7 @@ use std::io;
 
 use raft::eraftpb::{Entry, HardState};
 
-use super::disk::{Disk, DiskFile, fill_zero};
+use super::disk::{Disk, DiskFile, fill_zero, read_full};
 use super::error::StoreError;
 use super::record::{HEAD_BYTES, Head, Place, Position, encode_frame, frame_size};
 use super::scan::{Scan, scan, segment_name};
@@ -114,8 +114,11 @@ impl<D: Disk> Wal<D> {
         let tail = scan.segments.last().expect("not empty");
         let name = segment_name(tail.sequence);
         let mut file = disk.open(&name).map_err(|e| StoreError::io("opening", &disk, &name, e))?;
-        // What the page cache kept over the end of a process is not on disk yet.
-        file.sync_data().map_err(|e| StoreError::io("syncing", &disk, &name, e))?;
+        // What the page cache kept over the end of a process is not on disk yet. After a failed
+        // fsync it is in the cache and clean: only writing it again makes the next one write it.
+        rewrite(&mut file, tail.end)
+            .and_then(|()| file.sync_data())
+            .map_err(|e| StoreError::io("syncing", &disk, &name, e))?;
         disk.sync_dir().map_err(|e| StoreError::io("syncing", &disk, "", e))?;
 
         let last = scan.last();
@@ -137,7 +140,9 @@ impl<D: Disk> Wal<D> {
         };
         let entries = wal.entries_after(snapshot, scan)?;
         let blank = wal.hard_state == HardState::default() && wal.last == Position::default();
-        let hard_state = wal.hard_state.clone();
+        let mut hard_state = wal.hard_state.clone();
+        // What is in a snapshot was committed, also where the log was not told so any more.
+        hard_state.commit = hard_state.commit.max(snapshot.index);
         Ok((wal, Recovered { hard_state, entries, blank, cut }))
     }
 
@@ -380,6 +385,20 @@ impl<D: Disk> Wal<D> {
         }
         self.disk.sync_dir().map_err(|e| StoreError::io("syncing", &self.disk, "", e))
     }
+}
+
+/// Writes the first bytes of a file once more.
+fn rewrite<F: DiskFile>(file: &mut F, bytes: u64) -> io::Result<()> {
+    const STEP: u64 = 1 << 20;
+    let mut buffer = vec![0; STEP.min(bytes) as usize];
+    let mut at = 0;
+    while at < bytes {
+        let part = &mut buffer[..STEP.min(bytes - at) as usize];
+        read_full(file, part, at)?;
+        file.write_at(part, at)?;
+        at += part.len() as u64;
+    }
+    Ok(())
 }
 
 /// Puts a zero-filled file in place under the segment's name and writes the head.
