@@ -109,6 +109,9 @@ impl Node {
             match self.state.roster_mut().admit(origin, boot, sequence) {
                 Admission::Apply => {
                     let waiter = if mine { self.outbox.applied(sequence) } else { None };
+                    if let Some(waiter) = &waiter {
+                        self.finish_syncs_ahead(waiter.conn, waiter.serial);
+                    }
                     self.apply_txn(term, time_ms, origin, &txn, waiter);
                 }
                 Admission::Duplicate => {}

@@ -38,7 +38,10 @@ pub(super) fn start_raft(config: &NodeConfig, log: LogCache, applied: u64) -> Ra
         pre_vote: true,
         // Read-index asks a majority; a lease would trust every clock.
         read_only_option: ReadOnlyOption::Safe,
-        batch_append: true,
+        // Batching puts entries behind an empty append of another index after a follower has
+        // refused one (raft 0.7 `try_batching`): the follower then acknowledges what it does not
+        // have. One entry carries many writes anyway.
+        batch_append: false,
         max_committed_size_per_ready: COMMITTED_BYTES,
         ..Config::default()
     };

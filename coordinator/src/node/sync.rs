@@ -101,4 +101,26 @@ impl Node {
             }
         }
     }
+
+    /// A write of this connection is about to be applied: what stands before it in the line is
+    /// answered first. Whatever was committed when a sync came stands in the log before a write
+    /// that came after it, so such a sync need not wait for the leader's word any more.
+    pub(super) fn finish_syncs_ahead(&mut self, conn: ConnId, serial: u64) {
+        loop {
+            let zxid = self.state.last_zxid();
+            let Some(client) = self.clients.get_mut(conn).filter(|c| c.serial == serial) else {
+                return;
+            };
+            match client.waiting.pop_front() {
+                Some(Waiting::Sync { xid, path, .. }) => {
+                    client.put_reply(xid, zxid, &path);
+                    self.stats.sent += 1;
+                    self.clients.mark(conn);
+                    self.advance_client(conn);
+                }
+                Some(other) => return client.waiting.push_front(other),
+                None => return,
+            }
+        }
+    }
 }
