@@ -1,0 +1,20 @@
+//! What must hold in every run, each promise in a room of its own. Checkers see what clients and
+//! disks see; they know nothing of how the load or the faults are made.
+
+pub mod digest;
+pub mod durable;
+pub mod order;
+pub mod session;
+pub mod watch;
+
+/// A broken promise, said for the one who has to find out why.
+pub type Verdict = Result<(), String>;
+
+/// All that is known about a run so far.
+#[derive(Default)]
+pub struct Checks {
+    pub order: order::Order,
+    pub digest: digest::Digests,
+    pub durable: durable::History,
+    pub session: session::Sessions,
+}

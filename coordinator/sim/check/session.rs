@@ -1,0 +1,116 @@
+//! Per session: replies in order, zxids that never go back, ephemerals exactly while it lives.
+
+use std::collections::BTreeMap;
+
+use super::Verdict;
+use crate::network::Micros;
+
+/// What is known of one session.
+#[derive(Debug)]
+pub struct Known {
+    pub client: usize,
+    pub timeout_ms: i32,
+    pub last_zxid: i64,
+    /// The client asked for its end.
+    pub closing: bool,
+    /// When the first server applied its end.
+    pub gone_us: Option<Micros>,
+    /// Ephemerals: path to "its deletion was asked for".
+    pub ephemerals: BTreeMap<String, bool>,
+}
+
+#[derive(Default)]
+pub struct Sessions {
+    known: BTreeMap<i64, Known>,
+    pub expired: u64,
+}
+
+impl Sessions {
+    pub fn opened(&mut self, client: usize, session: i64, timeout_ms: i32, zxid: i64) -> Verdict {
+        if session == 0 {
+            return Err(format!("client {client} got session 0"));
+        }
+        let known = self.known.entry(session).or_insert(Known {
+            client,
+            timeout_ms,
+            last_zxid: zxid,
+            closing: false,
+            gone_us: None,
+            ephemerals: BTreeMap::new(),
+        });
+        known.timeout_ms = timeout_ms;
+        if known.client == client {
+            return Ok(());
+        }
+        Err(format!("clients {} and {client} both got session {session:#x}", known.client))
+    }
+
+    pub fn get(&mut self, session: i64) -> Option<&mut Known> {
+        self.known.get_mut(&session)
+    }
+
+    /// A reply was shown to the client.
+    pub fn replied(&mut self, session: i64, zxid: i64) -> Verdict {
+        let Some(known) = self.known.get_mut(&session) else { return Ok(()) };
+        if zxid < known.last_zxid {
+            return Err(format!(
+                "session {session:#x} was shown zxid {:#x} and then {zxid:#x}",
+                known.last_zxid
+            ));
+        }
+        known.last_zxid = zxid;
+        Ok(())
+    }
+
+    /// A server has removed the session.
+    pub fn gone(&mut self, session: i64, now_us: Micros) {
+        if let Some(known) = self.known.get_mut(&session)
+            && known.gone_us.is_none()
+        {
+            known.gone_us = Some(now_us);
+            self.expired += u64::from(!known.closing);
+        }
+    }
+
+    /// A server sends to the client of this session: it may not believe any more once others can
+    /// see its ephemerals gone.
+    pub fn served(&self, session: i64, server: u8, now_us: Micros) -> Verdict {
+        match self.known.get(&session) {
+            Some(Known { gone_us: Some(gone), closing: false, .. }) if *gone < now_us => {
+                Err(format!(
+                    "server {server} served session {session:#x} at {now_us} us, which had expired at {gone} us"
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The client read one of its own ephemerals as absent.
+    pub fn missing(&self, session: i64, path: &str) -> Verdict {
+        match self.known.get(&session) {
+            Some(known) if known.ephemerals.get(path) == Some(&false) => {
+                Err(format!("{path} is gone, but session {session:#x} lives and did not delete it"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// `found` are all ephemerals at the end, `alive` the sessions that the servers hold.
+    pub fn settle(&self, found: &BTreeMap<String, i64>, alive: &[i64]) -> Verdict {
+        for (path, owner) in found {
+            if !alive.contains(owner) {
+                return Err(format!("{path} outlives its session {owner:#x}"));
+            }
+        }
+        for (session, known) in &self.known {
+            if alive.contains(session) {
+                for (path, &deletion_tried) in &known.ephemerals {
+                    if !deletion_tried && found.get(path) != Some(session) {
+                        return Err(format!("{path} is gone, its session {session:#x} is not"));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,210 @@
+//! `simulate`: the production servers in a virtual world of bad networks, bad disks and crashes.
+//!
+//! `simulate --seed S --runs N` runs the seeds S, S+1, … and ends with the first broken promise.
+//! The same seed gives the same run, bit for bit. Rooms: `cluster` drives nodes, logs and
+//! snapshots as the server's edge does; `network` lies between them; the disk is the library's
+//! `FaultyDisk`; `faults` says what befalls; `workload` are the clients; `check` has a room for each promise;
+//! `run` is the course of one run.
+#![expect(clippy::print_stdout, reason = "the verdict is this program's data")]
+#![expect(unreachable_pub, reason = "`pub` is between the rooms; nothing leaves a program")]
+
+mod check;
+mod cluster;
+mod faults;
+mod network;
+mod run;
+mod seeds;
+mod workload;
+mod world;
+
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+
+use run::{Outcome, run};
+use world::Statistics;
+
+#[derive(Parser)]
+#[command(about = "Runs coordinators in a virtual world of faults, from seeds")]
+struct Arguments {
+    /// The first seed
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How many seeds
+    #[arg(long, default_value_t = 1)]
+    runs: u64,
+    /// Stop after this, however many seeds are left
+    #[arg(long, value_name = "SECONDS")]
+    time: Option<u64>,
+    #[arg(long, default_value_t = 1)]
+    threads: u64,
+    /// Tell on stderr what happens
+    #[arg(long)]
+    trace: bool,
+    /// Go on after a broken promise
+    #[arg(long)]
+    all: bool,
+    /// Run the seeds that once failed first
+    #[arg(long)]
+    failed: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let first = arguments.seed;
+    println!(
+        "seed {first}: `cargo run -p coordinator --bin simulate -- --seed {first} --runs {}`",
+        arguments.runs
+    );
+    if !arguments.trace {
+        // What a panic says stands in the verdict.
+        std::panic::set_hook(Box::new(|_| {}));
+    }
+    let known = if arguments.failed { seeds::FAILED } else { &[] };
+    let next = AtomicU64::new(0);
+    let total = Mutex::new((0_u64, Statistics::default(), Vec::new()));
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..arguments.threads.max(1) {
+            scope.spawn(|| {
+                loop {
+                    let n = next.fetch_add(1, Ordering::Relaxed);
+                    let late =
+                        arguments.time.is_some_and(|s| start.elapsed() > Duration::from_secs(s));
+                    if n >= arguments.runs + known.len() as u64 || late {
+                        return;
+                    }
+                    let seed = match known.get(n as usize) {
+                        Some(&(seed, _)) => seed,
+                        None => first + n - known.len() as u64,
+                    };
+                    let outcome = run(seed, arguments.trace);
+                    let mut total = total.lock().expect("no thread panics with it");
+                    if tell(seed, &outcome) {
+                        total.2.push(seed);
+                        if !arguments.all {
+                            next.store(u64::MAX / 2, Ordering::Relaxed);
+                        }
+                    }
+                    total.0 += 1;
+                    total.1.add(&outcome.stats);
+                    if arguments.runs == 1 {
+                        println!("seed {seed}: trace {:016x}", outcome.trace);
+                    }
+                }
+            });
+        }
+    });
+    let (runs, stats, failed) = total.into_inner().expect("no thread panics with it");
+    println!("{stats}");
+    println!("{runs} runs in {:.1} s, {} failed", start.elapsed().as_secs_f64(), failed.len());
+    match failed.first() {
+        None => ExitCode::SUCCESS,
+        Some(seed) => {
+            println!(
+                "seed {seed}: `cargo run -p coordinator --bin simulate -- --seed {seed} --trace`"
+            );
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Says what went wrong; `true` when something did.
+fn tell(seed: u64, outcome: &Outcome) -> bool {
+    let Some(failure) = &outcome.failure else { return false };
+    println!("seed {seed} at {:.3} s: {failure}", outcome.stats.virtual_us as f64 / 1e6);
+    true
+}
+
+impl Statistics {
+    fn add(&mut self, other: &Statistics) {
+        self.events += other.events;
+        self.virtual_us += other.virtual_us;
+        self.faults += other.faults;
+        self.crashes += other.crashes;
+        self.fatal += other.fatal;
+        self.snapshots += other.snapshots;
+        self.installs += other.installs;
+        self.disks_lost += other.disks_lost;
+        self.rot_refused += other.rot_refused;
+        self.errors_logged += other.errors_logged;
+        self.writes += other.writes;
+        self.reads += other.reads;
+        self.watches_fired += other.watches_fired;
+        self.expired += other.expired;
+        self.reconnects += other.reconnects;
+        self.digests_compared += other.digests_compared;
+    }
+}
+
+impl std::fmt::Display for Statistics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{:.0} virtual seconds, {} events; {} faults: {} crashes, {} failures of a disk, {} disks lost, \
+             {} refused for rot; {} snapshots saved, {} received; {} writes and {} reads checked, \
+             {} watches fired, {} sessions expired, {} reconnects, {} digests compared",
+            self.virtual_us as f64 / 1e6,
+            self.events,
+            self.faults,
+            self.crashes,
+            self.fatal,
+            self.disks_lost,
+            self.rot_refused,
+            self.snapshots,
+            self.installs,
+            self.writes,
+            self.reads,
+            self.watches_fired,
+            self.expired,
+            self.reconnects,
+            self.digests_compared,
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// So many fresh seeds on every test run, unless time is up before.
+    const RUNS: u64 = 300;
+    const TIME: Duration = Duration::from_secs(25);
+
+    #[test]
+    fn one_seed_gives_one_run() {
+        for seed in [1, 2, 3] {
+            let (first, second) = (run(seed, false), run(seed, false));
+            assert_eq!(first.trace, second.trace, "seed {seed}");
+            assert!(first.stats.writes > 0, "seed {seed} did nothing");
+        }
+    }
+
+    #[test]
+    fn what_once_failed_holds() {
+        for (seed, found) in seeds::FAILED {
+            let outcome = run(*seed, false);
+            assert!(outcome.failure.is_none(), "seed {seed} ({found}): {:?}", outcome.failure);
+        }
+    }
+
+    #[test]
+    fn every_promise_holds_in_fresh_runs() {
+        let start = Instant::now();
+        let mut stats = Statistics::default();
+        let mut runs = 0;
+        for seed in 1000..1000 + RUNS {
+            let outcome = run(seed, false);
+            assert!(outcome.failure.is_none(), "seed {seed}: {:?}", outcome.failure);
+            stats.add(&outcome.stats);
+            runs += 1;
+            if start.elapsed() > TIME {
+                break;
+            }
+        }
+        println!("{runs} runs: {stats}");
+    }
+}

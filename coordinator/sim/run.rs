@@ -1,0 +1,269 @@
+//! One run from its seed: faults under load, then healing, then the reckoning.
+
+use std::collections::BTreeMap;
+
+use coordinator::node::Node;
+use coordinator::state::{IdentityBuf, State};
+use coordinator::wire::code::Code;
+use coordinator::wire::opcode::OpCode;
+use coordinator::wire::reply::Reply;
+use coordinator::wire::request::{Read, Request};
+use coordinator::wire::stat::Stat;
+
+use crate::check::durable::Seen;
+use crate::check::watch::Shown;
+use crate::faults::Fault;
+use crate::network::{MS, Micros, SECOND};
+use crate::workload::Client;
+use crate::world::{Statistics, What, World};
+
+/// Once faults are over, every client is served within this.
+const RECOVERY_US: Micros = 45 * SECOND;
+const QUIET_US: Micros = 30 * SECOND;
+
+/// What came of a seed.
+pub struct Outcome {
+    pub failure: Option<String>,
+    pub trace: u64,
+    pub stats: Statistics,
+}
+
+/// Runs one seed; a panic of the servers is a failure like any other.
+pub fn run(seed: u64, verbose: bool) -> Outcome {
+    let mut world = World::new(seed, verbose);
+    let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| story(&mut world)));
+    if let Err(panic) = caught {
+        let text = panic
+            .downcast_ref::<String>()
+            .cloned()
+            .or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+        world.fail(format!("panic: {}", text.unwrap_or_default()));
+    }
+    let mut stats = world.stats.clone();
+    stats.virtual_us = world.now_us;
+    stats.writes = world.checks.durable.writes;
+    stats.reads = world.checks.durable.reads;
+    stats.expired = world.checks.session.expired;
+    stats.digests_compared = world.checks.digest.compared;
+    stats.watches_fired = world.clients.iter().map(|c| c.watching.fired).sum();
+    Outcome { failure: world.failure.take(), trace: world.trace, stats }
+}
+
+fn story(world: &mut World) {
+    world.say(|| format!("{:?}", world.setting));
+    let faulty_us = world.setting.faulty_us;
+    if world.setting.fault_every_us > 0 {
+        world.schedule(0, What::Fault(Fault::Next));
+    }
+    world.run_until(faulty_us, |_| false);
+    let until = world.now_us + RECOVERY_US;
+    world.say(|| "faults are over".to_owned());
+    world.heal();
+    recover(world, until);
+    settle(world);
+    abandon(world);
+    restart_all(world);
+}
+
+/// Every client writes and reads again.
+fn recover(world: &mut World, until: Micros) {
+    for client in &mut world.clients {
+        client.proofs = 0;
+    }
+    while world.failure.is_none() {
+        world.heal();
+        for client in 0..world.clients.len() {
+            world.prove(client);
+        }
+        let next = world.now_us + 500 * MS;
+        world.run_until(next, |_| false);
+        let served = world.clients.iter().all(|c| c.proofs > 0);
+        let serving = world.servers.iter().all(|s| s.node().is_some_and(Node::serving));
+        if served && serving {
+            return;
+        }
+        if world.now_us > until {
+            let waiting: Vec<usize> =
+                (0..world.clients.len()).filter(|&c| world.clients[c].proofs == 0).collect();
+            let servers = world.describe();
+            world.fail(format!(
+                "{} s after the faults not all is well: clients {waiting:?} wait; {servers}",
+                RECOVERY_US / SECOND
+            ));
+        }
+    }
+}
+
+fn level(world: &World) -> bool {
+    let mut applied = world.servers.iter().map(|s| s.node().map(Node::applied_index));
+    let first = applied.next().flatten();
+    first.is_some() && applied.all(|a| a == first)
+}
+
+/// Lets all come to rest and holds the final state against all that was seen.
+fn settle(world: &mut World) {
+    if world.failure.is_some() {
+        return;
+    }
+    world.rest_all();
+    let until = world.now_us + QUIET_US;
+    let quiet = |w: &World| w.clients.iter().all(Client::idle) && level(w);
+    if !world.run_until(until, quiet) {
+        let servers = world.describe();
+        world.fail(format!("the ensemble does not come to rest: {servers}"));
+        return;
+    }
+    // Events are on their way a little longer.
+    let until = world.now_us + 2 * SECOND;
+    world.run_until(until, |_| false);
+    if !world.run_until(world.now_us + QUIET_US, quiet) {
+        return world.fail("unrest".to_owned());
+    }
+    same_digests(world);
+    let mut checks = std::mem::take(&mut world.checks);
+    let state = world.servers[0].node().expect("it is level").state();
+    let mut verdict = checks.durable.settle(
+        state.last_zxid(),
+        |path| seen(state, path),
+        |path| children(state, path),
+    );
+    let alive: Vec<i64> = state.sessions().map(|(id, _)| id).collect();
+    verdict = verdict.and_then(|()| checks.session.settle(&ephemerals(state), &alive));
+    for client in &world.clients {
+        if alive.contains(&client.session) && client.open {
+            for path in client.watching.paths() {
+                let shown = shown(state, path);
+                verdict = verdict.and_then(|()| client.watching.shown(path, shown));
+            }
+        }
+    }
+    world.checks = checks;
+    world.judge(verdict);
+}
+
+fn same_digests(world: &mut World) {
+    for s in 0..world.servers.len() {
+        let Some(node) = world.servers[s].node() else { continue };
+        let (id, index, digest) = (node.id(), node.applied_index(), node.state().digest());
+        let verdict = world.checks.digest.observe(id, index, digest);
+        world.judge(verdict);
+    }
+}
+
+/// Half of the clients are never heard of again: their sessions end, and what was theirs goes.
+fn abandon(world: &mut World) {
+    if world.failure.is_some() {
+        return;
+    }
+    let lost: Vec<i64> = (0..world.clients.len())
+        .step_by(2)
+        .map(|c| {
+            world.kill_client(c);
+            world.clients[c].session
+        })
+        .collect();
+    let kept: Vec<i64> =
+        (1..world.clients.len()).step_by(2).map(|c| world.clients[c].session).collect();
+    let until = world.now_us + 20 * SECOND + QUIET_US;
+    let gone = |w: &World| {
+        w.servers.iter().all(|s| {
+            s.node().is_some_and(|n| lost.iter().all(|&id| n.state().session(id).is_none()))
+        })
+    };
+    if !world.run_until(until, gone) {
+        world.fail("sessions of lost clients do not end".to_owned());
+        return;
+    }
+    let state = world.servers[0].node().expect("it is level").state();
+    let alive: Vec<i64> = state.sessions().map(|(id, _)| id).collect();
+    let mut verdict = world.checks.session.settle(&ephemerals(state), &alive);
+    // Nothing else has happened since: the others have no reason to be gone.
+    if let Some(missing) = kept.iter().find(|id| !alive.contains(id)) {
+        verdict = verdict.and(Err(format!("session {missing:#x} ended though its client is well")));
+    }
+    world.judge(verdict);
+}
+
+/// What is on disk makes the same state again.
+fn restart_all(world: &mut World) {
+    for s in 0..world.servers.len() {
+        world.end_process(s);
+        world.servers[s].disk.process_died();
+        world.schedule(10 * MS, What::Start { server: s });
+    }
+    let until = world.now_us + RECOVERY_US;
+    let well = |w: &World| {
+        w.servers.iter().all(|s| s.node().is_some_and(Node::serving))
+            && w.clients.iter().all(Client::idle)
+            && level(w)
+    };
+    if world.failure.is_none() && !world.run_until(until, well) {
+        let servers = world.describe();
+        world.fail(format!("the ensemble does not come back after a restart of all: {servers}"));
+    }
+    if world.failure.is_none() {
+        same_digests(world);
+    }
+}
+
+// ---- looking at a state ----
+
+fn ask(state: &State, op: OpCode, path: &str) -> Result<Reply, Code> {
+    let mut body = Vec::new();
+    let read = Read { path, watch: false };
+    let request = match op {
+        OpCode::GetData => Request::GetData(read),
+        OpCode::GetChildren => Request::GetChildren(read),
+        _ => Request::Exists(read),
+    };
+    request.encode(&mut body);
+    let identity = IdentityBuf::superuser();
+    let mut out = Vec::new();
+    let result = state.read(0, identity.as_identity(), op, &body, &mut out);
+    if result.code != Code::Ok {
+        return Err(result.code);
+    }
+    let mut reader = coordinator::wire::jute::Reader::new(&out);
+    Ok(Reply::decode(op, &mut reader).expect("a server's own reply"))
+}
+
+fn stat(state: &State, path: &str) -> Option<Stat> {
+    match ask(state, OpCode::Exists, path) {
+        Ok(Reply::Stat(stat)) => Some(stat),
+        _ => None,
+    }
+}
+
+fn seen(state: &State, path: &str) -> Seen {
+    match ask(state, OpCode::GetData, path) {
+        Ok(Reply::DataStat(data, stat)) => Seen::There {
+            czxid: stat.czxid,
+            mzxid: stat.mzxid,
+            version: stat.version,
+            token: Some(String::from_utf8_lossy(&data.unwrap_or_default()).into_owned()),
+        },
+        _ => Seen::Absent,
+    }
+}
+
+fn shown(state: &State, path: &str) -> Shown {
+    let stat = stat(state, path);
+    Shown { mzxid: stat.map(|s| s.mzxid), pzxid: stat.map(|s| s.pzxid) }
+}
+
+fn children(state: &State, path: &str) -> Vec<String> {
+    match ask(state, OpCode::GetChildren, path) {
+        Ok(Reply::Strings(children)) => children,
+        _ => Vec::new(),
+    }
+}
+
+fn ephemerals(state: &State) -> BTreeMap<String, i64> {
+    const PARENT: &str = "/ephemerals";
+    let path = |name: String| format!("{PARENT}/{name}");
+    children(state, PARENT)
+        .into_iter()
+        .map(path)
+        .filter_map(|path| Some((path.clone(), stat(state, &path)?.ephemeral_owner)))
+        .collect()
+}

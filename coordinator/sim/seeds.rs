@@ -1,0 +1,9 @@
+//! Seeds that once failed, with what they found. Each runs before fresh ones.
+
+pub const FAILED: &[(u64, &str)] = &[
+    (1, "a write pipelined behind a sync was answered before it"),
+    (2, "a log that had not heard of the commit of its own snapshot stopped the start"),
+    (8, "what a failed fsync had left in the page cache was taken for durable"),
+    (9, "raft batched entries behind an empty append of another index: phantom acknowledgements"),
+    (10, "the same, with messages overtaken on a live connection"),
+];

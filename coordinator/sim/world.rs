@@ -1,0 +1,378 @@
+//! The virtual world: one clock, one queue of events, one source of chance.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+
+use coordinator::store::Seeded;
+
+use crate::check::{Checks, Verdict};
+use crate::cluster::{Arrival, Server};
+use crate::faults::{Fault, Setting};
+use crate::network::{Micros, Network};
+use crate::workload::Client;
+
+/// Something that happens at its time.
+pub enum What {
+    /// The event loop of a server turns.
+    Turn {
+        server: usize,
+        boot: u64,
+    },
+    /// It turns if nothing made it turn before.
+    Tick {
+        server: usize,
+        boot: u64,
+    },
+    Arrive {
+        server: usize,
+        boot: u64,
+        arrival: Arrival,
+    },
+    LogDone {
+        server: usize,
+        boot: u64,
+    },
+    SnapshotEnds {
+        server: usize,
+        boot: u64,
+    },
+    Fetch {
+        server: usize,
+        boot: u64,
+        from: usize,
+        index: u64,
+    },
+    Start {
+        server: usize,
+    },
+    ClientBytes {
+        wire: usize,
+        bytes: Vec<u8>,
+    },
+    ClientSeesEnd {
+        wire: usize,
+    },
+    ClientActs {
+        client: usize,
+    },
+    Fault(Fault),
+}
+
+struct Scheduled {
+    at_us: Micros,
+    number: u64,
+    what: What,
+}
+
+impl PartialEq for Scheduled {
+    fn eq(&self, other: &Self) -> bool {
+        self.number == other.number
+    }
+}
+
+impl Eq for Scheduled {}
+
+impl PartialOrd for Scheduled {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Scheduled {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at_us, self.number).cmp(&(other.at_us, other.number))
+    }
+}
+
+/// A client's connection to a server.
+pub struct Wire {
+    pub client: usize,
+    pub server: usize,
+    pub boot: u64,
+    pub client_open: bool,
+    pub server_open: bool,
+    /// Nothing gets through; bytes wait.
+    pub cut: bool,
+    waiting: VecDeque<What>,
+    /// When the last bytes arrive: at the server, at the client.
+    last_us: [Micros; 2],
+}
+
+/// What happened in a run, for people.
+#[derive(Clone, Debug, Default)]
+pub struct Statistics {
+    pub events: u64,
+    pub virtual_us: Micros,
+    pub faults: u64,
+    pub crashes: u64,
+    pub fatal: u64,
+    pub snapshots: u64,
+    pub installs: u64,
+    pub disks_lost: u64,
+    pub rot_refused: u64,
+    pub errors_logged: u64,
+    pub writes: u64,
+    pub reads: u64,
+    pub watches_fired: u64,
+    pub expired: u64,
+    pub reconnects: u64,
+    pub digests_compared: u64,
+}
+
+pub struct World {
+    pub now_us: Micros,
+    queue: BinaryHeap<Reverse<Scheduled>>,
+    scheduled: u64,
+    pub random: Seeded,
+    pub setting: Setting,
+    pub servers: Vec<Server>,
+    pub network: Network,
+    pub wires: Vec<Wire>,
+    pub clients: Vec<Client>,
+    pub checks: Checks,
+    pub failure: Option<String>,
+    pub stats: Statistics,
+    /// Changes with everything that happens: equal for equal seeds.
+    pub trace: u64,
+    pub verbose: bool,
+}
+
+impl World {
+    pub fn new(seed: u64, verbose: bool) -> World {
+        let mut random = Seeded::new(seed);
+        let setting = Setting::draw(&mut random);
+        let servers = setting.servers;
+        let network = Network::new(servers, setting.weather.clone());
+        let mut world = World {
+            now_us: 0,
+            queue: BinaryHeap::new(),
+            scheduled: 0,
+            servers: (1..=servers as u8).map(Server::new).collect(),
+            clients: (0..setting.clients).map(|n| Client::new(n, random.next_u64())).collect(),
+            network,
+            random,
+            setting,
+            wires: Vec::new(),
+            checks: Checks::default(),
+            failure: None,
+            stats: Statistics::default(),
+            trace: 0,
+            verbose,
+        };
+        for server in 0..servers {
+            let delay = world.random.below(2_000_000);
+            world.servers[server].drift_ppm = world.random.range(0, 10_000) as i64 - 5_000;
+            world.servers[server].wall_offset_ms = world.random.range(0, 4_000) as i64 - 2_000;
+            world.servers[server].starting = true;
+            world.schedule(delay, What::Start { server });
+        }
+        for client in 0..world.clients.len() {
+            let delay = world.random.below(3_000_000);
+            world.schedule(delay, What::ClientActs { client });
+        }
+        world
+    }
+
+    pub fn schedule(&mut self, delay: Micros, what: What) {
+        self.schedule_at(self.now_us + delay, what);
+    }
+
+    pub fn schedule_at(&mut self, at_us: Micros, what: What) {
+        self.scheduled += 1;
+        self.queue.push(Reverse(Scheduled { at_us, number: self.scheduled, what }));
+    }
+
+    /// The first broken promise ends the run.
+    pub fn fail(&mut self, why: String) {
+        self.say(|| format!("FAILED: {why}"));
+        if self.failure.is_none() {
+            self.failure = Some(why);
+        }
+    }
+
+    pub fn judge(&mut self, verdict: Verdict) {
+        if let Err(why) = verdict {
+            self.fail(why);
+        }
+    }
+
+    #[expect(clippy::print_stderr, reason = "asked for with --trace")]
+    pub fn say(&self, text: impl FnOnce() -> String) {
+        if self.verbose {
+            eprintln!("{:>12.6} {}", self.now_us as f64 / 1e6, text());
+        }
+    }
+
+    pub fn mix(&mut self, value: u64) {
+        self.trace = (self.trace.rotate_left(5) ^ value).wrapping_mul(0x517c_c1b7_2722_0a95);
+    }
+
+    pub fn mix_bytes(&mut self, bytes: &[u8]) {
+        self.mix(u64::from(crc32fast::hash(bytes)) << 32 | bytes.len() as u64);
+    }
+
+    pub fn hash_arrival(&mut self, server: usize, arrival: &Arrival) {
+        self.mix(server as u64);
+        match arrival {
+            Arrival::PeerMessage { message: bytes, .. } | Arrival::ClientBytes { bytes, .. } => {
+                self.mix_bytes(bytes);
+            }
+            Arrival::Persisted { number } => self.mix(*number),
+            _ => self.mix(1),
+        }
+    }
+
+    /// Lets everything happen that is due up to `until_us`, or until `done`.
+    pub fn run_until(&mut self, until_us: Micros, mut done: impl FnMut(&World) -> bool) -> bool {
+        let mut next_look = 0;
+        while self.failure.is_none() {
+            if self.now_us >= next_look {
+                next_look = self.now_us + 1000;
+                if done(self) {
+                    return true;
+                }
+            }
+            match self.queue.peek() {
+                Some(Reverse(next)) if next.at_us <= until_us => {}
+                _ => break,
+            }
+            let Some(Reverse(next)) = self.queue.pop() else { break };
+            self.now_us = next.at_us;
+            self.stats.events += 1;
+            self.mix(next.at_us);
+            self.happen(next.what);
+        }
+        self.now_us = self.now_us.max(until_us);
+        self.failure.is_none() && done(self)
+    }
+
+    fn happen(&mut self, what: What) {
+        let current = |world: &World, s: usize, boot: u64| world.servers[s].boot == boot;
+        match what {
+            What::Turn { server, boot } if current(self, server, boot) => self.turn(server),
+            What::Tick { server, boot } if current(self, server, boot) => self.wake(server, 0),
+            What::Arrive { server, boot, arrival } if current(self, server, boot) => {
+                let cut = match &arrival {
+                    Arrival::PeerMessage { from, .. } => self.network.link(*from, server).cut,
+                    _ => false,
+                };
+                match arrival {
+                    // What was on its way when the way was cut waits with the rest.
+                    Arrival::PeerMessage { from, connection, message } if cut => {
+                        let link = self.network.link(from, server);
+                        link.waiting.push_back((connection, message));
+                    }
+                    arrival => self.arrive(server, arrival),
+                }
+            }
+            What::LogDone { server, boot } if current(self, server, boot) => self.log_done(server),
+            What::SnapshotEnds { server, boot } if current(self, server, boot) => {
+                self.snapshot_ends(server);
+            }
+            What::Fetch { server, boot, from, index } if current(self, server, boot) => {
+                self.fetch(server, from, index);
+            }
+            What::Turn { .. }
+            | What::Tick { .. }
+            | What::LogDone { .. }
+            | What::SnapshotEnds { .. }
+            | What::Fetch { .. }
+            | What::Arrive { .. } => {}
+            What::Start { server } => self.start_server(server),
+            What::ClientBytes { wire, bytes } => self.client_receives(wire, &bytes),
+            What::ClientSeesEnd { wire } => self.client_sees_end(wire),
+            What::ClientActs { client } => self.client_acts(client),
+            What::Fault(fault) => self.befall(fault),
+        }
+    }
+
+    // ---- wires ----
+
+    /// The client dials a server; it hears nothing when nobody is there.
+    pub fn client_dials(&mut self, client: usize, server: usize) -> usize {
+        let boot = self.servers[server].boot;
+        self.wires.push(Wire {
+            client,
+            server,
+            boot,
+            client_open: true,
+            server_open: true,
+            cut: false,
+            waiting: VecDeque::new(),
+            last_us: [0; 2],
+        });
+        let wire = self.wires.len() - 1;
+        if self.servers[server].running.is_some() {
+            let arrival = Arrival::ClientOpened { wire };
+            self.on_wire(wire, 0, What::Arrive { server, boot, arrival });
+        } else {
+            self.server_closed_wire(wire);
+        }
+        wire
+    }
+
+    /// Puts something on a wire, behind what is on it; `end` 0 is the server's.
+    fn on_wire(&mut self, wire: usize, end: usize, what: What) {
+        if self.wires[wire].cut {
+            self.wires[wire].waiting.push_back(what);
+            return;
+        }
+        let delay = self.network.weather.delay(&mut self.random);
+        let last = &mut self.wires[wire].last_us[end];
+        let at = (self.now_us + delay).max(*last + 1);
+        *last = at;
+        self.schedule_at(at, what);
+    }
+
+    pub fn client_sends(&mut self, wire: usize, bytes: Vec<u8>) {
+        let Wire { server, boot, .. } = self.wires[wire];
+        let arrival = Arrival::ClientBytes { wire, bytes };
+        self.on_wire(wire, 0, What::Arrive { server, boot, arrival });
+    }
+
+    pub fn client_closes(&mut self, wire: usize) {
+        if !std::mem::replace(&mut self.wires[wire].client_open, false) {
+            return;
+        }
+        let Wire { server, boot, .. } = self.wires[wire];
+        let arrival = Arrival::ClientClosed { wire };
+        self.on_wire(wire, 0, What::Arrive { server, boot, arrival });
+    }
+
+    pub fn server_sent(&mut self, server: usize, wire: usize, bytes: Vec<u8>) {
+        let client = &self.clients[self.wires[wire].client];
+        if client.wire == Some(wire) && client.open && client.awake {
+            let session = client.session;
+            let verdict = self.checks.session.served(session, server as u8 + 1, self.now_us);
+            self.judge(verdict);
+        }
+        self.mix_bytes(&bytes);
+        self.on_wire(wire, 1, What::ClientBytes { wire, bytes });
+    }
+
+    pub fn server_closed_wire(&mut self, wire: usize) {
+        if std::mem::replace(&mut self.wires[wire].server_open, false) {
+            self.on_wire(wire, 1, What::ClientSeesEnd { wire });
+        }
+    }
+
+    /// Ends the cut of a wire: what waited goes on.
+    pub fn heal_wire(&mut self, wire: usize) {
+        if std::mem::replace(&mut self.wires[wire].cut, false) {
+            for what in std::mem::take(&mut self.wires[wire].waiting) {
+                let end = usize::from(!matches!(what, What::Arrive { .. }));
+                self.on_wire(wire, end, what);
+            }
+        }
+    }
+
+    /// Ends the cut of a link: what waited goes on, for the connection it was meant for.
+    pub fn heal_link(&mut self, from: usize, to: usize) {
+        let link = self.network.link(from, to);
+        if std::mem::replace(&mut link.cut, false) {
+            for (connection, message) in std::mem::take(&mut link.waiting) {
+                self.transmit(from, to, connection, message);
+            }
+        }
+    }
+}
