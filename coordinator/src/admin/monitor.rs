@@ -179,13 +179,6 @@ fn tree(view: &View, list: &mut List) {
 
 fn replication(view: &View, list: &mut List) {
     let raft = &view.raft;
-    if view.role == Role::Standalone {
-        return;
-    }
-    let count = |wanted: &dyn Fn(&MemberView) -> bool| {
-        raft.members.iter().filter(|member| wanted(member)).count()
-    };
-    list.gauge("quorum_size", count(&|member| !member.observer));
     list.counter("looking_count", raft.elections);
     list.counter("proposal_count", raft.proposals);
     list.counter("commit_count", raft.commits);
@@ -193,6 +186,13 @@ fn replication(view: &View, list: &mut List) {
     list.counter("diff_count", 0);
     list.counter("digest_mismatches_count", 0);
     list.counter("unrecoverable_error_count", 0);
+    if view.role == Role::Standalone {
+        return;
+    }
+    let count = |wanted: &dyn Fn(&MemberView) -> bool| {
+        raft.members.iter().filter(|member| wanted(member)).count()
+    };
+    list.gauge("quorum_size", count(&|member| !member.observer));
     list.times("election_time", &raft.election_us);
     list.times("unavailable_time", &raft.unavailable_us);
     list.times("leader_unavailable_time", &raft.unavailable_us);

@@ -101,7 +101,10 @@ class Server:
             return [str(coordinator_binary()), "serve", configuration]
         classpath = os.environ.get("ZOOKEEPER_CLASSPATH", str(DEBIAN_JAR))
         main = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
-        return ["java", "-Xmx512m", "-cp", f"{self.directory}:{classpath}", main, configuration]
+        # Read from the command line alone, without `zookeeper.` before them.
+        plain = [f"-D{key}={value}" for key, value in self.ensemble.extra.items()
+                 if key.startswith("znode.container.")]  # fmt: skip
+        return ["java", "-Xmx512m", *plain, "-cp", f"{self.directory}:{classpath}", main, configuration]
 
     def start(self):
         self.write_configuration()
