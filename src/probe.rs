@@ -9,7 +9,7 @@ use crate::remote::frame::Frame;
 use crate::remote::script::{Call, Script};
 use crate::resource::Resource;
 
-const SHELL: &str = include_str!("probe.sh");
+pub(crate) const SHELL: &str = include_str!("probe.sh");
 
 /// What shall be read, gathered from all resources so that each command runs once.
 #[derive(Debug, Default)]

@@ -30,7 +30,7 @@ pub fn run(arguments: Arguments) -> Outcome {
         Command::Init(init) => init::run(&init),
         Command::Validate(validate) => validate::run(&validate),
         Command::Schema => schema::run(),
-        Command::Inventory(command) => inventory::run(&command),
+        Command::Inventory(command) => wait(inventory::run(command)),
         Command::Plan(plan) => wait(plan::run(plan)),
         Command::Apply(apply) => wait(apply::run(apply)),
         Command::Status(status) => wait(status::run(status)),

@@ -4,12 +4,14 @@
 pub mod address;
 pub mod check;
 pub mod finding;
+pub mod import;
 pub mod keys;
 pub mod range;
 pub mod read;
 pub mod scalar;
 pub mod schema;
 pub mod shape;
+pub mod ssh_config;
 pub mod yaml;
 
 use std::collections::BTreeMap;

@@ -8,6 +8,8 @@ mod crossbuild;
 mod fetch;
 mod inventory;
 mod lab;
+
+mod ssh_config;
 mod templates;
 mod tidy;
 

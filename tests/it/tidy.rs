@@ -6,6 +6,8 @@ use crate::root;
 
 /// A file is split by noun before it gets this long.
 const LINES_MAX: usize = 600;
+/// Tests are lists, and may be longer.
+const TEST_LINES_MAX: usize = 800;
 /// Rooms named after nothing.
 const BANNED: [&str; 5] = ["utils", "util", "helpers", "common", "misc"];
 const SOURCES: [&str; 6] =
@@ -46,9 +48,11 @@ fn every_file_says_what_it_is_for() {
 
 #[test]
 fn no_file_is_too_long() {
-    check(|_, text| {
+    check(|path, text| {
         let lines = text.lines().count();
-        (lines > LINES_MAX).then(|| format!("{lines} lines, {LINES_MAX} are allowed"))
+        let test = path.iter().any(|part| part == "tests");
+        let allowed = if test { TEST_LINES_MAX } else { LINES_MAX };
+        (lines > allowed).then(|| format!("{lines} lines, {allowed} are allowed"))
     });
 }
 
