@@ -749,6 +749,13 @@ impl Run {
             .map(|(path, node)| (path.clone(), Znode { stat: model.stat(path), ..node.clone() }))
             .collect();
         assert_eq!(contents(state), expected, "seed {}", self.seed);
+        // ACL lists are kept as long as a znode carries them, and no longer.
+        let lists = expected.values().map(|node| format!("{:?}", node.acl));
+        let mut lists: Vec<String> =
+            lists.filter(|list| *list != format!("{:?}", open())).collect();
+        lists.sort_unstable();
+        lists.dedup();
+        assert_eq!(state.tree().acls.used().count(), lists.len(), "seed {}", self.seed);
         let sessions: BTreeMap<i64, (i32, u8)> =
             state.sessions().map(|(id, s)| (id, (s.timeout_ms, s.origin))).collect();
         assert_eq!(sessions, model.sessions, "seed {}", self.seed);
