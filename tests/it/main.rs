@@ -8,7 +8,6 @@ mod crossbuild;
 mod fetch;
 mod inventory;
 mod lab;
-
 mod ssh_config;
 mod templates;
 mod tidy;

@@ -68,7 +68,7 @@ fn discovered_addresses_make_it_valid() {
 #[test]
 fn ssh_reads_the_cases_as_we_do() {
     if std::process::Command::new("ssh").arg("-V").output().is_err() {
-        eprintln!("skipped: ssh is not installed");
+        crate::skipped("ssh_config::ssh_reads_the_cases_as_we_do", "ssh is not installed");
         return;
     }
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("ssh-config");
