@@ -7,7 +7,6 @@ import ensemble as ensembles
 
 def pytest_addoption(parser):
     parser.addoption("--engine", default="coordinator", choices=ensembles.ENGINES)
-    parser.addoption("--port-base", default=22100, type=int)
 
 
 @pytest.fixture(scope="session")
@@ -19,14 +18,9 @@ def engine(request):
 
 
 @pytest.fixture(scope="session")
-def port_base(request):
-    return request.config.getoption("--port-base")
-
-
-@pytest.fixture(scope="session")
-def ensemble(engine, port_base):
+def ensemble(engine):
     """Three servers on loopback."""
-    with ensembles.Ensemble(engine, port_base=port_base) as running:
+    with ensembles.Ensemble(engine) as running:
         yield running
         dead = [server.id for server in running.servers if not server.is_alive()]
         assert not dead, f"servers that ended under test: {dead}"

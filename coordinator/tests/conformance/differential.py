@@ -389,16 +389,13 @@ def remove(connection, path):
     assert code in (0, -101), f"delete {path}: {code}"
 
 
-def ensembles(size=1, port_base=22500):
+def ensembles(size=1):
     """Both engines, able to clean up after themselves as super."""
     extra = {"DigestAuthenticationProvider.superDigest": "super:D/InIHSb7yEEbrWz8b9l71RjZJU="}
     extra["admin.enableServer"] = "false"
     # Containers go when a reaper comes by, which no two servers do at the same moment.
     extra["znode.container.checkIntervalMs"] = 1_000_000_000
-    return (
-        Ensemble("apache", size, port_base, extra),
-        Ensemble("coordinator", size, port_base + 100, extra),
-    )
+    return Ensemble("apache", size, extra), Ensemble("coordinator", size, extra)
 
 
 def main():

@@ -1,6 +1,7 @@
 """Ensembles on loopback, of the coordinator or of Apache ZooKeeper."""
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -14,6 +15,7 @@ DEBIAN_JAR = Path("/usr/share/java/zookeeper.jar")
 ENGINES = ("coordinator", "apache")
 START_SECONDS = 60
 STOP_SECONDS = 20
+PORTS = [int(port) for port in os.environ.get("CONFORMANCE_PORTS", "22000-30000").split("-")]
 
 LOG4J = """\
 log4j.rootLogger=WARN, out
@@ -46,6 +48,21 @@ def missing(engine):
     return None
 
 
+def free_ports(count):
+    """Ports that nobody listens on, from below those that the system gives to connections."""
+    found = []
+    while len(found) < count:
+        port = random.SystemRandom().randrange(*PORTS)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        if port not in found:
+            found.append(port)
+    return found
+
+
 def four_letter_word(port, word, timeout=5):
     """The whole answer to a word; empty when the server closes without one."""
     with socket.create_connection(("127.0.0.1", port), timeout) as connection:
@@ -60,9 +77,7 @@ class Server:
     def __init__(self, ensemble, number):
         self.ensemble = ensemble
         self.id = number
-        base = ensemble.port_base + 10 * number
-        self.client_port, self.quorum_port, self.election_port = base + 1, base + 2, base + 3
-        self.admin_port, self.metrics_port = base + 4, base + 5
+        self.client_port, self.quorum_port, self.election_port, self.admin_port = free_ports(4)
         self.directory = ensemble.directory / str(number)
         self.data = self.directory / "data"
         self.log_path = self.directory / "log"
@@ -146,8 +161,8 @@ class Server:
 class Ensemble:
     """Servers with ids from 1; a context manager that waits until all of them serve."""
 
-    def __init__(self, engine, size=3, port_base=22100, extra=None):
-        self.engine, self.size, self.port_base = engine, size, port_base
+    def __init__(self, engine, size=3, extra=None):
+        self.engine, self.size = engine, size
         self.extra = extra or {}
         self.directory = Path(tempfile.mkdtemp(prefix=f"conformance-{engine}-"))
         self.servers = []

@@ -8,7 +8,9 @@ again; for the coordinator `shim/java` stands first in PATH.
 """
 
 import argparse
+import contextlib
 import os
+import socket
 import subprocess
 import sys
 import xml.etree.ElementTree as xml
@@ -50,11 +52,21 @@ QUICK = [
 ]
 
 
+def port_offset():
+    """The first port of three servers, ten ports each, none of them taken."""
+    while True:
+        (offset,) = ensembles.free_ports(1)
+        with contextlib.ExitStack() as held, contextlib.suppress(OSError):
+            for port in range(offset, offset + 30):
+                held.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            return offset
+
+
 def suite(engine, arguments, results):
     environment = {
         **os.environ,
         "ZOOKEEPER_VERSION": ZOOKEEPER,
-        "ZOOKEEPER_PORT_OFFSET": os.environ.get("KAZOO_PORT_OFFSET", "22400"),
+        "ZOOKEEPER_PORT_OFFSET": str(port_offset()),
         "ZOOKEEPER_CLASSPATH": ":".join(f"/usr/share/java/{jar}.jar" for jar in JARS),
     }
     if engine == "coordinator":

@@ -30,8 +30,8 @@ def answers():
     if lacking := ensembles.missing("apache"):
         pytest.skip(lacking)
     found = {}
-    for engine, port_base in (("apache", 22700), ("coordinator", 22720)):
-        with ensembles.Ensemble(engine, 1, port_base) as running:
+    for engine in ensembles.ENGINES:
+        with ensembles.Ensemble(engine, 1) as running:
             server = running.servers[0]
             connection = raw.open_session(server.client_port)
             assert connection.call(raw.CREATE, raw.create_body(b"/a", b"x"))[0] == 0
