@@ -41,8 +41,9 @@ soak: ## hours of faults under load
 fuzz: ## decoders and parsers against random bytes
 	@.ci/fuzz
 
-conformance: ## the same client calls against Apache ZooKeeper and the coordinator
-	@.ci/not-yet $@
+conformance: ## clients and tests of others on Apache ZooKeeper and the coordinator, into docs/conformance.md
+	@.ci/needs build test kafka
+	@.ci/conformance
 
 e2e: ## brokers through every operation, the long version
 	@.ci/not-yet $@
