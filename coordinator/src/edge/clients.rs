@@ -18,6 +18,8 @@ struct Socket {
     /// There may be more to read: epoll tells it once.
     readable: bool,
     writable: bool,
+    /// The end has come, perhaps behind bytes still to be read; no event tells it again.
+    hangup: bool,
     /// The other side has said its last; what it asked before is still answered.
     ended: bool,
 }
@@ -83,7 +85,8 @@ impl Clients {
         if self.sockets.len() <= at {
             self.sockets.resize_with(at + 1, || None);
         }
-        let socket = Socket { stream, readable: false, writable: true, ended: false };
+        let socket =
+            Socket { stream, readable: false, writable: true, hangup: false, ended: false };
         self.sockets[at] = Some(socket);
         self.count += 1;
     }
@@ -96,12 +99,20 @@ impl Clients {
     }
 
     /// epoll has something to say about a connection.
-    pub(super) fn ready(&mut self, token: usize, readable: bool, writable: bool, node: &mut Node) {
+    pub(super) fn ready(
+        &mut self,
+        token: usize,
+        readable: bool,
+        hangup: bool,
+        writable: bool,
+        node: &mut Node,
+    ) {
         let conn = (token - CLIENTS) as ConnId;
         let Some(socket) = self.sockets.get_mut(conn as usize).and_then(Option::as_mut) else {
             return;
         };
         socket.readable |= readable;
+        socket.hangup |= hangup;
         if writable && !socket.writable {
             socket.writable = true;
             self.write(conn, node);
@@ -132,7 +143,7 @@ impl Clients {
                 }
                 Ok(n) => {
                     // A short read has emptied the socket: the next bytes bring a new event.
-                    socket.readable = n == self.buffer.len();
+                    socket.readable = socket.hangup || n == self.buffer.len();
                     node.client_data(conn, &self.buffer[..n]);
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => socket.readable = false,

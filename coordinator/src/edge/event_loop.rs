@@ -121,11 +121,12 @@ impl Server {
 
     fn dispatch(&mut self, event: &mio::event::Event) {
         let Token(token) = event.token();
-        let readable = event.is_readable() || event.is_read_closed() || event.is_error();
+        let hangup = event.is_read_closed() || event.is_error();
+        let readable = event.is_readable() || hangup;
         if token >= clients::CLIENTS {
-            self.clients.ready(token, readable, event.is_writable(), &mut self.node);
+            self.clients.ready(token, readable, hangup, event.is_writable(), &mut self.node);
         } else if token >= peers::ACCEPTED {
-            self.peers.accepted_ready(token, &mut self.node);
+            self.peers.accepted_ready(token, hangup, &mut self.node);
         } else if token >= peers::DIALLED {
             self.peers.dialled_ready(event, &mut self.node);
         } else if event.token() == CLIENT_LISTENER {
@@ -208,10 +209,11 @@ impl Server {
     fn carry_out(&mut self) {
         for _ in 0..8 {
             self.node.flush();
+            // A write waits for another server's disk first: its message leaves first.
+            self.peers.send(&mut self.node);
             for output in self.node.take_outputs() {
                 self.carry_out_one(output);
             }
-            self.peers.send(&mut self.node);
             self.clients.send(&mut self.node);
             if !self.node.pending() {
                 break;

@@ -386,9 +386,9 @@ impl Peers {
     }
 
     /// An accepted connection has something to say.
-    pub(super) fn accepted_ready(&mut self, token: usize, node: &mut Node) {
+    pub(super) fn accepted_ready(&mut self, token: usize, hangup: bool, node: &mut Node) {
         let Some(mut incoming) = self.incoming.remove(&token) else { return };
-        match self.advance_accepted(&mut incoming, node) {
+        match self.advance_accepted(&mut incoming, hangup, node) {
             Ok(true) => {
                 self.incoming.insert(token, incoming);
             }
@@ -404,13 +404,15 @@ impl Peers {
     fn advance_accepted(
         &mut self,
         incoming: &mut Incoming,
+        hangup: bool,
         node: &mut Node,
     ) -> Result<bool, String> {
         loop {
             let Incoming { stream, input, .. } = incoming;
             let (open, more) = match read_once(stream, &mut self.buffer, input) {
                 Ok(Read::Some) => (true, true),
-                Ok(Read::Last) => (true, false),
+                // The end may stand behind the last bytes; no event tells it again.
+                Ok(Read::Last) => (true, hangup),
                 Ok(Read::Nothing) => return Ok(true),
                 Ok(Read::End) => (false, false),
                 Err(e) if matches!(incoming.state, Accepted::Up { .. }) => {
