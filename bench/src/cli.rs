@@ -69,7 +69,7 @@ enum Command {
         seconds: Option<f64>,
         #[arg(long, default_value_t = 1_000_000)]
         znodes: u64,
-        /// Tries of the leader's death; a quarter as many of its freezing
+        /// Tries of the leader's death; a tenth as many of its freezing
         #[arg(long)]
         failovers: Option<usize>,
     },
@@ -111,6 +111,13 @@ enum Command {
         /// Lines for the servers' configuration
         #[arg(long)]
         line: Vec<String>,
+    },
+    /// Creates znodes of 100 B on servers that run already
+    Fill {
+        #[arg(long, required = true)]
+        server: Vec<SocketAddr>,
+        #[arg(long, default_value_t = 1_000_000)]
+        znodes: u64,
     },
     /// How much the pipelined client does when the server behind it costs nothing
     CheckClient,
@@ -200,6 +207,7 @@ pub fn run() -> Result<()> {
             }
             Ok(())
         }
+        Command::Fill { server, znodes } => load::fill(&server, "fill", znodes, 100),
         Command::CheckClient => check_client(&bench),
         Command::Echo { port } => echo::serve(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), 100),
     }

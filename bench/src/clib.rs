@@ -46,7 +46,7 @@ impl Driver {
         pace: Pace,
     ) -> Result<Sample> {
         if shape.workload == Workload::Create {
-            load::prepare_parents(ensemble, tag, shape.sessions)?;
+            load::prepare_parents(ensemble.servers[0].client, tag, shape.sessions)?;
         }
         let mut child = Command::new(&self.program)
             .arg(ensemble.connect_string())

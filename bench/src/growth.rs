@@ -73,7 +73,7 @@ impl Growth {
                 break;
             }
             let tag = format!("fill{step}");
-            load::fill(&ensemble, &tag, total - present, 100)?;
+            load::fill(&ensemble.addresses(), &tag, total - present, 100)?;
             let each = (total - present) / FILL_SESSIONS as u64;
             present = total;
             let x = total as f64;
@@ -82,7 +82,7 @@ impl Growth {
             for workload in [Workload::Get, Workload::Set, Workload::Create] {
                 let shape = Shape { workload, bytes: 100, sessions: 16, outstanding: 32 };
                 let parents = format!("g{step}");
-                load::prepare_parents(&ensemble, &parents, shape.sessions)?;
+                load::prepare_parents(ensemble.servers[0].client, &parents, shape.sessions)?;
                 let mut sessions =
                     Sessions::open(&ensemble.addresses(), shape.sessions, SESSION_TIMEOUT_MS)?;
                 sessions.space = Space::Filled { tag: tag.clone(), each };

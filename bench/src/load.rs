@@ -1,6 +1,7 @@
 //! One cell on one ensemble: znodes prepared, sessions opened, the window driven between two
 //! readings of the servers' CPU time, sessions closed.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -36,8 +37,8 @@ pub fn prepare_keys(ensemble: &Ensemble, bytes: usize) -> Result<()> {
 }
 
 /// The parents created znodes go under.
-pub fn prepare_parents(ensemble: &Ensemble, tag: &str, sessions: usize) -> Result<()> {
-    let mut client = Plain::connect(ensemble.servers[0].client, SESSION_TIMEOUT_MS)?;
+pub fn prepare_parents(server: SocketAddr, tag: &str, sessions: usize) -> Result<()> {
+    let mut client = Plain::connect(server, SESSION_TIMEOUT_MS)?;
     client.create("/bench", b"", 0)?;
     client.create(&format!("/bench/{tag}"), b"", 0)?;
     for session in 0..sessions {
@@ -50,7 +51,7 @@ pub fn prepare_parents(ensemble: &Ensemble, tag: &str, sessions: usize) -> Resul
 pub fn measure(ensemble: &Ensemble, shape: &Shape, tag: &str, pace: Pace) -> Result<Sample> {
     let describe = || format!("{} {shape:?}", ensemble.engine.name());
     if shape.workload == Workload::Create {
-        prepare_parents(ensemble, tag, shape.sessions).with_context(describe)?;
+        prepare_parents(ensemble.servers[0].client, tag, shape.sessions).with_context(describe)?;
     }
     let addresses = ensemble.addresses();
     let mut sessions =
@@ -76,10 +77,10 @@ pub fn measure_on(
     Ok(window.sample(end.saturating_sub(begin)))
 }
 
-/// Creates `count` znodes of `bytes` data as fast as the engine takes them.
-pub fn fill(ensemble: &Ensemble, tag: &str, count: u64, bytes: usize) -> Result<()> {
-    prepare_parents(ensemble, tag, FILL_SESSIONS)?;
-    let mut sessions = Sessions::open(&ensemble.addresses(), FILL_SESSIONS, SESSION_TIMEOUT_MS)?;
+/// Creates `count` znodes of `bytes` data as fast as the servers take them.
+pub fn fill(servers: &[SocketAddr], tag: &str, count: u64, bytes: usize) -> Result<()> {
+    prepare_parents(servers[0], tag, FILL_SESSIONS)?;
+    let mut sessions = Sessions::open(servers, FILL_SESSIONS, SESSION_TIMEOUT_MS)?;
     let shape =
         Shape { workload: Workload::Create, bytes, sessions: FILL_SESSIONS, outstanding: 64 };
     sessions.create_exactly(&shape, tag, count)?;

@@ -269,6 +269,8 @@ fn scenario(name: &str) -> &str {
         "leader-freeze-disconnected" => "tries of freezing that disconnected that client",
         "churn-1" => "connect + ephemeral + close, 16 clients, 1 server",
         "churn-3" => "connect + ephemeral + close, 16 clients, 3 servers",
+        "churn-cpu-1" => "the same, CPU per session",
+        "churn-cpu-3" => "the same, CPU per session on all 3 servers",
         "idle-1000" => "1,000 idle sessions, CPU per server of 3",
         "create-p999-quiet" => "create p99.9 with 1 M znodes, no snapshot",
         "create-p999-snapshot" => "create p99.9 while 1 M znodes are snapshotted",

@@ -203,7 +203,7 @@ impl Suite {
         for &engine in &self.engines {
             let mut ensemble = Ensemble::start(&self.bench, engine, 3, Settings::default())?;
             self.strikes(&mut ensemble, Fault::Kill, "kill", self.failovers)?;
-            self.strikes(&mut ensemble, Fault::Freeze, "freeze", self.failovers.div_ceil(4))?;
+            self.strikes(&mut ensemble, Fault::Freeze, "freeze", self.failovers.div_ceil(10))?;
         }
         Ok(())
     }
@@ -234,20 +234,27 @@ impl Suite {
             let mut ensembles = Vec::new();
             for &engine in &self.engines {
                 let ensemble = Ensemble::start(&self.bench, engine, servers, Settings::default())?;
-                load::prepare_parents(&ensemble, "churn", 0)?;
-                ensembles.push((ensemble, Vec::new()));
+                load::prepare_parents(ensemble.servers[0].client, "churn", 0)?;
+                ensembles.push((ensemble, Vec::new(), Vec::new()));
             }
             for round in 0..self.repetitions {
-                for (ensemble, values) in &mut ensembles {
+                for (ensemble, rates, costs) in &mut ensembles {
                     let prefix = format!("/bench/churn/r{round}-");
+                    let mut marks = Vec::new();
                     let (cycles, elapsed) =
-                        churn::run(&ensemble.addresses(), CLIENTS, &prefix, self.pace, |_| {})?;
-                    values.push(cycles as f64 / elapsed.as_secs_f64());
+                        churn::run(&ensemble.addresses(), CLIENTS, &prefix, self.pace, |_| {
+                            marks.push(ensemble.cpu_time());
+                        })?;
+                    rates.push(cycles as f64 / elapsed.as_secs_f64());
+                    let used = marks[1].saturating_sub(marks[0]);
+                    costs.push(used.as_secs_f64() * 1e6 / cycles.max(1) as f64);
                 }
             }
-            for (ensemble, values) in ensembles {
-                let name = format!("churn-{servers}");
-                self.keep_figure(&name, "sessions/s", ensemble.engine, values, "sessions")?;
+            for (ensemble, rates, costs) in ensembles {
+                let (name, engine) = (format!("churn-{servers}"), ensemble.engine);
+                self.keep_figure(&name, "sessions/s", engine, rates, "sessions")?;
+                let name = format!("churn-cpu-{servers}");
+                self.keep_figure(&name, "µs of server CPU", engine, costs, "sessions")?;
             }
         }
         let window = Duration::from_secs(if self.quick { 5 } else { 20 });
@@ -263,7 +270,7 @@ impl Suite {
         for &engine in &self.engines {
             let mut ensemble = Ensemble::start(&self.bench, engine, 1, Settings::default())?;
             let empty = memory::resident(&ensemble);
-            load::fill(&ensemble, "fill", self.znodes, 100)?;
+            load::fill(&ensemble.addresses(), "fill", self.znodes, 100)?;
             let full = memory::resident(&ensemble);
             let each = (full - empty) / self.znodes as f64;
             self.keep_figure("znode-bytes", "bytes/znode", engine, vec![each], "memory")?;
@@ -287,7 +294,7 @@ impl Suite {
         let often = Settings { lines: vec!["snapCount=1000".into()], ..Settings::default() };
         for &engine in &self.engines {
             let mut ensemble = Ensemble::start(&self.bench, engine, 3, never.clone())?;
-            load::fill(&ensemble, "fill", self.znodes, 100)?;
+            load::fill(&ensemble.addresses(), "fill", self.znodes, 100)?;
             let quiet = memory::single_create(&ensemble, "quiet", window)?;
             let values = vec![quiet.p999_us];
             self.keep_figure("create-p999-quiet", "µs", engine, values, "snapshot")?;
