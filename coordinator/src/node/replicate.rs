@@ -288,6 +288,10 @@ impl Node {
         if message.get_msg_type() == MessageType::MsgSnapshot {
             return self.snapshot_offered(from, message);
         }
+        // It has not heard what was acknowledged: then that must be said again.
+        if message.get_msg_type() == MessageType::MsgAppend && message.index < self.acknowledged.2 {
+            self.acknowledged = (0, 0, 0);
+        }
         let _ = self.raft.step(message);
         self.after_raft();
     }
