@@ -272,7 +272,7 @@ impl World {
             link.waiting.clear();
             link.retry_us = self.now_us;
         }
-        self.wake(s, 0);
+        self.tick(s);
     }
 
     /// The process is gone; what that does to the disk is up to the caller.
@@ -378,15 +378,17 @@ impl World {
             self.servers[s].disk.process_died();
             return;
         }
-        let busy = running.node.busy() || running.node.pending();
-        let delay = if busy { self.random.range(20, 500) } else { TICK_MS * MS };
-        // The tick comes on top of what arrivals schedule.
-        let boot = self.servers[s].boot;
-        if busy {
+        if running.node.busy() || running.node.pending() {
+            let delay = self.random.range(20, 500);
             self.wake(s, delay);
-        } else {
-            self.schedule(delay, What::Tick { server: s, boot });
         }
+    }
+
+    /// An idle server wakes this often.
+    pub fn tick(&mut self, s: usize) {
+        let boot = self.servers[s].boot;
+        self.schedule(TICK_MS * MS, What::Tick { server: s, boot });
+        self.wake(s, 0);
     }
 
     fn take(&mut self, s: usize, arrival: Arrival) {
@@ -435,7 +437,10 @@ impl World {
                     self.server_closed_wire(wire);
                 }
             }
-            Arrival::Persisted { number } => node.persisted(number),
+            Arrival::Persisted { number } => {
+                node.persisted(number);
+                self.say(|| format!("server {} has persisted ready {number}", s + 1));
+            }
             Arrival::ChunkWritten => node.snapshot_chunk_written(),
             Arrival::SnapshotSaved => {
                 node.snapshot_saved();
@@ -519,7 +524,9 @@ impl World {
                     server.mirror.split_off(&entry.index);
                     server.mirror.insert(entry.index, (entry.term, checksum(entry)));
                 }
+                let count = entries.len();
                 running.log_work.push_back(LogWork::Append { number, entries, hard_state });
+                self.say(|| format!("server {} persists ready {number}, {count} entries", s + 1));
                 self.work_log(s);
             }
             Output::Install { point } => {

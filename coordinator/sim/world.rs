@@ -18,7 +18,7 @@ pub enum What {
         server: usize,
         boot: u64,
     },
-    /// It turns if nothing made it turn before.
+    /// It turns also when nothing arrives.
     Tick {
         server: usize,
         boot: u64,
@@ -250,7 +250,7 @@ impl World {
         let current = |world: &World, s: usize, boot: u64| world.servers[s].boot == boot;
         match what {
             What::Turn { server, boot } if current(self, server, boot) => self.turn(server),
-            What::Tick { server, boot } if current(self, server, boot) => self.wake(server, 0),
+            What::Tick { server, boot } if current(self, server, boot) => self.tick(server),
             What::Arrive { server, boot, arrival } if current(self, server, boot) => {
                 let cut = match &arrival {
                     Arrival::PeerMessage { from, .. } => self.network.link(*from, server).cut,
