@@ -326,6 +326,7 @@ impl Node {
             self.review_members();
         }
         self.enforce_leases();
+        self.watches.forget_dropped();
         if self.leading() {
             self.expire_sessions();
             if self.now_ms >= self.next_reap_ms {

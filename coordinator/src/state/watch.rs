@@ -2,7 +2,8 @@
 //!
 //! One record of 28 bytes per connection and path, whatever kinds of watch they are, linked both
 //! from the path and from the connection; paths are stored once. So firing costs as much as there
-//! are watchers, dropping a connection as much as it has watches, and neither leaves anything.
+//! are watchers, dropping a connection as much as it has watches, and neither leaves anything. What
+//! a connection with very many of them leaves is forgotten bit by bit, so that nobody waits.
 
 use super::State;
 use super::effects::{Effects, EventKind};
@@ -52,6 +53,9 @@ impl WatchKind {
 
 const NONE: u32 = u32::MAX;
 
+/// Watches of a dropped connection that are forgotten at once: some milliseconds of work.
+const DROPPED_AT_ONCE: usize = 2048;
+
 /// All watches of one server's connections.
 #[derive(Debug, Default)]
 pub struct Watches {
@@ -62,6 +66,8 @@ pub struct Watches {
     texts: Slab,
     conns: Arena<Conn>,
     by_conn: HashMap<u32, u32, FixedState>,
+    /// Connections that are gone, and still have records.
+    dropped: Vec<u32>,
     /// One for each kind in each record.
     count: usize,
     paths_live: usize,
@@ -98,6 +104,8 @@ struct Conn {
     first: u32,
     /// The last event it was told: it hears of each once.
     event: u64,
+    /// Dropped: it hears of nothing more.
+    gone: bool,
 }
 
 /// The figures of `wchs`.
@@ -172,6 +180,9 @@ impl Watches {
                 continue;
             }
             let conn = &mut self.conns[record.conn];
+            if conn.gone {
+                continue;
+            }
             let conn_id = conn.id;
             let untold = std::mem::replace(&mut conn.event, self.event) != self.event;
             self.clear(id, kinds & ONE_SHOT);
@@ -215,15 +226,22 @@ impl Watches {
     }
 
     pub fn drop_connection(&mut self, conn: u32) {
-        let Some(conn) = self.by_conn.get(&conn).copied() else { return };
-        // The connection's own record goes with its last watch.
-        loop {
+        let Some(conn) = self.by_conn.remove(&conn) else { return };
+        self.conns[conn].gone = true;
+        self.dropped.push(conn);
+        self.forget_dropped();
+    }
+
+    /// Forgets some of what dropped connections have left. To be called now and then.
+    pub fn forget_dropped(&mut self) {
+        for _ in 0..DROPPED_AT_ONCE {
+            let Some(&conn) = self.dropped.last() else { return };
             let first = self.conns[conn].first;
-            let last = self.records[first].conn_next == NONE;
-            self.clear(first, ALL);
-            if last {
-                return;
+            // The connection's own record goes with its last watch.
+            if self.records[first].conn_next == NONE {
+                self.dropped.pop();
             }
+            self.clear(first, ALL);
         }
     }
 
@@ -331,7 +349,10 @@ impl Watches {
 
     fn conn_or_new(&mut self, id: u32) -> u32 {
         let conns = &mut self.conns;
-        *self.by_conn.entry(id).or_insert_with(|| conns.insert(Conn { id, first: NONE, event: 0 }))
+        *self
+            .by_conn
+            .entry(id)
+            .or_insert_with(|| conns.insert(Conn { id, first: NONE, event: 0, gone: false }))
     }
 
     fn find(&self, path: u32, conn: u32) -> Option<u32> {
@@ -404,8 +425,12 @@ impl Watches {
         if self.paths[record.path].first == NONE {
             self.forget_path(record.path);
         }
-        if self.conns[record.conn].first == NONE {
-            self.by_conn.remove(&self.conns[record.conn].id);
+        let conn = self.conns[record.conn];
+        if conn.first == NONE {
+            // The id of one that is gone may be another connection's by now.
+            if !conn.gone {
+                self.by_conn.remove(&conn.id);
+            }
             self.conns.remove(record.conn);
         }
     }
@@ -417,5 +442,40 @@ impl Watches {
         self.texts.free(text, len as usize);
         self.paths.remove(path);
         self.paths_live -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dropped_connection_hears_nothing_more_and_its_id_is_free() {
+        let mut watches = Watches::new();
+        let many = 2 * DROPPED_AT_ONCE + 1;
+        for number in 0..many {
+            watches.register(7, &format!("/{number}"), WatchKind::Persistent);
+        }
+        watches.drop_connection(7);
+        assert_eq!(watches.count(), many - DROPPED_AT_ONCE);
+        assert!(watches.by_connection().is_empty());
+        watches.register(7, "/0", WatchKind::Persistent);
+
+        let mut effects = Effects::new(true);
+        for number in 0..many {
+            effects.data_changed(&format!("/{number}"));
+        }
+        let mut told = Vec::new();
+        watches.fire(&effects, |conn, _, path| told.push((conn, path.to_owned())));
+        assert_eq!(told, [(7, "/0".to_owned())]);
+
+        for left in [DROPPED_AT_ONCE + 2, 2, 1] {
+            assert_eq!(watches.count(), left);
+            watches.forget_dropped();
+        }
+        assert_eq!(watches.by_connection(), [(7, "/0")]);
+        watches.drop_connection(7);
+        let summary = Summary { connections: 0, paths: 0, watches: 0 };
+        assert_eq!(watches.summary(), summary);
     }
 }

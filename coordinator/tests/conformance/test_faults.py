@@ -168,7 +168,7 @@ def test_multi_with_foreign_operations(server, root):
 
 
 def test_deep_paths(client, server, root):
-    """Twenty thousand levels would be 40,000 bytes of path: each is made, found and removed."""
+    """Five hundred levels are made, found and removed; twenty thousand are no trouble to refuse."""
     connection = raw.open_session(server.client_port)
     path = root.encode()
     for _ in range(500):
@@ -270,6 +270,36 @@ def connections_of(server):
         if line.startswith("Connections: "):
             return int(line.split()[1])
     return None
+
+
+def test_a_million_watches(server, root):
+    """Ten connections watch a hundred thousand paths each; one fires, then all are gone."""
+    connections = [raw.open_session(server.client_port, timeout_ms=40000) for _ in range(10)]
+    each, batch = 100_000, 1000
+    for number, connection in enumerate(connections):
+        for start in range(0, each, batch):
+            frames = bytearray()
+            for index in range(start, start + batch):
+                path = f"{root}/w{number}-{index:06}".encode()
+                body = struct.pack(">ii", index + 1, raw.EXISTS) + raw.buffer(path) + b"\1"
+                frames += struct.pack(">i", len(body)) + body
+            connection.send(frames)
+            for _ in range(batch):
+                assert connection.reply()[1] == -101
+            connection.xid = start + batch
+    assert watches_of(server) >= 10 * each
+    made = f"{root}/w3-000042".encode()
+    assert connections[0].call(raw.CREATE, raw.create_body(made))[0] == 0
+    xid, _, event = connections[3].reply()
+    assert xid == -1 and event == struct.pack(">ii", 1, 3) + raw.buffer(made)
+    for connection in connections:
+        connection.close()
+    wait_for(lambda: watches_of(server) < 100)
+
+
+def watches_of(server):
+    answer = four_letter_word(server.client_port, "wchs")
+    return int(answer.split("Total watches:")[1])
 
 
 def test_a_slow_reader_is_cut_off_and_nobody_else_waits(ensemble, server, root):
