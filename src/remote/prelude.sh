@@ -16,7 +16,8 @@ trap 'exit 143' TERM INT HUP
 zk_bad=
 trap 'zk_bad=stopped' USR1
 
-# zk_frame KIND NAME BODY: one framed answer, written at once.
+# zk_frame KIND NAME BODY: one framed answer, written at once. The script's own first line sets the nonce.
+# shellcheck disable=SC2154
 zk_frame() {
   printf '\n@%s %s %s\n%s\n@%s .\n' "$zk_nonce" "$1" "$2" "$3" "$zk_nonce"
 }
