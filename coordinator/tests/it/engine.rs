@@ -3,8 +3,10 @@
 use std::fs;
 use std::io::Write as _;
 use std::net::TcpListener;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use coordinator::client::word;
@@ -14,6 +16,7 @@ const ZOOKEEPER_JAR: &str = "/usr/share/java/zookeeper.jar";
 const START_TIMEOUT: Duration = Duration::from_mins(1);
 /// Between two looks at a server that starts.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+const PORTS: Range<u16> = 12_000..20_000;
 
 /// What to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -197,11 +200,16 @@ fn configure(directory: &Path, id: usize, client_port: u16, members: &[String]) 
     fs::write(directory.join("zookeeper.properties"), keys.join("\n") + "\n").unwrap();
 }
 
-/// All bound at once, so that they differ.
+/// Ports that nobody listens on, from below those that the system gives to connections: a server
+/// needs seconds to take its port, and a connection of another test must not have it by then.
 fn free_ports(count: usize) -> Vec<u16> {
-    let bound: Vec<TcpListener> =
-        (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    bound.iter().map(|listener| listener.local_addr().unwrap().port()).collect()
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id().wrapping_mul(64);
+    let candidates = std::iter::repeat_with(|| {
+        let next = first.wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed));
+        PORTS.start + (next % u32::from(PORTS.end - PORTS.start)) as u16
+    });
+    candidates.filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).take(count).collect()
 }
 
 /// Says so past the capture of the test harness: a skipped test must be seen.
