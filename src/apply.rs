@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::lock::{Answer, Operator};
 use crate::plan::{HostPlan, Step};
 use crate::remote::frame::Frame;
 use crate::remote::script::Script;
@@ -24,8 +25,9 @@ pub struct Program {
 /// One script for `steps`, in the order in which it needs the payloads: binaries first, since they are
 /// small and the service waits for them; then the accounts; then the archive, beside which all the
 /// rest goes on.
-pub fn program(nonce: &str, steps: &[&Step]) -> Program {
+pub fn program(nonce: &str, operator: &Operator, steps: &[&Step]) -> Program {
     let mut script = Script::new(nonce);
+    operator.guard(&mut script);
     let mut payloads = Vec::new();
     for step in steps {
         script.library(resource::library(&step.change.function));
@@ -86,6 +88,8 @@ pub struct Progress {
     failed: Option<(String, i32, String)>,
     /// The script came to its end, in whichever way.
     finished: bool,
+    /// Who holds the operator lock instead.
+    locked: Option<String>,
 }
 
 impl Progress {
@@ -109,6 +113,11 @@ impl Progress {
                     output.trim().to_owned(),
                 ));
             }
+            "lock" => {
+                if let Some(Answer::Refused(holder)) = Answer::of(frame) {
+                    self.locked = Some(holder);
+                }
+            }
             "live" if name == "finished" => self.finished = true,
             _ => {}
         }
@@ -123,6 +132,14 @@ impl Progress {
     pub fn conclude(&self, plan: &HostPlan, steps: usize, ended: &Ended) -> Result<(), Failure> {
         let at = |failure: Failure| failure.host(&plan.host);
         let again = "run `zkprov apply` again once that is mended: it goes on from here";
+        if let Some(holder) = &self.locked {
+            return Err(at(Failure::refused(format!("another run is at work: {holder}")).hint(
+                "wait for it; should it be dead for good, `zkprov unlock` ends it on the hosts",
+            )));
+        }
+        if ended.sending.as_deref() == Some("not told to go on") {
+            return Err(at(Failure::refused("another run holds the lock on the other hosts")));
+        }
         if let Some((step, status, output)) = &self.failed {
             let output = output.replace('\n', "\n    ");
             // A payload that could not be read here explains what the host saw.

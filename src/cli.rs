@@ -224,6 +224,12 @@ pub struct Apply {
     /// Do not ask before changing; required where there is no terminal
     #[arg(long)]
     pub yes: bool,
+    /// Go on although one member down means no quorum: one or two voters
+    #[arg(long)]
+    pub allow_quorum_loss: bool,
+    /// How long a restarted member must have stayed well before the next one's turn
+    #[arg(long, value_name = "SECONDS")]
+    pub settle: Option<u32>,
     /// Apply a saved plan; refused when the hosts have changed since
     #[arg(long, value_name = "FILE")]
     pub plan: Option<PathBuf>,
@@ -260,6 +266,13 @@ pub struct Restart {
     /// Go on with a roll that was interrupted
     #[arg(long, value_name = "RUN")]
     pub resume: Option<String>,
+    /// Go on although one member down means no quorum: one or two voters
+    #[arg(long)]
+    pub allow_quorum_loss: bool,
+    /// How long a member must have stayed well before the next one's turn; 2 × tickTime × syncLimit
+    /// when left out, at least 10
+    #[arg(long, value_name = "SECONDS")]
+    pub settle: Option<u32>,
     /// Do not ask
     #[arg(long)]
     pub yes: bool,

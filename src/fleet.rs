@@ -10,6 +10,7 @@ use crate::apply::{self, Progress};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::inventory::Host;
+use crate::lock::{Answer, Ballot, Operator};
 use crate::plan::{HostPlan, Step};
 use crate::probe::{Observed, Reading};
 use crate::remote::frame::Frame;
@@ -107,27 +108,43 @@ impl Fleet {
         asked: &Asked<'_>,
         plan: &HostPlan,
         steps: &[&Step],
+        lock: (&Operator, &Ballot),
         mut news: impl FnMut(News<'_>),
     ) -> (Progress, Result<(), Failure>) {
+        let (operator, ballot) = lock;
         let _permit = self.forks.acquire().await.expect("never closed");
-        let program = apply::program(&script::nonce(), steps);
+        let program = apply::program(&script::nonce(), operator, steps);
         let total = program.payloads.iter().map(|payload| payload.bytes).sum();
         let mut progress = Progress::default();
+        let mut answered = false;
         let ended = asked
             .link
-            .run(&program.script, &program.payloads, apply::DEADLINE, |event| match event {
-                Event::Frame(frame) => {
-                    progress.hear(&frame);
-                    match frame.kind.as_str() {
-                        "begin" => news(News::Begin(&frame.name)),
-                        "end" => news(News::Done { step: &frame.name, output: &frame.text() }),
-                        "fail" => news(News::Failed(&frame.name)),
-                        _ => {}
+            .run_when(
+                &program.script,
+                &program.payloads,
+                apply::DEADLINE,
+                ballot.decision(),
+                |event| match event {
+                    Event::Frame(frame) => {
+                        progress.hear(&frame);
+                        if let Some(answer) = Answer::of(&frame) {
+                            answered = true;
+                            ballot.cast(answer);
+                        }
+                        match frame.kind.as_str() {
+                            "begin" => news(News::Begin(&frame.name)),
+                            "end" => news(News::Done { step: &frame.name, output: &frame.text() }),
+                            "fail" => news(News::Failed(&frame.name)),
+                            _ => {}
+                        }
                     }
-                }
-                Event::Sent(bytes) => news(News::Sent(bytes, total)),
-            })
+                    Event::Sent(bytes) => news(News::Sent(bytes, total)),
+                },
+            )
             .await;
+        if !answered {
+            ballot.cast(Answer::Refused(format!("{} is lost", plan.host)));
+        }
         let outcome = match ended {
             Ok(ended) => progress.conclude(plan, steps.len(), &ended),
             Err(failure) => {

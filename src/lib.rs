@@ -23,6 +23,8 @@ pub mod show;
 pub mod apply;
 pub mod fleet;
 pub mod health;
+pub mod journal;
+pub mod lock;
 pub mod roll;
 pub mod run;
 pub mod selection;

@@ -69,14 +69,20 @@ impl Reading {
         self.calls.push(Call::new(name, arguments));
     }
 
-    /// Appends the questions to a script.
+    /// Appends the questions to a script, and what is asked of every host.
     pub fn ask(self, script: &mut Script) {
+        script.library(SHELL);
+        script.call("probe_host", []);
+        script.call("probe_addresses", []);
+        self.ask_only(script);
+    }
+
+    /// Appends the questions alone.
+    pub fn ask_only(self, script: &mut Script) {
         script.library(SHELL);
         for library in self.libraries {
             script.library(library);
         }
-        script.call("probe_host", []);
-        script.call("probe_addresses", []);
         if !self.paths.is_empty() {
             script.call("probe_paths", self.paths.iter().map(String::as_str));
         }

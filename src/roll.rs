@@ -6,6 +6,8 @@
 //! counts as back when it serves, has caught up with what the leader had, is counted by the leader, and
 //! has stayed so for a while.
 
+pub mod drive;
+
 use serde::{Deserialize, Serialize};
 
 use crate::health::{LAG_MAX, Member, Mode, View};

@@ -6,16 +6,19 @@ use futures_util::future::join_all;
 use serde_json::json;
 
 use crate::cli;
+use crate::command::restart::{self, Wish};
 use crate::command::{Outcome, plan as dry};
 use crate::desired::{self, BINARY, UNIT};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::fleet::{Asked, News, gather};
-use crate::plan::{Only, Plan};
+use crate::lock::{self, Ballot, Operator};
+use crate::plan::{HostPlan, Only, Plan, Step};
 use crate::probe::Observed;
 use crate::remote::script::{self, Script};
 use crate::report::{self, HostLines};
-use crate::resource::service;
+use crate::resource::{Action, Phase, service};
+use crate::roll::Target;
 use crate::run::{self, Drawn, Run};
 use crate::{show, supply};
 
@@ -69,9 +72,12 @@ async fn changes(
         None => drawn.plan.clone(),
     };
     let mut failures = drawn.failures.clone();
-    failures.extend(change_hosts(run, &plan, &drawn.asked).await);
-    let stopped = run.stopped();
-    if !stopped {
+    if plan.hosts.iter().any(HostPlan::restarts) {
+        failures.extend(roll(run, arguments, &plan, drawn).await);
+    } else {
+        failures.extend(change_hosts(run, &plan, &drawn.asked).await);
+    }
+    if !run.stopped() {
         failures.extend(verify(run, &plan, &drawn.asked, &failures, only).await);
     }
     for failure in failures.iter().skip(drawn.failures.len()) {
@@ -120,19 +126,62 @@ async fn fetch(run: &Run, drawn: &Drawn<'_>) -> Result<Option<desired::Supplies>
     Ok(Some(desired::Supplies { release: Some(release), ..run.supplies.clone() }))
 }
 
+/// A serving ensemble: what its members do not notice is done everywhere at once; what they read when
+/// they start waits for each one's turn in the roll.
+async fn roll(run: &Run, arguments: &cli::Apply, plan: &Plan, drawn: &Drawn<'_>) -> Vec<Failure> {
+    let rolled = |host: &HostPlan| host.restarts();
+    let later = |host: &HostPlan, step: &Step| rolled(host) && step.phase != Phase::Prepare;
+    let mut first = plan.clone();
+    for host in &mut first.hosts {
+        let whole = host.clone();
+        host.steps.retain(|step| !later(&whole, step));
+    }
+    let failures = change_hosts(run, &first, &drawn.asked).await;
+    if !failures.is_empty() || run.stopped() {
+        return failures;
+    }
+    let members: Vec<&HostPlan> = plan.hosts.iter().filter(|host| rolled(host)).collect();
+    let targets = members
+        .iter()
+        .map(|host| {
+            let restart = host.steps.iter().find(|step| step.change.action == Action::Restart);
+            let why = restart.map_or_else(String::new, |step| step.change.why.clone());
+            Target { host: host.host.clone(), why }
+        })
+        .collect();
+    let switches = members
+        .iter()
+        .map(|host| {
+            let steps = host.steps.iter().filter(|step| later(host, step)).cloned().collect();
+            (host.host.clone(), steps)
+        })
+        .collect();
+    let wish = Wish { allow_quorum_loss: arguments.allow_quorum_loss, settle_s: arguments.settle };
+    let operator = Operator::me();
+    let rolled = lock::holding(&operator, &drawn.asked, async {
+        restart::roll(run, &drawn.asked, switches, targets, None, wish).await
+    });
+    rolled.await.err().into_iter().collect()
+}
+
 /// Changes all hosts, each apart from the others; gives the failures.
 async fn change_hosts(run: &Run, plan: &Plan, asked: &[Asked<'_>]) -> Vec<Failure> {
     let steps: Vec<(&str, usize)> =
         plan.hosts.iter().map(|host| (host.host.as_str(), host.steps.len())).collect();
     let lines = HostLines::new(&steps);
-    let outcomes = join_all(plan.hosts.iter().filter(|host| !host.steps.is_empty()).map(|host| {
-        let lines = &lines;
+    let changed: Vec<&HostPlan> = plan.hosts.iter().filter(|host| !host.steps.is_empty()).collect();
+    if changed.is_empty() {
+        return Vec::new();
+    }
+    let (operator, ballot) = (Operator::me(), Ballot::new(changed.len()));
+    let outcomes = join_all(changed.iter().map(|host| {
+        let (lines, lock) = (&lines, (&operator, &ballot));
         async move {
             let asked = asked.iter().find(|asked| asked.host.name == host.host)?;
             let steps: Vec<_> = host.steps.iter().collect();
             let (_, outcome) = run
                 .fleet
-                .change(asked, host, &steps, |news| tell(run, lines, &host.host, &news))
+                .change(asked, host, &steps, lock, |news| tell(run, lines, &host.host, &news))
                 .await;
             lines.close(&host.host, if outcome.is_ok() { "changed" } else { "failed" });
             outcome.err()

@@ -2,15 +2,20 @@
 
 pub mod apply;
 pub mod build;
+pub mod destroy;
 pub mod fetch;
 pub mod init;
 pub mod inventory;
 pub mod lab;
+pub mod logs;
 pub mod man;
 pub mod plan;
+pub mod restart;
 pub mod schema;
+pub mod shell;
 pub mod status;
 pub mod template;
+pub mod unlock;
 pub mod validate;
 
 use std::future::Future;
@@ -40,14 +45,14 @@ pub fn run(arguments: Arguments) -> Outcome {
         Command::Lab(command) => lab::run(&command),
         Command::Completions(completions) => man::completions(&completions),
         Command::Man(man) => man::run(&man),
-        Command::Restart(_) => not_built("restart"),
+        Command::Restart(restart) => wait(restart::run(restart)),
         Command::Rollback(_) => not_built("rollback"),
-        Command::Unlock(_) => not_built("unlock"),
-        Command::Destroy(_) => not_built("destroy"),
+        Command::Unlock(unlock) => wait(unlock::run(unlock)),
+        Command::Destroy(destroy) => wait(destroy::run(destroy)),
         Command::Backup(_) => not_built("backup"),
         Command::Restore(_) => not_built("restore"),
-        Command::Shell(_) => not_built("shell"),
-        Command::Logs(_) => not_built("logs"),
+        Command::Shell(shell) => shell::run(&shell),
+        Command::Logs(logs) => wait(logs::run(logs)),
     }
 }
 

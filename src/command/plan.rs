@@ -6,6 +6,7 @@ use crate::cli;
 use crate::command::Outcome;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::lock::Operator;
 use crate::plan::{Only, Plan};
 use crate::run::{self, Drawn, Run};
 use crate::{apply, desired, remote, report, show};
@@ -93,7 +94,7 @@ fn scripts(run: &Run, drawn: &Drawn<'_>) -> Result<(), Failure> {
             }
         }
         let steps: Vec<_> = shown.steps.iter().collect();
-        let program = apply::program("NONCE", &steps);
+        let program = apply::program("NONCE", &Operator::me(), &steps);
         run.reporter.text(&format!("# {}: apply\n{}\n", shown.host, program.script.render()));
         for payload in &program.payloads {
             run.reporter.text(&format!(

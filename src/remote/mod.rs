@@ -42,6 +42,9 @@ pub struct Ended {
 /// Told by Ctrl-C: no further step shall begin.
 pub type Stop = tokio::sync::watch::Receiver<bool>;
 
+/// The word to go on, for a script that waits for it: `None` until it is decided.
+pub type Go = tokio::sync::watch::Receiver<Option<bool>>;
+
 /// What the caller hears while a script runs.
 #[derive(Debug)]
 pub enum Event {
@@ -62,6 +65,7 @@ async fn converse(
         impl AsyncRead + Unpin,
         impl AsyncRead + Unpin,
     ),
+    go: Option<Go>,
     mut stop: Stop,
     mut hear: impl FnMut(Event),
 ) -> Result<(Option<String>, String), Failure> {
@@ -69,7 +73,7 @@ async fn converse(
     let text = script.render();
     let send = async {
         let mut stdin = stdin;
-        match send(text.as_bytes(), payloads, &mut stdin, progress).await {
+        match send(text.as_bytes(), go, payloads, &mut stdin, progress).await {
             Ok(()) => (Some(stdin), None),
             Err(error) => (None, Some(error)),
         }
@@ -140,6 +144,7 @@ async fn converse(
 
 async fn send(
     script: &[u8],
+    go: Option<Go>,
     payloads: &[Payload],
     stdin: &mut (impl AsyncWrite + Unpin),
     progress: tokio::sync::mpsc::Sender<u64>,
@@ -147,6 +152,15 @@ async fn send(
     let lost = |error: std::io::Error| format!("the far side stopped reading: {error}");
     stdin.write_all(script).await.map_err(lost)?;
     stdin.flush().await.map_err(lost)?;
+    if let Some(mut go) = go {
+        let decided =
+            go.wait_for(Option::is_some).await.is_ok_and(|decided| *decided == Some(true));
+        if !decided {
+            return Err("not told to go on".into());
+        }
+        stdin.write_all(b"go\n").await.map_err(lost)?;
+        stdin.flush().await.map_err(lost)?;
+    }
     let mut total = 0;
     let mut piece = Vec::new();
     for payload in payloads {

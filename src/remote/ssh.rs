@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::Semaphore;
 
 use super::script::{self, Script};
-use super::{Ended, Event, Payload, Stop, converse, patience};
+use super::{Ended, Event, Go, Payload, Stop, converse, patience};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::inventory::{Become, Host, Secret, SshTarget};
@@ -311,17 +311,46 @@ impl Link {
         deadline: Duration,
         hear: impl FnMut(Event),
     ) -> Result<Ended, Failure> {
+        self.run_until(script, payloads, deadline, None, self.stop.clone(), hear).await
+    }
+
+    /// The same for a script that waits for the word to go on, or has its own reason to stop.
+    pub async fn run_until(
+        &self,
+        script: &Script,
+        payloads: &[Payload],
+        deadline: Duration,
+        go: Option<Go>,
+        stop: Stop,
+        hear: impl FnMut(Event),
+    ) -> Result<Ended, Failure> {
         let limit = patience(deadline);
-        match tokio::time::timeout(limit, self.run_unlimited(script, payloads, hear)).await {
+        match tokio::time::timeout(limit, self.run_unlimited(script, payloads, go, stop, hear))
+            .await
+        {
             Ok(ended) => ended,
             Err(_) => Err(Failure::failed(format!("no end within {} s", limit.as_secs()))),
         }
+    }
+
+    /// As [`Link::run`] for a script that waits for the word to go on.
+    pub async fn run_when(
+        &self,
+        script: &Script,
+        payloads: &[Payload],
+        deadline: Duration,
+        go: Go,
+        hear: impl FnMut(Event),
+    ) -> Result<Ended, Failure> {
+        self.run_until(script, payloads, deadline, Some(go), self.stop.clone(), hear).await
     }
 
     async fn run_unlimited(
         &self,
         script: &Script,
         payloads: &[Payload],
+        go: Option<Go>,
+        stop: Stop,
         hear: impl FnMut(Event),
     ) -> Result<Ended, Failure> {
         let loader = script::loader(script.render().len());
@@ -343,13 +372,12 @@ impl Link {
                     unreachable!("all three were asked for")
                 };
                 let (sending, stderr) =
-                    converse(script, payloads, (stdin, stdout, stderr), self.stop.clone(), hear)
-                        .await?;
+                    converse(script, payloads, (stdin, stdout, stderr), go, stop, hear).await?;
                 let status = child.wait().await.ok().and_then(|status| status.code());
                 Ok(Ended { status, stderr, sending })
             }
             Channel::Ssh(session, _) => {
-                self.run_over_ssh(session, script, &loader, payloads, hear).await
+                self.run_over_ssh(session, script, &loader, payloads, go, stop, hear).await
             }
         }
     }
@@ -360,6 +388,8 @@ impl Link {
         script: &Script,
         loader: &str,
         payloads: &[Payload],
+        go: Option<Go>,
+        stop: Stop,
         hear: impl FnMut(Event),
     ) -> Result<Ended, Failure> {
         let lost = |error: openssh::Error| {
@@ -392,7 +422,7 @@ impl Link {
             give_password(&mark, password, &mut stdin, &mut stderr).await?;
         }
         let (sending, stderr) =
-            converse(script, payloads, (stdin, stdout, stderr), self.stop.clone(), hear).await?;
+            converse(script, payloads, (stdin, stdout, stderr), go, stop, hear).await?;
         let status = match child.wait().await {
             Ok(status) => status.code(),
             // 127; the crate's name for "command not found".

@@ -31,10 +31,14 @@ do_user() {
 
 # undo_user NAME
 undo_user() {
-  ! getent passwd "$1" >/dev/null || zk_run userdel "$1"
+  case $(getent passwd "$1") in
+    '') ;;
+    *:'Kafka coordination':*) zk_run userdel "$1" ;;
+    *) echo 'kept, since zkprov did not make it' ;;
+  esac
 }
 
 # undo_group NAME
 undo_group() {
-  ! getent group "$1" >/dev/null || zk_run groupdel "$1"
+  ! getent group "$1" >/dev/null || getent passwd "$1" >/dev/null || zk_run groupdel "$1"
 }

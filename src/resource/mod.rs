@@ -92,6 +92,7 @@ pub enum Action {
 }
 
 impl Action {
+    /// As plans print it.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Create => "create",

@@ -104,3 +104,27 @@ do_verify() {
   done
   zk_run "$1" shell --server "$4" delete "$2"
 }
+
+# do_keep FILE... LINK: what the member runs now, for `undo_switch`.
+do_keep() {
+  zk_keep=/var/lib/zkprov/previous
+  rm -rf -- "$zk_keep"
+  zk_run mkdir -p -m 0700 -- "$zk_keep" || return
+  for zk_path in "$@"; do
+    [ ! -e "$zk_path" ] && [ ! -L "$zk_path" ] || zk_run cp -a -- "$zk_path" "$zk_keep/" || return
+  done
+  zk_sync "$zk_keep"
+}
+
+# undo_switch FILE... LINK: what `do_keep` has kept takes its place again.
+undo_switch() {
+  zk_keep=/var/lib/zkprov/previous
+  for zk_path in "$@"; do
+    zk_kept=$zk_keep/${zk_path##*/}
+    [ -e "$zk_kept" ] || [ -L "$zk_kept" ] || continue
+    zk_tmp=$zk_path.zkprov.$$
+    zk_run cp -a -- "$zk_kept" "$zk_tmp" || return
+    zk_run mv -fT -- "$zk_tmp" "$zk_path" || return
+  done
+  zk_run systemctl daemon-reload
+}

@@ -1,0 +1,141 @@
+//! `zkprov destroy`: takes away what `apply` has put on the hosts. Data stays unless it is named.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use serde_json::json;
+
+use crate::cli;
+use crate::command::Outcome;
+use crate::desired::{ACCOUNT, BINARY_DIR, CONFIG_DIR, CONFIG_FILE, SECRET_FILE, UNIT, UNIT_FILE};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::fleet::gather;
+use crate::inventory::{Host, Inventory};
+use crate::lock::{self, Operator};
+use crate::plan::Only;
+use crate::remote::script::{self, Script};
+use crate::resource::{self, fstab};
+use crate::run::{self, Run};
+use crate::{report, show};
+
+const DEADLINE: Duration = Duration::from_secs(300);
+
+pub async fn run(arguments: cli::Destroy) -> Outcome {
+    let inventory = Inventory::load(&arguments.inventory.inventory)?;
+    let run = Run::new(inventory, &arguments.selection, &arguments.connection, &arguments.telling)
+        .await?;
+    for host in run.hosts() {
+        let data = if arguments.purge_data { "and its DATA" } else { "its data is kept" };
+        run.reporter.text(&format!(
+            "{}: service, configuration, release, binary, account go; {data}\n",
+            host.name
+        ));
+    }
+    confirm(&run, &arguments)?;
+    tokio::select! {
+        outcome = whole(&run, &arguments) => outcome,
+        interrupted = run.heed_interrupts() => Err(interrupted),
+    }
+}
+
+/// The ensemble's name must be typed: this cannot be undone.
+fn confirm(run: &Run, arguments: &cli::Destroy) -> Result<(), Failure> {
+    if arguments.yes {
+        return Ok(());
+    }
+    if !report::interactive() {
+        return Err(Failure::refused("there is no terminal to ask at, and nothing was changed")
+            .hint("run again with --yes"));
+    }
+    let name = &run.inventory.ensemble;
+    let answer = report::ask(&format!("Type the ensemble's name, {name}, to go on:"));
+    if answer.as_deref() == Some(name) {
+        return Ok(());
+    }
+    Err(Failure::refused("not confirmed, and nothing was changed"))
+}
+
+async fn whole(run: &Run, arguments: &cli::Destroy) -> Outcome {
+    let drawn = run.draw(&Only::default()).await?;
+    let mut failures = drawn.failures.clone();
+    let destroyed = lock::holding(&Operator::me(), &drawn.asked, async {
+        Ok(join_all(drawn.asked.iter().map(|asked| async {
+            let script = program(run, asked.host, arguments.purge_data);
+            let (frames, stderr) = gather(&asked.link, &script, DEADLINE).await?;
+            for frame in frames.iter().filter(|frame| frame.kind == "end") {
+                let note = frame.text();
+                let note = if note.trim().is_empty() {
+                    String::new()
+                } else {
+                    format!(" ({})", note.trim())
+                };
+                run.reporter.event(
+                    "step",
+                    json!({"host": asked.host.name, "step": frame.name, "state": "done"}),
+                );
+                run.reporter.text(&format!("{}  gone  {}{note}\n", asked.host.name, frame.name));
+            }
+            if let Some(failed) = frames.iter().find(|frame| frame.kind == "fail") {
+                return Err(Failure::failed(failed.text())
+                    .step(&failed.name)
+                    .host(&asked.host.name));
+            }
+            if frames.iter().any(|frame| frame.name == "finished") {
+                return Ok(());
+            }
+            Err(Failure::failed(format!("it did not come to its end: {stderr}"))
+                .host(&asked.host.name))
+        }))
+        .await)
+    })
+    .await?;
+    failures.extend(destroyed.into_iter().filter_map(Result::err));
+    for failure in &failures {
+        run.reporter.failed(failure);
+    }
+    let exit = run::worst(&failures);
+    let text = match exit {
+        Exit::Done => format!("{} cleared", show::count(drawn.asked.len(), "host")),
+        _ => format!("{} failed", show::count(failures.len(), "host")),
+    };
+    run.reporter.summary(&text, json!({"failed": failures.len(), "exit": exit.code()}));
+    run.fleet.close(drawn.asked).await;
+    Ok(exit)
+}
+
+/// Everything back, in the opposite order of the making.
+fn program(run: &Run, host: &Host, purge_data: bool) -> Script {
+    let root = run.inventory.kafka.install_root.trim_end_matches('/').to_owned();
+    let distribution = run.inventory.kafka.distribution();
+    let link = format!("{root}/kafka");
+    let mut script = Script::new(&script::nonce());
+    script.call("zk_guard", [DEADLINE.as_secs().to_string().as_str()]);
+    let mut undo = |name: &str, function: &str, arguments: &[&str]| {
+        script.library(resource::library(function));
+        let words = [name, function].into_iter().chain(arguments.iter().copied());
+        script.call("zk_step", words);
+    };
+    undo(&format!("service {UNIT}"), "undo_service", &[UNIT]);
+    undo(&format!("file {UNIT_FILE}"), "undo_file", &[UNIT_FILE]);
+    undo("systemd's view", "do_reload", &[]);
+    undo(&format!("file {CONFIG_FILE}"), "undo_file", &[CONFIG_FILE]);
+    undo(&format!("file {SECRET_FILE}"), "undo_file", &[SECRET_FILE]);
+    undo(&format!("directory {CONFIG_DIR}"), "undo_directory", &[CONFIG_DIR]);
+    undo(&format!("symlink {link}"), "undo_symlink", &[&link]);
+    undo(&format!("archive {root}/{distribution}"), "undo_archive", &[&root, &distribution]);
+    undo(&format!("directory {BINARY_DIR}"), "purge_directory", &[BINARY_DIR]);
+    undo("file /etc/sysctl.d/60-zkprov.conf", "undo_file", &["/etc/sysctl.d/60-zkprov.conf"]);
+    undo("fstab swap lines", "undo_fstab", &[fstab::PREFIX]);
+    undo("kept state", "purge_directory", &["/var/lib/zkprov"]);
+    if purge_data {
+        let paths = [Some(&host.data_dir), host.data_log_dir.as_ref()];
+        for path in paths.into_iter().flatten() {
+            undo(&format!("directory {path}"), "purge_directory", &[path]);
+        }
+        undo(&format!("user {ACCOUNT}"), "undo_user", &[ACCOUNT]);
+        undo(&format!("group {ACCOUNT}"), "undo_group", &[ACCOUNT]);
+    }
+    script.line("zk_frame live finished \"$zk_bad\"");
+    script
+}

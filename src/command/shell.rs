@@ -1,0 +1,32 @@
+//! `zkprov shell`: the coordinator's own shell, on the ensemble the inventory describes. It runs on
+//! this machine when the clients' addresses are reachable from here.
+
+use std::process::{Command, Stdio};
+
+use crate::cli;
+use crate::command::Outcome;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::inventory::Inventory;
+use crate::supply;
+
+pub fn run(arguments: &cli::Shell) -> Outcome {
+    let inventory = Inventory::load(&arguments.inventory.inventory)?;
+    let servers: Vec<String> = inventory
+        .hosts
+        .iter()
+        .map(|host| match host.address.contains(':') {
+            true => format!("[{}]:{}", host.address, host.ports.client),
+            false => format!("{}:{}", host.address, host.ports.client),
+        })
+        .collect();
+    // This machine's own architecture, not the hosts'.
+    let binary = supply::binary(&inventory, std::env::consts::ARCH)?.path;
+    let status = Command::new(&binary)
+        .args(["shell", "--server", &servers.join(",")])
+        .args(&arguments.words)
+        .stdin(Stdio::inherit())
+        .status()
+        .map_err(|error| Failure::failed(format!("cannot run `{}`: {error}", binary.display())))?;
+    Ok(if status.success() { Exit::Done } else { Exit::Failed })
+}

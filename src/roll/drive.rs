@@ -1,0 +1,281 @@
+//! Drives a roll: looks at the ensemble, asks the machine, does what it says, writes it down. The same
+//! for `zkprov restart`, where a member is only restarted, and for `zkprov apply` on a serving
+//! ensemble, where what it reads is changed just before.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use serde_json::json;
+
+use super::{Next, Roll};
+use crate::desired::{self, BINARY, CONFIG_FILE, UNIT, UNIT_FILE};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::fleet::{Asked, gather};
+use crate::health::{self, View};
+use crate::inventory::{Engine, Host};
+use crate::journal::{Entry, Journal};
+use crate::plan::Step;
+use crate::probe::{Observed, Reading};
+use crate::remote::script::{self, Script};
+use crate::resource::{self, service};
+use crate::run::Run;
+
+/// A look that takes longer counts as no answer.
+const LOOK: Duration = Duration::from_secs(15);
+/// A restart ends the old process in an orderly way first.
+const RESTART: Duration = Duration::from_secs(150);
+/// How long a member that was put back may take to serve again.
+const ROLLBACK_S: &str = "120";
+
+/// What one roll works with.
+#[derive(Debug)]
+pub struct Drive<'a> {
+    pub run: &'a Run,
+    /// Every host of the inventory that can be reached.
+    pub asked: &'a [Asked<'a>],
+    /// What is changed on a member just before it is restarted.
+    pub switches: Vec<(String, Vec<Step>)>,
+}
+
+impl Drive<'_> {
+    /// The roll from its first look to its end.
+    pub async fn drive(&self, roll: &mut Roll, journal: &mut Journal) -> Result<(), Failure> {
+        let began = Instant::now();
+        let now_ms = || u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let mut told = String::new();
+        loop {
+            let view = self.look().await;
+            if self.run.stopped() {
+                return Err(self.interrupted(roll, journal));
+            }
+            match roll.next(&view, now_ms()) {
+                Next::Wait { pause_ms, why } => {
+                    if why != told {
+                        self.tell("wait", "", &why);
+                        told = why;
+                    }
+                    tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+                }
+                Next::Transfer { host } => {
+                    self.tell("transfer", &host, "hands its leadership over");
+                    if let Err(failure) = self.transfer(&host).await {
+                        // The restart itself makes the others elect; it only takes them longer.
+                        self.tell("transfer", &host, &format!("did not: {}", failure.cause));
+                    }
+                    roll.transferred();
+                }
+                Next::Restart { host, why } => {
+                    self.tell("restart", &host, &why);
+                    journal.write(&Entry::Restart { host: host.clone() })?;
+                    roll.restarted(&host, &view, now_ms());
+                    if let Err(failure) = self.restart(&host).await {
+                        return Err(self.failed(&host, failure).await);
+                    }
+                }
+                Next::Back { host } => {
+                    self.tell("back", &host, "serves and has caught up");
+                    journal.write(&Entry::Back { host })?;
+                }
+                Next::Finished => {
+                    journal.write(&Entry::Finished)?;
+                    return Ok(());
+                }
+                Next::Refused { why } => {
+                    return Err(Failure::refused(format!("the roll was stopped: {why}")).hint(
+                        format!(
+                            "{} members are untouched; mend it, then `zkprov restart --resume {}`",
+                            roll.pending().len(),
+                            journal.run
+                        ),
+                    ));
+                }
+                Next::Failed { host, why } => {
+                    let said = self.said(&host).await;
+                    let failure = Failure::failed(format!("{why}\n    {}", said.replace('\n', "\n    ")))
+                        .host(&host)
+                        .step("restart")
+                        .hint(format!(
+                            "the roll stopped, {} members are untouched; `zkprov restart --resume {}` goes on",
+                            roll.pending().len(),
+                            journal.run
+                        ));
+                    return Err(self.failed(&host, failure).await);
+                }
+            }
+        }
+    }
+
+    fn interrupted(&self, roll: &Roll, journal: &Journal) -> Failure {
+        let left = roll.pending().len();
+        Failure::failed(format!("stopped between two members; {left} were not begun"))
+            .hint(format!("`zkprov restart --resume {}` goes on", journal.run))
+    }
+
+    fn tell(&self, what: &str, host: &str, why: &str) {
+        self.run.reporter.event("roll", json!({"what": what, "host": host, "why": why}));
+        let elapsed = self.run.reporter.elapsed_s();
+        self.run.reporter.aside(&format!("{elapsed:7.1}s  {what:<8}  {host}  {why}"));
+    }
+
+    /// The ensemble now, every host asked at the same time.
+    pub async fn look(&self) -> View {
+        let answers: Vec<(String, Result<Observed, Failure>)> = join_all(
+            self.asked
+                .iter()
+                .map(|asked| async move { (asked.host.name.clone(), look_at(asked).await) }),
+        )
+        .await;
+        let find = |host: &Host| answers.iter().find(|(name, _)| *name == host.name);
+        health::view(
+            &self.run.inventory,
+            |host| find(host).and_then(|(_, answer)| answer.as_ref().ok()),
+            |host| {
+                find(host).and_then(|(_, answer)| answer.as_ref().err()).map(|f| f.cause.clone())
+            },
+        )
+    }
+
+    fn asked(&self, host: &str) -> Result<&Asked<'_>, Failure> {
+        self.asked
+            .iter()
+            .find(|asked| asked.host.name == host)
+            .ok_or_else(|| Failure::new(Exit::Unreachable, "it cannot be reached").host(host))
+    }
+
+    async fn transfer(&self, host: &str) -> Result<(), Failure> {
+        let asked = self.asked(host)?;
+        let socket = format!("{}/coordinator/admin.sock", asked.host.data_dir);
+        let mut script = Script::new(&script::nonce());
+        script.call("zk_guard", ["30"]);
+        let words = ["zk_run", BINARY, "admin", "--socket", &socket, "transfer-leadership"];
+        script.call("zk_step", ["hand over"].into_iter().chain(words));
+        self.done(asked, &script, Duration::from_secs(30)).await
+    }
+
+    /// Changes what the member reads, where there is something to change, and restarts it.
+    async fn restart(&self, host: &str) -> Result<(), Failure> {
+        let asked = self.asked(host)?;
+        let mut script = Script::new(&script::nonce());
+        script.library(service::SHELL);
+        script.call("zk_guard", ["150"]);
+        let switch = self.switches.iter().find(|(name, _)| name == host);
+        if let Some((_, steps)) = switch {
+            script.step("keep what it runs", "do_keep", [UNIT_FILE, CONFIG_FILE, BINARY]);
+            for step in steps {
+                script.library(resource::library(&step.change.function));
+                let arguments = step.change.arguments.iter().map(String::as_str);
+                script.step(&step.name, &step.change.function, arguments);
+            }
+        }
+        if switch.is_none_or(|(_, steps)| steps.iter().all(|s| s.change.function != "do_restart")) {
+            script.step("restart", "do_restart", [UNIT]);
+        }
+        self.done(asked, &script, RESTART).await
+    }
+
+    /// Runs a script of steps; the first that fails is the failure.
+    async fn done(
+        &self,
+        asked: &Asked<'_>,
+        script: &Script,
+        deadline: Duration,
+    ) -> Result<(), Failure> {
+        let host = &asked.host.name;
+        let (frames, stderr) =
+            gather(&asked.link, script, deadline).await.map_err(|failure| failure.host(host))?;
+        if let Some(failed) = frames.iter().find(|frame| frame.kind == "fail") {
+            let text = failed.text();
+            let (status, output) = text.split_once('\n').unwrap_or((text.as_str(), ""));
+            let output = output.trim().replace('\n', "\n    ");
+            let cause = format!("ended with status {}\n    {output}", status.trim());
+            return Err(Failure::failed(cause).host(host).step(&failed.name));
+        }
+        if frames.iter().any(|frame| frame.kind == "end") {
+            return Ok(());
+        }
+        let said = stderr.lines().last().unwrap_or("the connection was lost").to_owned();
+        Err(Failure::failed(said).host(host))
+    }
+
+    /// The end of the service's journal on a host.
+    async fn said(&self, host: &str) -> String {
+        let Ok(asked) = self.asked(host) else { return String::new() };
+        let mut script = Script::new(&script::nonce());
+        script.library(service::SHELL);
+        script.call("zk_guard", ["15"]);
+        script.call("zk_step", ["said", "service_said", UNIT]);
+        let frames = gather(&asked.link, &script, LOOK).await;
+        frames
+            .ok()
+            .and_then(|(frames, _)| frames.iter().find(|f| f.kind == "end").map(|f| f.text()))
+            .unwrap_or_default()
+    }
+
+    /// A member that was changed and did not come back gets what it ran before.
+    async fn failed(&self, host: &str, failure: Failure) -> Failure {
+        if !self.switches.iter().any(|(name, steps)| name == host && !steps.is_empty()) {
+            return failure;
+        }
+        self.tell("rollback", host, "is put back to what it ran before");
+        let back = async {
+            let asked = self.asked(host)?;
+            let mut script = Script::new(&script::nonce());
+            script.library(service::SHELL);
+            script.library(resource::library("do_symlink"));
+            script.call("zk_guard", ["240"]);
+            script.step("put back", "undo_switch", [UNIT_FILE, CONFIG_FILE, BINARY]);
+            script.step("restart", "do_restart", [UNIT]);
+            let server = desired::server(asked.host);
+            let words = [UNIT, ROLLBACK_S, BINARY, "status", "--server", &server];
+            script.step("serves again", "do_await", words);
+            self.done(asked, &script, Duration::from_secs(240)).await
+        };
+        match back.await {
+            Ok(()) => Failure {
+                exit: Exit::RolledBack,
+                cause: format!(
+                    "{}\n    it was put back to what it ran before, and serves",
+                    failure.cause
+                ),
+                hint: Some(
+                    "the other members are untouched; correct the inventory, then apply again"
+                        .into(),
+                ),
+                ..failure
+            },
+            Err(second) => Failure {
+                exit: Exit::RollbackFailed,
+                cause: format!(
+                    "{}\n    putting it back failed too: {}",
+                    failure.cause, second.cause
+                ),
+                hint: Some(
+                    "the other members are untouched and serve; look at this host first".into(),
+                ),
+                ..failure
+            },
+        }
+    }
+
+    /// Whether the engine can hand its leadership over.
+    pub fn transfers(&self) -> bool {
+        self.run.inventory.coordinator.engine == Engine::Coordinator
+    }
+}
+
+async fn look_at(asked: &Asked<'_>) -> Result<Observed, Failure> {
+    let mut script = Script::new(&script::nonce());
+    script.library(service::SHELL);
+    script.call("zk_guard", ["15"]);
+    let mut reading = Reading::default();
+    reading.function("read_service", [UNIT]);
+    reading.function("probe_status", [BINARY, &desired::server(asked.host)]);
+    reading.ask_only(&mut script);
+    let (frames, stderr) = gather(&asked.link, &script, LOOK).await?;
+    let observed = Observed::new(frames);
+    if observed.is_whole() {
+        return Ok(observed);
+    }
+    Err(Failure::new(Exit::Unreachable, stderr.lines().last().unwrap_or("no answer").to_owned()))
+}
