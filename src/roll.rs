@@ -64,8 +64,6 @@ struct Current {
     old_pid: u32,
     /// What the ensemble had before: the member must have it, too.
     floor_zxid: i64,
-    /// Set for a leader that was restarted without handing over: somebody must lead in a later epoch.
-    old_epoch: Option<i64>,
     well_since_ms: Option<u64>,
 }
 
@@ -157,13 +155,11 @@ impl Roll {
     pub fn restarted(&mut self, host: &str, before: &View, now_ms: u64) {
         self.pending.retain(|target| target.host != host);
         let member = before.member(host);
-        let led = member.is_some_and(|member| member.mode == Some(Mode::Leader));
         self.current = Some(Current {
             host: host.to_owned(),
             since_ms: now_ms,
             old_pid: member.map_or(0, |member| member.main_pid),
             floor_zxid: before.members.iter().filter_map(|member| member.zxid).max().unwrap_or(0),
-            old_epoch: member.filter(|_| led && before.voters() > 1).and_then(Member::epoch),
             well_since_ms: None,
         });
     }
@@ -267,16 +263,13 @@ fn missing(current: &Current, view: &View, member: Option<&Member>) -> Option<St
     if !member.serves() {
         return Some(member.error.clone().unwrap_or_else(|| "it does not serve yet".into()));
     }
+    // A leader that was restarted leads again only in a later term, and the pid above is a new one: that
+    // one server leads now says that an election has been won since.
     let Some(leader) = view.leader() else {
         return Some(format!("{} servers say that they lead", view.leaders().count()));
     };
     if member.zxid.is_none_or(|zxid| zxid < current.floor_zxid) {
         return Some(format!("it has not caught up to {:#x}", current.floor_zxid));
-    }
-    if let (Some(old), Some(now)) = (current.old_epoch, leader.epoch()) {
-        if now <= old {
-            return Some(format!("no leader has begun an epoch after {old}"));
-        }
     }
     if view.lag(member).is_none_or(|lag| lag > LAG_MAX) {
         return Some("it is behind the leader".into());

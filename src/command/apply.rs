@@ -72,12 +72,15 @@ async fn changes(
         None => drawn.plan.clone(),
     };
     let mut failures = drawn.failures.clone();
-    if plan.hosts.iter().any(HostPlan::restarts) {
+    // A roll that stopped leaves the rest untouched on purpose: there is nothing to verify there.
+    let stopped = if plan.hosts.iter().any(HostPlan::restarts) {
         failures.extend(roll(run, arguments, &plan, drawn).await);
+        failures.len() > drawn.failures.len()
     } else {
         failures.extend(change_hosts(run, &plan, &drawn.asked).await);
-    }
-    if !run.stopped() {
+        false
+    };
+    if !stopped && !run.stopped() {
         failures.extend(verify(run, &plan, &drawn.asked, &failures, only).await);
     }
     for failure in failures.iter().skip(drawn.failures.len()) {

@@ -54,7 +54,7 @@ do_restart() {
 service_said() {
   systemctl show -p ActiveState,SubState,Result,ExecMainStatus,NRestarts -- "$1" | tr '\n' ' '
   echo
-  journalctl --quiet --no-pager --output=cat --lines=50 --unit="$1" 2>/dev/null | tail -c 2500
+  journalctl --quiet --no-pager --output=cat --lines=25 --unit="$1" 2>/dev/null | tail -c 2500
 }
 
 # undo_service UNIT
