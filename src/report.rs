@@ -1,18 +1,24 @@
 //! The only module that prints: data goes to stdout, talk to stderr, and a closed pipe is no error.
 
+pub mod chronicle;
+
 use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write as _};
+use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock};
 use std::time::Instant;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
-use crate::cli::{Color, Output};
+use crate::cli::{Color, Output, Reports};
 use crate::failure::Failure;
 
 /// Version of the event lines of `--output json`; a new field does not raise it.
 pub const EVENT_VERSION: u32 = 1;
+
+/// Enough for a thousand hosts with some tens of steps.
+const EVENTS_KEPT: usize = 200_000;
 
 static COLOR: OnceLock<Color> = OnceLock::new();
 /// The live lines of a terminal, which every other line has to go above of.
@@ -93,11 +99,13 @@ pub fn ask(question: &str) -> Option<String> {
 pub struct Reporter {
     output: Output,
     began: Instant,
+    /// Everything that was told, for the reports at the end.
+    told: Mutex<Vec<Value>>,
 }
 
 impl Reporter {
     pub fn new(output: Output) -> Self {
-        Self { output, began: Instant::now() }
+        Self { output, began: Instant::now(), told: Mutex::default() }
     }
 
     pub fn is_json(&self) -> bool {
@@ -109,14 +117,31 @@ impl Reporter {
         self.began.elapsed().as_secs_f64()
     }
 
-    /// One event for programs; nothing in text.
+    /// One event: a line for programs, nothing in text, and kept for the reports.
     pub fn event(&self, name: &str, mut fields: Value) {
+        fields["version"] = json!(EVENT_VERSION);
+        fields["event"] = json!(name);
+        fields["elapsed_ms"] = json!((self.elapsed_s() * 1000.0) as u64);
         if self.is_json() {
-            fields["version"] = json!(EVENT_VERSION);
-            fields["event"] = json!(name);
-            fields["elapsed_ms"] = json!((self.elapsed_s() * 1000.0) as u64);
             data(&format!("{fields}\n"));
         }
+        let mut told = self.told.lock().expect("no panic while held");
+        if told.len() < EVENTS_KEPT {
+            told.push(fields);
+        }
+    }
+
+    /// Writes the reports that were asked for.
+    pub fn reports(&self, title: &str, reports: &Reports) -> Result<(), Failure> {
+        let told = self.told.lock().expect("no panic while held");
+        let write = |path: &Option<PathBuf>, text: &dyn Fn() -> String| match path {
+            None => Ok(()),
+            Some(path) => std::fs::write(path, text()).map_err(|error| {
+                Failure::failed(format!("cannot write the report {}: {error}", path.display()))
+            }),
+        };
+        write(&reports.junit, &|| chronicle::junit(title, &told))?;
+        write(&reports.html, &|| chronicle::html(title, &told))
     }
 
     /// Text for people on stdout; nothing in JSON.

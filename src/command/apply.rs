@@ -30,10 +30,13 @@ pub async fn run(arguments: cli::Apply) -> Outcome {
     if arguments.dry_run || arguments.planning.show_scripts {
         return dry::dry(&run, &arguments.planning, None).await;
     }
-    tokio::select! {
+    let outcome = tokio::select! {
         outcome = whole(&run, &arguments) => outcome,
         interrupted = run.heed_interrupts() => Err(interrupted),
-    }
+    };
+    let title = format!("zkprov apply {}", run.inventory.ensemble);
+    run.reporter.reports(&title, &arguments.reports)?;
+    outcome
 }
 
 async fn whole(run: &Run, arguments: &cli::Apply) -> Outcome {

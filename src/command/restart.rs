@@ -21,10 +21,19 @@ pub async fn run(arguments: cli::Restart) -> Outcome {
     // Every member is looked at, whoever is to be restarted.
     let everybody = cli::Selection::default();
     let run = Run::new(inventory, &everybody, &arguments.connection, &arguments.telling).await?;
-    tokio::select! {
+    let outcome = tokio::select! {
         outcome = whole(&run, &arguments) => outcome,
         interrupted = run.heed_interrupts() => Err(interrupted),
+    };
+    if let Err(failure) = &outcome {
+        run.reporter.event(
+            "failure",
+            json!({"host": failure.host, "step": failure.step, "cause": failure.cause}),
+        );
     }
+    let title = format!("zkprov restart {}", run.inventory.ensemble);
+    run.reporter.reports(&title, &arguments.reports)?;
+    outcome
 }
 
 async fn whole(run: &Run, arguments: &cli::Restart) -> Outcome {

@@ -25,6 +25,8 @@ pub async fn run(arguments: cli::Status) -> Outcome {
     if !arguments.watch {
         let (text, exit) = once(&run).await?;
         run.reporter.text(&text);
+        let title = format!("zkprov status {}", run.inventory.ensemble);
+        run.reporter.reports(&title, &arguments.reports)?;
         return Ok(exit);
     }
     tokio::select! {

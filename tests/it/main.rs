@@ -6,6 +6,7 @@ mod checksum;
 mod cli;
 mod crossbuild;
 mod fetch;
+mod hosts;
 mod inventory;
 mod lab;
 mod ssh_config;

@@ -1,0 +1,533 @@
+//! Real hosts: the whole product against Debian systems that are booted for it. One test, since the
+//! hosts are one and the scenarios build on each other; each says its name.
+//! `ZKPROV_TEST_SCENARIO=words` runs only those whose name has the words in it.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+const NAME: &str = "zkit";
+const NETWORK: &str = "10.76.61";
+const HOSTS: [&str; 3] = ["kafka1", "kafka2", "kafka3"];
+
+fn zkprov() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_zkprov"));
+    command.env("ZKPROV_BUILD_PROFILE", "fast").env("NO_COLOR", "1").stdin(Stdio::null());
+    command
+}
+
+/// What a command printed, and how it ended.
+struct Ran {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl Ran {
+    fn of(output: &Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    #[track_caller]
+    fn ends(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "\nstdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    #[track_caller]
+    fn says(self, text: &str) -> Self {
+        let all = format!("{}{}", self.stdout, self.stderr);
+        assert!(all.contains(text), "`{text}` is not in:\n{all}");
+        self
+    }
+}
+
+/// Three hosts, their inventory, and a small release.
+struct Lab {
+    folder: tempfile::TempDir,
+    inventory: PathBuf,
+}
+
+impl Lab {
+    fn up() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let lab = Self { inventory: folder.path().join("inventory.yaml"), folder };
+        let path = lab.inventory.display().to_string();
+        lab.lab(&["up", "3", "--network", NETWORK, "--inventory", &path]).ends(0);
+        let tarball = release(lab.folder.path());
+        lab.append(&tarball);
+        lab
+    }
+
+    fn append(&self, text: &str) {
+        let file = std::fs::OpenOptions::new().append(true).open(&self.inventory);
+        file.and_then(|mut file| file.write_all(text.as_bytes())).expect("the inventory");
+    }
+
+    /// The inventory with another text in it, as a file of its own.
+    fn variant(&self, from: &str, to: &str) -> String {
+        let text = std::fs::read_to_string(&self.inventory).expect("the inventory");
+        assert!(text.contains(from), "`{from}` is not in\n{text}");
+        let path = self.folder.path().join("variant.yaml");
+        std::fs::write(&path, text.replace(from, to)).expect("written");
+        path.display().to_string()
+    }
+
+    fn lab(&self, words: &[&str]) -> Ran {
+        let output = zkprov().args(["lab", "--name", NAME]).args(words).output();
+        Ran::of(&output.expect("zkprov runs"))
+    }
+
+    /// Runs a shell line on a host, past ssh.
+    fn on(&self, host: &str, line: &str) -> String {
+        self.lab(&["exec", host, "--", "/bin/sh", "-c", line]).ends(0).stdout
+    }
+
+    /// A command on the lab's inventory.
+    fn run(&self, words: &[&str]) -> Ran {
+        let (command, rest) = words.split_first().expect("a command");
+        self.run_on(&self.inventory.display().to_string(), command, rest)
+    }
+
+    fn run_on(&self, inventory: &str, command: &str, rest: &[&str]) -> Ran {
+        let output = zkprov().arg(command).arg(inventory).args(rest).output();
+        Ran::of(&output.expect("zkprov runs"))
+    }
+
+    /// Logins and sessions of each host so far.
+    fn sessions(&self) -> BTreeMap<String, (u32, u32)> {
+        let text = self.lab(&["sessions"]).ends(0).stdout;
+        let numbers = |line: &str| -> Vec<u32> {
+            line.split(|c: char| !c.is_ascii_digit()).filter_map(|word| word.parse().ok()).collect()
+        };
+        HOSTS
+            .iter()
+            .map(|host| {
+                let line = text.lines().find(|line| line.starts_with(host)).expect(host);
+                let found = numbers(&line[host.len()..]);
+                ((*host).to_owned(), (found[0], found[1]))
+            })
+            .collect()
+    }
+
+    /// Every name on a host's disk with owner, mode, size, times and target; what a login itself
+    /// writes is left out.
+    fn disk(&self, host: &str) -> BTreeMap<String, String> {
+        let find = "find / -xdev \\( -path /var/log -o -path /proc -o -path /sys -o -path /dev \\) -prune \
+            -o -printf '%p\\t%y %m %U %G %s %T@ %C@ %l\\n'; ls -d /run/zkprov* 2>/dev/null; true";
+        let text = self.on(host, find);
+        text.lines()
+            .map(|line| line.split_once('\t').unwrap_or((line, "")))
+            .map(|(path, rest)| (path.to_owned(), rest.to_owned()))
+            .collect()
+    }
+
+    fn fresh(&self) {
+        self.lab(&["reset"]).ends(0);
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        let _ = zkprov().args(["lab", "--name", NAME, "down"]).output();
+    }
+}
+
+/// A tarball of the distribution's layout, and the lines that name it.
+fn release(folder: &std::path::Path) -> String {
+    let top = folder.join("kafka_2.13-3.3.1");
+    for name in ["bin", "config", "libs"] {
+        std::fs::create_dir_all(top.join(name)).expect("a folder");
+    }
+    std::fs::write(top.join("config/zookeeper.properties"), "dataDir=/tmp/zookeeper\n")
+        .expect("file");
+    // Bytes that do not compress, so that the transfer takes a moment.
+    let mut state = 1_u64;
+    let noise: Vec<u8> = std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state as u8
+    })
+    .take(8 << 20)
+    .collect();
+    std::fs::write(top.join("libs/kafka.jar"), noise).expect("file");
+    let tarball = folder.join("kafka_2.13-3.3.1.tgz");
+    let made = Command::new("tar")
+        .args(["--create", "--gzip", "--file"])
+        .arg(&tarball)
+        .arg("--directory")
+        .arg(folder)
+        .arg("kafka_2.13-3.3.1")
+        .status();
+    assert!(made.expect("tar").success());
+    let sum = Command::new("sha512sum").arg(&tarball).output().expect("sha512sum").stdout;
+    let sum = String::from_utf8_lossy(&sum).split(' ').next().unwrap_or_default().to_owned();
+    format!("kafka: {{ sources: [ \"{}\" ], sha512: \"{sum}\" }}\n", tarball.display())
+}
+
+#[test]
+fn real_hosts() {
+    if !crate::lab::may_boot("hosts::real_hosts") {
+        return;
+    }
+    let lab = Lab::up();
+    let scenarios: &[(&str, fn(&Lab))] = &[
+        ("a dry run writes nothing", dry_run_writes_nothing),
+        ("the first apply does what the plan said, and the ensemble serves", first_apply),
+        ("a second apply changes nothing, with one session a host", second_apply),
+        ("a saved plan is refused once a host has changed", saved_plan),
+        ("a change on a serving ensemble is rolled, a bad one rolled back", rolled),
+        ("restart, interrupted and resumed", restart),
+        ("one run at a time", locked),
+        ("every way in that fails says why", ways_in),
+        ("what belongs to the operator is refused by name", refusals),
+        ("a host that dies in the middle is applied to again", deaths),
+        ("sudo, banners and other shells", other_logins),
+        ("destroy takes back what apply has put", destroy),
+    ];
+    let wanted = std::env::var("ZKPROV_TEST_SCENARIO").unwrap_or_default();
+    let mut failed = Vec::new();
+    for (name, scenario) in scenarios {
+        if !name.contains(&wanted) {
+            continue;
+        }
+        let _ = writeln!(std::io::stderr().lock(), "hosts: {name}");
+        if catch_unwind(AssertUnwindSafe(|| scenario(&lab))).is_err() {
+            failed.push(*name);
+        }
+    }
+    assert!(failed.is_empty(), "failed scenarios: {failed:#?}");
+}
+
+fn dry_run_writes_nothing(lab: &Lab) {
+    // The first login makes what a first login makes.
+    lab.run(&["plan"]).ends(0);
+    let before: Vec<_> = HOSTS.iter().map(|host| lab.disk(host)).collect();
+    let plan = lab.folder.path().join("plan.json").display().to_string();
+    lab.run(&["plan", "--diff", "--out", &plan])
+        .ends(0)
+        .says("create  archive /opt/kafka_2.13-3.3.1");
+    lab.run(&["plan", "--detailed-exitcode"]).ends(2);
+    lab.run(&["apply", "--dry-run"]).ends(0);
+    lab.run(&["plan", "--show-scripts"]).ends(0).says("do_archive");
+    lab.run(&["apply"]).ends(4).says("--yes");
+    lab.run(&["status"]).ends(1);
+    for (host, before) in HOSTS.iter().zip(&before) {
+        let after = lab.disk(host);
+        let changed: Vec<_> =
+            after.iter().filter(|(path, line)| before.get(*path) != Some(line)).collect();
+        assert!(changed.is_empty(), "{host}: {changed:#?}");
+        assert_eq!(before.len(), after.len(), "{host}: something is gone");
+    }
+}
+
+/// Paths an apply may touch, as the plan names them; `/etc/passwd` and its like stand for the account.
+const TOUCHED: [&str; 14] = [
+    "/etc/passwd",
+    "/etc/group",
+    "/etc/shadow",
+    "/etc/gshadow",
+    "/etc/subuid",
+    "/etc/subgid",
+    "/etc/.pwd.lock",
+    "/etc/fstab",
+    "/etc/sysctl.d/60-zkprov.conf",
+    "/etc/kafka",
+    "/data",
+    "/opt/kafka",
+    "/usr/local/lib/zkprov",
+    "/etc/systemd/system/",
+];
+
+fn first_apply(lab: &Lab) {
+    lab.fresh();
+    lab.run(&["plan"]).ends(0);
+    let before: Vec<_> = HOSTS.iter().map(|host| lab.disk(host)).collect();
+    let counted = lab.sessions();
+    let ran = lab.run(&["apply", "--yes", "--output", "json"]).ends(0);
+    for (host, (logins, sessions)) in lab.sessions() {
+        let (logins, sessions) = (logins - counted[&host].0, sessions - counted[&host].1);
+        assert!(logins == 1 && sessions <= 3, "{host}: {logins} logins, {sessions} sessions");
+    }
+    let events: Vec<Value> = ran
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("one event a line"))
+        .collect();
+    for host in HOSTS {
+        let of = |event: &&Value| event["host"] == host;
+        let planned =
+            events.iter().filter(of).find(|event| event["event"] == "plan").expect("a plan");
+        let mut planned: Vec<&str> = planned["steps"]
+            .as_array()
+            .expect("steps")
+            .iter()
+            .filter_map(|s| s["step"].as_str())
+            .collect();
+        let mut done: Vec<&str> = events
+            .iter()
+            .filter(of)
+            .filter(|event| event["event"] == "step" && event["state"] == "done")
+            .filter_map(|event| event["step"].as_str())
+            .collect();
+        planned.sort_unstable();
+        done.sort_unstable();
+        assert_eq!(planned, done, "{host}: no more and no less than planned");
+    }
+    for (host, before) in HOSTS.iter().zip(&before) {
+        let surprises: Vec<_> = lab
+            .disk(host)
+            .into_iter()
+            .filter(|(path, line)| before.get(path) != Some(line) && !line.starts_with("d "))
+            .filter(|(path, _)| !TOUCHED.iter().any(|touched| path.starts_with(touched)))
+            .filter(|(path, _)| !path.starts_with("/var/lib/systemd") && path != "/run/zkprov.lock")
+            .collect();
+        assert!(surprises.is_empty(), "{host}: {surprises:#?}");
+    }
+    lab.run(&["status"]).ends(0).says("healthy, as the inventory says");
+    let owner = lab.on("kafka1", "stat -c %U:%G /opt/kafka/libs/kafka.jar /data/zookeeper; cat /opt/kafka/config/zookeeper.properties");
+    assert!(
+        owner.starts_with("kafka:kafka\nkafka:kafka\n") && owner.contains("server.3="),
+        "{owner}"
+    );
+    let security = lab.on("kafka1", "systemd-analyze security zookeeper.service | tail -1");
+    let exposure = security.split_whitespace().find_map(|word| word.parse::<f32>().ok());
+    assert!(exposure.is_some_and(|exposure| exposure <= 2.5), "{security}");
+}
+
+fn second_apply(lab: &Lab) {
+    let counted = lab.sessions();
+    let ran = lab.run(&["apply"]).ends(0);
+    assert_eq!(ran.stdout.lines().last(), Some("0 changes"), "{}", ran.stdout);
+    for (host, (logins, sessions)) in lab.sessions() {
+        let counted = counted[&host];
+        assert_eq!((logins - counted.0, sessions - counted.1), (1, 1), "{host}");
+    }
+    lab.run(&["apply", "--detailed-exitcode"]).ends(0);
+}
+
+fn saved_plan(lab: &Lab) {
+    let plan = lab.folder.path().join("saved.json").display().to_string();
+    lab.on("kafka2", "echo '# by hand' >>/etc/sysctl.d/60-zkprov.conf");
+    lab.run(&["plan", "--out", &plan]).ends(0);
+    lab.on("kafka1", "rm /etc/sysctl.d/60-zkprov.conf");
+    lab.run(&["apply", "--yes", "--plan", &plan])
+        .ends(4)
+        .says("has changed since the plan was saved");
+    lab.run(&["plan", "--out", &plan]).ends(0);
+    lab.run(&["apply", "--yes", "--plan", &plan, "--detailed-exitcode"]).ends(2);
+    lab.run(&["apply", "--plan", &plan]).ends(4).says("has changed");
+    lab.run(&["status"]).ends(0);
+}
+
+fn rolled(lab: &Lab) {
+    let pids = |lab: &Lab| {
+        HOSTS.map(|host| lab.on(host, "systemctl show -p MainPID --value zookeeper.service"))
+    };
+    let before = pids(lab);
+    let other = lab.variant("kafka:", "properties: { autopurge.purgeInterval: \"3\" }\nkafka:");
+    lab.run_on(&other, "apply", &["--yes", "--settle", "1"]).ends(0).says("transfer");
+    assert!(pids(lab).iter().zip(&before).all(|(now, then)| now != then), "each was restarted");
+    lab.run_on(&other, "status", &[]).ends(0);
+    let before = pids(lab);
+    let bad = lab.variant("kafka:", "properties: { secureClientPort: \"2281\" }\nkafka:");
+    lab.run_on(&bad, "apply", &["--yes", "--settle", "1"])
+        .ends(6)
+        .says("put back to what it ran before");
+    let after = pids(lab);
+    let touched = after.iter().zip(&before).filter(|(now, then)| now != then).count();
+    assert_eq!(touched, 1, "the roll stopped at the first member");
+    lab.run(&["apply", "--yes", "--settle", "1"]).ends(0);
+    lab.run(&["apply"]).ends(0).says("0 changes");
+}
+
+fn restart(lab: &Lab) {
+    lab.run(&["restart", "--yes"]).ends(0).says("0 to restart");
+    // Killed between two members: the run file says how to go on.
+    let mut child = zkprov()
+        .arg("restart")
+        .arg(&lab.inventory)
+        .args(["--all", "--yes", "--settle", "1"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("zkprov runs");
+    let mut name = String::new();
+    for line in BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok) {
+        if let Some(run) = line.strip_prefix("run ") {
+            name = run.to_owned();
+        }
+        if line.contains(" back ") {
+            break;
+        }
+    }
+    child.kill().expect("killed");
+    child.wait().expect("ended");
+    let resumed = lab.run(&["restart", "--resume", &name, "--yes", "--settle", "1"]).ends(0);
+    assert!(resumed.stdout.contains("2 members restarted"), "{}{}", resumed.stdout, resumed.stderr);
+    lab.run(&["restart", "--resume", &name, "--yes"]).ends(3).says("came to its end");
+    lab.run(&["status"]).ends(0);
+}
+
+fn locked(lab: &Lab) {
+    let hold = "setsid flock /run/zkprov.lock sh -c 'printf \"r1\\nann@ops, pid 7\\n1\\n$$\\n\" >/run/zkprov.lock; \
+        exec sleep 600' </dev/null >/dev/null 2>&1 & sleep 0.2";
+    for host in ["kafka1", "kafka2"] {
+        lab.on(host, hold);
+    }
+    lab.run(&["restart", "--all", "--yes"])
+        .ends(4)
+        .says("ann@ops, pid 7 holds the lock with run r1");
+    lab.on("kafka3", "rm /etc/sysctl.d/60-zkprov.conf");
+    lab.on("kafka1", "rm /etc/sysctl.d/60-zkprov.conf");
+    lab.run(&["apply", "--yes"]).says("another run").ends(4);
+    lab.run(&["unlock", "--yes"]).ends(0).says("ann@ops");
+    lab.run(&["apply", "--yes"]).ends(0);
+}
+
+fn ways_in(lab: &Lab) {
+    let gone = lab.variant(&format!("{NETWORK}.13"), &format!("{NETWORK}.99"));
+    let text = std::fs::read_to_string(&gone).expect("the variant");
+    std::fs::write(&gone, text.replace("user: root,", "user: root, connect_timeout: 2s,"))
+        .expect("written");
+    lab.lab(&["cut", "kafka3"]).ends(0);
+    lab.run_on(&gone, "status", &[]).ends(5).says("kafka3");
+    lab.lab(&["join", "kafka3"]).ends(0);
+    lab.lab(&["rekey", "kafka2"]).ends(0);
+    lab.run(&["plan"]).ends(5).says("has CHANGED").says("SHA256:");
+    lab.lab(&["reset", "kafka2"]).ends(0);
+    let nobody = lab.variant("user: root", "user: nobody");
+    lab.run_on(&nobody, "plan", &[]).ends(5).says("login refused");
+    let ops = lab.variant("user: root", "user: ops");
+    lab.run_on(&ops, "plan", &["--limit", "kafka1"]).ends(5).says("--ask-become-pass");
+    // kafka2 has a new disk: one member is replaced, the others stand.
+    lab.run(&["apply", "--yes"]).ends(0);
+    lab.run(&["status"]).ends(0);
+}
+
+fn refusals(lab: &Lab) {
+    lab.fresh();
+    let refused = |host: &str, make: &str, says: &str, undo: &str| {
+        lab.on(host, make);
+        lab.run(&["apply", "--yes"]).ends(4).says(says);
+        lab.on(host, undo);
+    };
+    let listen =
+        "setsid nc -lk 2181 </dev/null >/dev/null 2>&1 & echo $! >/run/listener; sleep 0.2";
+    refused("kafka1", listen, "port 2181 is taken by nc", "kill $(cat /run/listener)");
+    refused(
+        "kafka2",
+        "systemctl mask zookeeper.service",
+        "zookeeper.service is masked",
+        "systemctl unmask zookeeper.service",
+    );
+    refused(
+        "kafka3",
+        "mkdir -p /data /elsewhere && ln -s /elsewhere /data/zookeeper",
+        "is a symlink to /elsewhere",
+        "rm /data/zookeeper",
+    );
+    refused(
+        "kafka1",
+        "mkdir -p /data/zookeeper && echo 7 >/data/zookeeper/myid",
+        "/data/zookeeper/myid says 7, the inventory says 1",
+        "rm -r /data/zookeeper",
+    );
+    lab.run(&["apply", "--yes"]).ends(0);
+}
+
+/// Waits until a line of a run's stderr holds `text`, then calls `strike` and waits for the end.
+fn struck(lab: &Lab, text: &str, strike: impl FnOnce(&mut std::process::Child)) -> i32 {
+    let mut child = zkprov()
+        .arg("apply")
+        .arg(&lab.inventory)
+        .args(["--yes", "--output", "json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("zkprov runs");
+    let mut lines =
+        BufReader::new(child.stdout.take().expect("piped")).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.contains(text)), "no line with {text}");
+    strike(&mut child);
+    lines.for_each(drop);
+    child.wait().expect("ended").code().unwrap_or(-1)
+}
+
+fn deaths(lab: &Lab) {
+    let begun = |step: &str| format!("\"state\":\"begin\",\"step\":\"{step}");
+    for step in [
+        "user kafka",
+        "archive /opt",
+        "file /etc/kafka/zookeeper.properties",
+        "service zookeeper.service start",
+    ] {
+        lab.fresh();
+        let code = struck(lab, &begun(step), |_| {
+            lab.lab(&["kill", "kafka2"]).ends(0);
+        });
+        assert_ne!(code, 0, "killed at {step}");
+        lab.lab(&["start", "kafka2"]).ends(0);
+        lab.run(&["apply", "--yes"]).ends(0);
+        lab.run(&["apply"]).ends(0).says("0 changes");
+    }
+    for signal in ["-INT", "-KILL"] {
+        lab.fresh();
+        struck(lab, &begun("archive /opt"), |child| {
+            let pid = child.id().to_string();
+            assert!(Command::new("kill").args([signal, &pid]).status().expect("kill").success());
+        });
+        lab.run(&["apply", "--yes"]).ends(0);
+        lab.run(&["apply"]).ends(0).says("0 changes");
+        let left = lab.on("kafka1", "ls -A /opt /usr/local/lib/zkprov | grep zkprov. || true");
+        assert!(!left.contains(".zkprov."), "leftovers: {left}");
+    }
+    lab.fresh();
+    lab.lab(&["fill", "kafka1", "/opt", "--megabytes", "1"]).ends(0);
+    lab.run(&["apply", "--yes", "--limit", "kafka1"]).says("kafka1");
+    lab.lab(&["reset", "kafka1"]).ends(0);
+    lab.run(&["apply", "--yes"]).ends(0);
+}
+
+fn other_logins(lab: &Lab) {
+    lab.fresh();
+    for host in HOSTS {
+        lab.on(host, "echo 'echo WELCOME; echo noise >&2' >/home/vagrant/.bashrc; echo 'umask 077; PATH=/nowhere' >>/home/vagrant/.bashrc; usermod -s /bin/sh ops");
+    }
+    let vagrant = lab.variant("user: root", "user: vagrant");
+    lab.run_on(&vagrant, "apply", &["--yes"]).ends(0);
+    lab.run_on(&vagrant, "status", &[]).ends(0);
+    let ops = lab.variant("user: root", "user: ops");
+    for (password, code) in [("ops\n", 0), ("wrong\n", 5)] {
+        let mut child = zkprov()
+            .args(["apply", &ops, "--ask-become-pass"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("zkprov runs");
+        child.stdin.take().expect("piped").write_all(password.as_bytes()).expect("written");
+        Ran::of(&child.wait_with_output().expect("ended")).ends(code);
+    }
+}
+
+fn destroy(lab: &Lab) {
+    lab.run(&["destroy"]).ends(4).says("--yes");
+    lab.run(&["destroy", "--yes"]).ends(0).says("3 hosts cleared");
+    let left = lab.on("kafka1", "ls -d /opt/kafka* /etc/kafka /usr/local/lib/zkprov /etc/systemd/system/zookeeper.service 2>/dev/null; ls /data/zookeeper; cat /etc/fstab");
+    assert!(left.starts_with("coordinator\nmyid\n"), "{left}");
+    assert!(!left.contains("#zkprov#"), "{left}");
+    lab.run(&["apply", "--yes"]).ends(0);
+    lab.run(&["destroy", "--yes", "--purge-data"]).ends(0);
+    let left = lab.on("kafka1", "ls -d /data/zookeeper 2>/dev/null; getent passwd kafka; true");
+    assert_eq!(left, "", "nothing of it is left");
+}
