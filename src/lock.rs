@@ -27,9 +27,8 @@ pub struct Operator {
 impl Operator {
     /// This process.
     pub fn me() -> Self {
-        let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        let (user, host) = (user.unwrap_or_else(|_| "somebody".into()), host.trim().to_owned());
+        let (user, host) = (user().unwrap_or_else(|| "somebody".into()), host.trim().to_owned());
         let pid = std::process::id();
         Self { run: script::nonce()[..12].to_owned(), holder: format!("{user}@{host}, pid {pid}") }
     }
@@ -40,6 +39,19 @@ impl Operator {
         script.call("lock_take", [WAIT_S, &self.run, &self.holder]);
         script.line("[ $? = 0 ] && read -r zk_go <&3 && [ \"$zk_go\" = go ] || exit 3");
     }
+}
+
+/// The name of the user this process runs as.
+fn user() -> Option<String> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let uid =
+        status.lines().find_map(|line| line.strip_prefix("Uid:"))?.split_whitespace().next()?;
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let entry = passwd.lines().find(|line| line.split(':').nth(2) == Some(uid));
+    entry
+        .and_then(|line| line.split(':').next())
+        .map_or_else(|| format!("uid {uid}"), str::to_owned)
+        .into()
 }
 
 /// What a host has answered.

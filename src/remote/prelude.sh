@@ -35,12 +35,17 @@ zk_frame_of() {
 # else reads descriptor 3.
 zk_guard() {
   (
-    exec 0<&3 3<&- >/dev/null 2>&1
+    # Not the operator lock either: it must go with the script, not with its guard.
+    exec 0<&3 3<&- 9>&- >/dev/null 2>&1
     timeout "$1" cat
-    kill -0 "$$" || exit
-    kill -USR1 "$$"
-    sleep 20
-    kill -0 "$$" && kill -TERM 0
+    kill -USR1 "$$" || exit
+    zk_left=20
+    while [ "$zk_left" -gt 0 ]; do
+      sleep 1
+      kill -0 "$$" || exit
+      zk_left=$((zk_left - 1))
+    done
+    kill -TERM 0
   ) &
 }
 

@@ -106,10 +106,11 @@ fn code(library: &str) -> String {
 /// What is given to ssh as the command: reads exactly the script's bytes from stdin, then runs it.
 ///
 /// A shell told to read its script from stdin reads ahead (dash does) and would swallow the payloads
-/// behind it. Single quotes mean the same to every login shell, csh and fish included.
+/// behind it. Single quotes mean the same to every login shell, csh and fish included. A login may have
+/// ruined PATH; the script sets its own, what stands before it cannot rely on any.
 pub fn loader(script_bytes: usize) -> String {
     format!(
-        "/bin/sh -c 'eval \"$(dd bs=65536 iflag=fullblock,count_bytes count={script_bytes} 2>/dev/null)\"'"
+        "/bin/sh -c 'PATH=/usr/bin:/bin:$PATH; eval \"$(dd bs=65536 iflag=fullblock,count_bytes count={script_bytes} 2>/dev/null)\"'"
     )
 }
 

@@ -24,6 +24,9 @@ const CONNECT_ATTEMPTS: u32 = 4;
 /// A master without a client ends by itself after this long, should zkprov be killed.
 const IDLE_S: u32 = 60;
 
+/// Found whatever the login has made of PATH.
+const SUDO: &str = "/usr/bin/env PATH=/usr/local/bin:/usr/bin:/bin sudo";
+
 /// Makes logins; holds what all of them share.
 #[derive(Debug)]
 pub struct Connector {
@@ -398,10 +401,10 @@ impl Link {
         let mark = format!("zkprov-{}", script.nonce());
         let command = match &self.escalation {
             Escalation::None => loader.to_owned(),
-            Escalation::Sudo => format!("sudo -n -- {loader}"),
+            Escalation::Sudo => format!("{SUDO} -n -- {loader}"),
             // -k: always asks where a password is needed, so that it is never taken for a payload.
             Escalation::Password(_) => format!(
-                "sudo -k -S -p {mark}-password -- {}",
+                "{SUDO} -k -S -p {mark}-password -- {}",
                 loader.replacen("eval", &format!("echo {mark}-ready >&2; eval"), 1)
             ),
         };

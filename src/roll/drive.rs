@@ -74,8 +74,8 @@ impl Drive<'_> {
                     }
                 }
                 Next::Back { host } => {
+                    journal.write(&Entry::Back { host: host.clone() })?;
                     self.tell("back", &host, "serves and has caught up");
-                    journal.write(&Entry::Back { host })?;
                 }
                 Next::Finished => {
                     journal.write(&Entry::Finished)?;

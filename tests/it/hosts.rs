@@ -121,7 +121,7 @@ impl Lab {
     /// Every name on a host's disk with owner, mode, size, times and target; what a login itself
     /// writes is left out.
     fn disk(&self, host: &str) -> BTreeMap<String, String> {
-        let find = "find / -xdev \\( -path /var/log -o -path /proc -o -path /sys -o -path /dev \\) -prune \
+        let find = "find / -xdev \\( -path /var/log -o -path /proc -o -path /sys -o -path /dev -o -path /run \\) -prune \
             -o -printf '%p\\t%y %m %U %G %s %T@ %C@ %l\\n'; ls -d /run/zkprov* 2>/dev/null; true";
         let text = self.on(host, find);
         text.lines()
