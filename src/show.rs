@@ -1,10 +1,11 @@
 //! A plan as a person, or a program, reads it. Pure: text out, printed by `report`.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use crate::plan::{HostPlan, Plan, Step};
+use crate::plan::{HostPlan, Plan};
 use crate::resource::Action;
 
 /// How much is told.
@@ -16,44 +17,32 @@ pub struct Detail {
     pub color: bool,
 }
 
-/// The plan, host by host. Hosts with the same steps are told once.
+/// The plan, host by host. Hosts whose plans read the same are told once.
 pub fn plan(plan: &Plan, detail: Detail) -> String {
-    let mut text = String::new();
-    let mut told: Vec<&HostPlan> = Vec::new();
+    // What is told of a host, and the hosts it is told of, in the order of the inventory.
+    let mut told: Vec<(String, Vec<&str>)> = Vec::new();
+    let mut known: HashMap<String, usize> = HashMap::new();
     for host in &plan.hosts {
-        if told.iter().any(|other| alike(other, host, detail)) {
-            continue;
-        }
-        let names: Vec<&str> = plan
-            .hosts
-            .iter()
-            .filter(|other| alike(host, other, detail))
-            .map(|other| other.host.as_str())
-            .collect();
-        told.push(host);
-        host_plan(&names.join(", "), host, detail, &mut text);
+        let mut text = String::new();
+        host_plan(host, detail, &mut text);
+        let index = *known.entry(text).or_insert_with_key(|text| {
+            told.push((text.clone(), Vec::new()));
+            told.len() - 1
+        });
+        told[index].1.push(&host.host);
     }
-    text
+    told.iter().fold(String::new(), |mut all, (text, hosts)| {
+        let _ = write!(all, "{}\n{text}", paint(detail, "1", &hosts.join(", ")));
+        all
+    })
 }
 
-/// Whether two hosts' plans read the same.
-fn alike(a: &HostPlan, b: &HostPlan, detail: Detail) -> bool {
-    let step = |step: &Step| {
-        let diff = step.change.diff.clone().filter(|_| detail.diff);
-        (step.name.clone(), step.change.why.clone(), diff)
-    };
-    a.host == b.host
-        || (a.notes == b.notes
-            && a.refusals == b.refusals
-            && a.same.len() == b.same.len()
-            && a.steps.iter().map(step).eq(b.steps.iter().map(step)))
+fn paint(detail: Detail, code: &str, words: &str) -> String {
+    if detail.color { format!("\u{1b}[{code}m{words}\u{1b}[0m") } else { words.to_owned() }
 }
 
-fn host_plan(names: &str, host: &HostPlan, detail: Detail, text: &mut String) {
-    let paint = |code: &str, words: &str| {
-        if detail.color { format!("\u{1b}[{code}m{words}\u{1b}[0m") } else { words.to_owned() }
-    };
-    let _ = writeln!(text, "{}", paint("1", names));
+fn host_plan(host: &HostPlan, detail: Detail, text: &mut String) {
+    let paint = |code: &str, words: &str| paint(detail, code, words);
     for refusal in &host.refusals {
         let word = paint("31", "refused");
         let _ = writeln!(text, "  {word} {}: {}", refusal.resource, refusal.cause);

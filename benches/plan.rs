@@ -1,0 +1,59 @@
+//! How long the pure half of a run takes: a thousand bare hosts, from inventories to the plan's text.
+//! `cargo bench --bench plan`
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::Path;
+use std::time::Instant;
+
+use zkprov::desired::{self, Release, Supplies, Supply};
+use zkprov::plan::{self, Only};
+use zkprov::probe::Observed;
+use zkprov::{inventory, show};
+
+/// Ids end at 255, so a thousand hosts are five ensembles.
+const ENSEMBLES: usize = 5;
+const HOSTS: usize = 200;
+
+fn main() {
+    let mut yaml = "ensemble: bench\nhosts:\n".to_owned();
+    for host in 1..=HOSTS {
+        let role = if host > 5 { ", role: observer" } else { "" };
+        let _ = writeln!(yaml, "  h{host}: {{ address: 10.1.0.{host}, myid: {host}{role} }}");
+    }
+    let reading = inventory::read(Path::new("inventory.yaml"), yaml.as_bytes(), None);
+    let Some(inventory) = reading.inventory else { panic!("{}", reading.shown) };
+    let supplies = Supplies {
+        binary: Some(Supply { path: "coordinator".into(), sha256: "0".repeat(64), bytes: 1 }),
+        release: Some(Release {
+            sha512: "0".repeat(128),
+            bytes: Some(1),
+            path: None,
+            urls: Vec::new(),
+        }),
+        secret: None,
+    };
+    let observed = Observed::of([
+        ("kernel", "Linux 6.1.0 x86_64"),
+        ("systemd", "yes"),
+        ("uid", "0"),
+        ("content /etc/fstab", "/dev/sda1 / ext4 defaults 0 1\n/swapfile none swap sw 0 0\n"),
+    ]);
+    let began = Instant::now();
+    let mut bytes = 0;
+    for _ in 0..ENSEMBLES {
+        let plans = inventory.hosts.iter().map(|host| {
+            let resources = desired::resources(&inventory, host, &supplies).expect("resources");
+            plan::host(&inventory, host, &resources, &observed, &Only::default())
+        });
+        let seen: Vec<_> = inventory.hosts.iter().map(|host| (host, &observed)).collect();
+        let plan = plan::ensemble(&inventory, plans.collect(), &seen);
+        bytes += show::plan(&plan, show::Detail::default()).len();
+    }
+    let took = began.elapsed().as_millis();
+    let _ = writeln!(
+        std::io::stdout(),
+        "{} hosts planned and shown ({bytes} bytes of text) in {took} ms",
+        ENSEMBLES * HOSTS
+    );
+}
