@@ -27,12 +27,12 @@ pub fn prepare_keys(ensemble: &Ensemble, bytes: usize) -> Result<()> {
     let mut client = Plain::connect(ensemble.servers[0].client, SESSION_TIMEOUT_MS)?;
     client.create("/bench", b"", 0)?;
     client.create(&format!("/bench/keys-{bytes:04}"), b"", 0)?;
-    let data = vec![b'x'; bytes];
-    for key in 0..KEYS {
+    let keys = (0..KEYS).map(|key| {
         let mut path = Vec::new();
         key_path(&mut path, bytes, key);
-        client.create(&String::from_utf8(path)?, &data, 0)?;
-    }
+        String::from_utf8(path)
+    });
+    client.create_all(&keys.collect::<Result<Vec<_>, _>>()?, &vec![b'x'; bytes])?;
     client.close()
 }
 
@@ -41,9 +41,8 @@ pub fn prepare_parents(server: SocketAddr, tag: &str, sessions: usize) -> Result
     let mut client = Plain::connect(server, SESSION_TIMEOUT_MS)?;
     client.create("/bench", b"", 0)?;
     client.create(&format!("/bench/{tag}"), b"", 0)?;
-    for session in 0..sessions {
-        client.create(&format!("/bench/{tag}/s{session:04}"), b"", 0)?;
-    }
+    let parents = (0..sessions).map(|session| format!("/bench/{tag}/s{session:04}"));
+    client.create_all(&parents.collect::<Vec<_>>(), b"")?;
     client.close()
 }
 
@@ -83,6 +82,6 @@ pub fn fill(servers: &[SocketAddr], tag: &str, count: u64, bytes: usize) -> Resu
     let mut sessions = Sessions::open(servers, FILL_SESSIONS, SESSION_TIMEOUT_MS)?;
     let shape =
         Shape { workload: Workload::Create, bytes, sessions: FILL_SESSIONS, outstanding: 64 };
-    sessions.create_exactly(&shape, tag, count)?;
+    sessions.create_evenly(&shape, tag, count)?;
     sessions.close()
 }

@@ -59,6 +59,24 @@ impl Plain {
         Ok(())
     }
 
+    /// Creates all of `paths`, a hundred on their way at a time.
+    pub fn create_all(&mut self, paths: &[String], data: &[u8]) -> Result<()> {
+        for some in paths.chunks(100) {
+            self.out.clear();
+            let first = self.xid + 1;
+            for path in some {
+                self.xid += 1;
+                wire::create(&mut self.out, self.xid, path.as_bytes(), data, 0);
+            }
+            self.flush()?;
+            for (xid, path) in (first..).zip(some) {
+                let code = self.reply_to(xid)?;
+                ensure!(code == 0 || code == wire::NODE_EXISTS, "create {path}: error {code}");
+            }
+        }
+        Ok(())
+    }
+
     pub fn delete(&mut self, path: &str) -> Result<()> {
         let xid = self.next_xid();
         wire::frame(&mut self.out, |out| {
@@ -94,6 +112,10 @@ impl Plain {
 
     fn finish(&mut self, xid: i32) -> Result<i32> {
         self.flush()?;
+        self.reply_to(xid)
+    }
+
+    fn reply_to(&mut self, xid: i32) -> Result<i32> {
         loop {
             self.read_frame()?;
             ensure!(self.input.len() >= wire::REPLY_HEADER, "reply of {} bytes", self.input.len());

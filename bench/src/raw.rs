@@ -168,21 +168,20 @@ impl Sessions {
         }
     }
 
-    /// Creates `count` znodes, the sessions' shares as equal as can be.
-    pub fn create_exactly(&mut self, shape: &Shape, tag: &str, count: u64) -> Result<()> {
+    /// Creates `count` znodes, on every session the same number; `count` is rounded down to that.
+    pub fn create_evenly(&mut self, shape: &Shape, tag: &str, count: u64) -> Result<()> {
+        let each = count / self.connections.len() as u64;
         let mut load = Load::new(shape, tag, self.space.clone());
-        let mut left = count;
         for (index, connection) in self.connections.iter_mut().enumerate() {
             let now = Instant::now();
-            for _ in 0..left.min(shape.outstanding as u64) {
+            for _ in 0..each.min(shape.outstanding as u64) {
                 connection.send(&mut load, index, now);
-                left -= 1;
             }
             connection.flush()?;
         }
         let mut events = Events::with_capacity(1024);
         let mut last_reply = Instant::now();
-        while left > 0 {
+        while self.connections.iter().any(|connection| connection.made < each) {
             ensure!(last_reply.elapsed() < SILENCE, "no reply for {} s", SILENCE.as_secs());
             self.poll.poll(&mut events, Some(Duration::from_millis(20)))?;
             for event in &events {
@@ -190,9 +189,8 @@ impl Sessions {
                 let connection = &mut self.connections[index];
                 if event.is_readable() {
                     connection.receive(&mut self.buffer, |connection, _, now| {
-                        if left > 0 {
+                        if connection.made < each {
                             connection.send(&mut load, index, now);
-                            left -= 1;
                         }
                         last_reply = now;
                     })?;
