@@ -9,9 +9,7 @@ use super::error::{ConfigError, Warning};
 use super::secret::Secret;
 use super::server::is_wildcard;
 use super::whitelist::Whitelist;
-use super::{
-    AdminConfig, Config, ContainerLimits, JUTE_MAX_BUFFER_DEFAULT, Listen, PeerType, Server,
-};
+use super::{AdminConfig, Config, JUTE_MAX_BUFFER_DEFAULT, Listen, PeerType, Server};
 
 type Read<'a> = &'a mut dyn FnMut(&Path) -> io::Result<Vec<u8>>;
 
@@ -33,6 +31,14 @@ impl Entries {
         let data_dir = self.required_path("dataDir")?;
         let data_log_dir = self.path("dataLogDir").unwrap_or_else(|| data_dir.clone());
         let read_only_mode = self.switch("readonlymode.enabled", false)?;
+        if read_only_mode {
+            self.warn(
+                "readonlymode.enabled",
+                "is not supported yet: without quorum no client is served".to_owned(),
+            );
+        }
+        // Old snapshots and logs go whenever a new snapshot is complete, so only its form counts.
+        self.number::<u32>("autopurge.purgeInterval", 0, 0..=100_000)?;
         let standalone_enabled = self.switch("standaloneEnabled", true)?;
         self.refuse_foreign_auth_providers()?;
 
@@ -73,29 +79,15 @@ impl Entries {
             quorum_listen_on_all_ips: self.switch("quorumListenOnAllIPs", false)?,
             snap_count: self.number("snapCount", 100_000, 2..=i32::MAX)?,
             snap_retain_count: self.snap_retain_count()?,
-            purge_interval_hours: self.number("autopurge.purgeInterval", 0, 0..=100_000)?,
             force_sync: self.force_sync()?,
             fsync_warning_ms: self.number("fsync.warningthresholdms", 1000, 0..=i32::MAX)?,
-            global_outstanding_limit: self.number("globalOutstandingLimit", 1000, 1..=i32::MAX)?,
             whitelist,
             extended_types_enabled: self.switch("extendedTypesEnabled", false)?,
-            container: ContainerLimits {
-                check_interval_ms: self.number(
-                    "znode.container.checkIntervalMs",
-                    60_000,
-                    1..=i32::MAX,
-                )?,
-                max_per_minute: self.number(
-                    "znode.container.maxPerMinute",
-                    10_000,
-                    1..=i32::MAX,
-                )?,
-                max_never_used_ms: self.number(
-                    "znode.container.maxNeverUsedIntervalMs",
-                    0,
-                    0..=i32::MAX,
-                )?,
-            },
+            container_check_interval_ms: self.number(
+                "znode.container.checkIntervalMs",
+                60_000,
+                1..=i32::MAX,
+            )?,
             jute_max_buffer: self.jute_max_buffer()?,
             skip_acl: self.yes_no("skipACL", false)?,
             super_digest: self.super_digest()?,
@@ -323,7 +315,6 @@ impl Entries {
     fn admin(&mut self) -> Result<Option<AdminConfig>> {
         let enabled = self.switch("admin.enableServer", true)?;
         let port = self.number("admin.serverPort", 8080, 1..=u16::MAX)?;
-        let idle_timeout_ms = self.number("admin.idleTimeout", 30_000, 1..=i32::MAX)?;
         let command_url = self.text("admin.commandURL").unwrap_or_else(|| "/commands".to_owned());
         if !command_url.starts_with('/') {
             return Err(self.error_value(
@@ -334,7 +325,7 @@ impl Entries {
         }
         let listen = Listen { host: self.host("admin.serverAddress"), port };
         let command_url = command_url.trim_end_matches('/').to_owned();
-        Ok(enabled.then_some(AdminConfig { listen, command_url, idle_timeout_ms }))
+        Ok(enabled.then_some(AdminConfig { listen, command_url }))
     }
 
     fn metrics_listen(&mut self) -> Result<Option<Listen>> {

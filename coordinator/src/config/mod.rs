@@ -54,17 +54,14 @@ pub struct Config {
     /// Operations between snapshots, before they are spread out.
     pub snap_count: u32,
     pub snap_retain_count: u32,
-    /// 0 for no purge.
-    pub purge_interval_hours: u32,
     /// False: acknowledge before the disk has it. Unsafe.
     pub force_sync: bool,
     pub fsync_warning_ms: u32,
-    /// Requests in flight in all before sockets are left unread.
-    pub global_outstanding_limit: u32,
     pub whitelist: Whitelist,
     /// May clients create TTL nodes?
     pub extended_types_enabled: bool,
-    pub container: ContainerLimits,
+    /// How often the leader looks for empty containers and outlived TTL nodes.
+    pub container_check_interval_ms: u32,
     /// Longest frame a client may send, in bytes.
     pub jute_max_buffer: u32,
     pub skip_acl: bool,
@@ -83,22 +80,12 @@ pub struct Config {
     pub admin_socket: PathBuf,
 }
 
-/// How the leader removes containers that have become empty.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ContainerLimits {
-    pub check_interval_ms: u32,
-    pub max_per_minute: u32,
-    /// Also remove containers that never had a child, after this time; 0 for never.
-    pub max_never_used_ms: u32,
-}
-
 /// The HTTP server that only reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdminConfig {
     pub listen: Listen,
     /// `/commands` unless told otherwise.
     pub command_url: String,
-    pub idle_timeout_ms: u32,
 }
 
 impl Config {

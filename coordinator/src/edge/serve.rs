@@ -254,7 +254,7 @@ fn node_config(
         max_client_connections: config.max_client_cnxns,
         frame_bytes_max: config.jute_max_buffer as usize,
         snapshot_ops: u64::from(config.snap_count),
-        reap_interval_ms: u64::from(config.container.check_interval_ms),
+        reap_interval_ms: u64::from(config.container_check_interval_ms),
         extended_types: config.extended_types_enabled,
         super_digest: config.super_digest.clone(),
         skip_acl: config.skip_acl,

@@ -151,6 +151,9 @@ class Generator:
         op = r.choice([GET_ACL, GET_EPHEMERALS, ALL_CHILDREN, CHECK_WATCHES, REMOVE_WATCHES, ADD_WATCH, RECONFIG,
                        WHO_AM_I, AUTH, SET_WATCHES, SET_WATCHES2])  # fmt: skip
         path = ustring(self.any_path())
+        if op == ALL_CHILDREN and path == ustring(""):
+            # No path; ZooKeeper finds one more than there are.
+            path = ustring("/")
         if op in (GET_ACL, GET_EPHEMERALS, ALL_CHILDREN):
             return op, path
         if op in (CHECK_WATCHES, REMOVE_WATCHES):

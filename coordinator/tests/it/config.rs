@@ -64,9 +64,8 @@ fn describe(config: &Config) -> Vec<String> {
         config.servers.iter().map(|(id, server)| format!("{id}={server}")).collect();
     let listen = config.client_listen.as_ref().map(ToString::to_string);
     let admin = config.admin.as_ref();
-    let admin = admin.map(|a| format!("{} {} {} ms", a.listen, a.command_url, a.idle_timeout_ms));
+    let admin = admin.map(|a| format!("{} {}", a.listen, a.command_url));
     let metrics = config.metrics_listen.as_ref().map(ToString::to_string);
-    let container = &config.container;
     vec![
         format!("id {}", config.id),
         format!("standalone {}", config.standalone),
@@ -84,15 +83,11 @@ fn describe(config: &Config) -> Vec<String> {
         ),
         format!("quorum on all addresses {}", config.quorum_listen_on_all_ips),
         format!("snapshot every {}", config.snap_count),
-        format!("keep {} purge {} h", config.snap_retain_count, config.purge_interval_hours),
+        format!("keep {}", config.snap_retain_count),
         format!("fsync {} warn {} ms", config.force_sync, config.fsync_warning_ms),
-        format!("outstanding {}", config.global_outstanding_limit),
         format!("words {:?}", config.whitelist),
         format!("ttl {}", config.extended_types_enabled),
-        format!(
-            "containers every {} ms, {} a minute, never used {} ms",
-            container.check_interval_ms, container.max_per_minute, container.max_never_used_ms
-        ),
+        format!("containers every {} ms", config.container_check_interval_ms),
         format!("frame {} bytes", config.jute_max_buffer),
         format!("skip acl {}", config.skip_acl),
         format!("super {:?}", config.super_digest),
