@@ -21,7 +21,7 @@ demo-kafka: ## brokers of Kafka 3.3.1 on the ensemble of the demo
 	@.ci/not-yet $@
 
 demo-vagrant: ## the same ensemble in machines made by Vagrant
-	@.ci/not-yet $@
+	@.ci/demo-vagrant
 
 kafka-dist: ## Kafka's tarball put together from Maven Central's jars, under out/
 	@.ci/kafka-dist

@@ -50,6 +50,11 @@ pub enum LabCommand {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<String>,
     },
+    /// Write the hosts' system as a box for Vagrant's lxc provider
+    Box {
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
     /// Count the logins and sessions that the hosts' sshd has seen
     Sessions,
 

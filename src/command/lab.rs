@@ -50,6 +50,7 @@ pub fn run(arguments: &cli::Lab) -> Outcome {
             let words = if words.is_empty() { &shell[..] } else { words };
             return Err(become_process(&mut lab.inside_on_terminal(lab.host(host)?, words)?));
         }
+        LabCommand::Box { file } => crate::lab::write_box(file)?,
         LabCommand::Sessions => report::data(&sessions(&lab()?)?),
         LabCommand::Kill { host } => on(&lab()?, host, Lab::kill)?,
         LabCommand::Start { host } => on(&lab()?, host, Lab::start)?,

@@ -15,6 +15,7 @@ mod needs;
 mod network;
 mod seed;
 mod tool;
+mod vagrant;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -26,6 +27,7 @@ pub use self::base::Flavour;
 pub use self::host::{Condition, Host};
 use self::network::Network;
 pub use self::seed::USERS;
+pub use self::vagrant::write_box;
 use crate::failure::Failure;
 
 /// The lab that is meant when none is named, and its network.

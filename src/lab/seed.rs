@@ -82,7 +82,8 @@ pub(super) fn make(base: &Path, layer: &Path, public_key: &str) -> Result<(), Fa
     write(&done, "", 0o644)
 }
 
-fn fill(root: &Path, public_key: &str) -> Result<(), Failure> {
+/// Everything that makes a base a host of a lab, but what is the host's own.
+pub(super) fn fill(root: &Path, public_key: &str) -> Result<(), Failure> {
     accounts(root, public_key)?;
     write(
         &root.join("etc/ssh/sshd_config.d/lab.conf"),
@@ -162,7 +163,7 @@ fn mode(path: &Path, mode: u32) -> Result<(), Failure> {
     })
 }
 
-fn link(target: &str, path: &Path) -> Result<(), Failure> {
+pub(super) fn link(target: &str, path: &Path) -> Result<(), Failure> {
     let _ = fs::remove_file(path);
     symlink(target, path)
         .map_err(|error| Failure::failed(format!("cannot link `{}`: {error}", path.display())))
