@@ -157,7 +157,9 @@ impl Connector {
         }
         if let Some(config) = &target.config {
             let file = base.with_extension("conf");
-            std::fs::write(&file, including(config)).map_err(local)?;
+            // ssh looks for a relative name in ~/.ssh, not where the inventory lies.
+            let config = std::path::absolute(config).map_err(local)?;
+            std::fs::write(&file, including(&config)).map_err(local)?;
             command.arg("-F").arg(file);
         }
         command.arg("--").arg(&target.host);
