@@ -17,7 +17,7 @@ use super::operators::Operators;
 use super::peers::{self, Peers};
 use super::transfer::Transfer;
 use crate::config::Config;
-use crate::node::{Level, Node, Output};
+use crate::node::{Node, Output};
 use crate::store::{Identity, Position, RealDisk, SnapshotMeta, list_snapshots};
 
 pub(super) const WAKER: Token = Token(0);
@@ -42,6 +42,8 @@ pub(super) struct Server {
     pub transfer: Transfer,
     pub disk: RealDisk,
     pub identity: Identity,
+    /// The data directory says which ensemble it belongs to.
+    pub cluster_known: bool,
     pub completions: Completions,
     pub completed: Receiver<Completion>,
     pub logger: Logger,
@@ -214,6 +216,9 @@ impl Server {
             for output in self.node.take_outputs() {
                 self.carry_out_one(output);
             }
+            if !self.cluster_known {
+                self.remember_cluster();
+            }
             self.clients.send(&mut self.node);
             if !self.node.pending() {
                 break;
@@ -229,7 +234,6 @@ impl Server {
             Output::Install { point } => {
                 let position = Position { index: point.index, term: point.term };
                 let _ = self.log.send(LogWork::Install(position));
-                self.remember_cluster();
             }
             Output::SnapshotBegin { point, zxid, cluster_id } => {
                 let meta = SnapshotMeta {
@@ -251,23 +255,26 @@ impl Server {
             }
             Output::Word { conn, word } => self.operators.word(&mut self.node, conn, word),
             Output::Disconnect(id) => self.peers.drop_link(id, &mut self.node, "it was cut off"),
-            Output::Log(level, text) => {
-                self.logger.log(level, &text);
-                if level == Level::Info {
-                    self.remember_cluster();
-                }
-            }
+            Output::Log(level, text) => self.logger.log(level, &text),
         }
     }
 
     /// The data directory belongs to this ensemble from now on.
     fn remember_cluster(&mut self) {
         let cluster_id = self.node.state().roster().cluster_id;
-        if cluster_id != 0
-            && self.identity.cluster_id == 0
-            && let Err(error) = self.identity.join(&self.disk, cluster_id)
-        {
+        if cluster_id == 0 {
+            return;
+        }
+        self.cluster_known = true;
+        if let Err(error) = self.identity.join(&self.disk, cluster_id) {
             self.completions.send(Completion::Fatal(error.to_string()));
+        }
+        // The marker has done what it was for: the directory is not empty any more.
+        let marker = self.config.data_dir.join("initialize");
+        if marker.exists()
+            && let Err(error) = std::fs::remove_file(&marker)
+        {
+            self.logger.warn(&format!("cannot remove {}: {error}", marker.display()));
         }
     }
 }

@@ -59,7 +59,9 @@ pub fn serve(config: Config, warnings: &[Warning]) -> Result<(), Failure> {
     let identity =
         Identity::open_or_create(&disk, config.id, u128::from_le_bytes(random())).map_err(text)?;
     let options = WalOptions::new(identity.incarnation as u64);
-    let (recovered, wal, blank) = recover(&disk, &log_disk, &options, logger)?;
+    // Until it belongs to an ensemble, a directory counts as empty, whatever terms it has heard of.
+    let blank = identity.cluster_id == 0;
+    let (recovered, wal) = recover(&disk, &log_disk, &options, logger)?;
 
     let load_entries = recovered.entries.len() as u64;
     // ZooKeeper's own marker: the operator says that an empty directory is right.
@@ -70,9 +72,6 @@ pub fn serve(config: Config, warnings: &[Warning]) -> Result<(), Failure> {
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let seed = u64::from_le_bytes(random());
     let node = Node::new(node_config, recovered, now_ms, wall.as_millis() as i64, seed);
-    if initialize && let Err(error) = std::fs::remove_file(&marker) {
-        logger.warn(&format!("cannot remove {}: {error}", marker.display()));
-    }
 
     let poll = Poll::new().map_err(text)?;
     let waker = Arc::new(Waker::new(poll.registry(), WAKER).map_err(text)?);
@@ -134,6 +133,7 @@ pub fn serve(config: Config, warnings: &[Warning]) -> Result<(), Failure> {
         transfer,
         disk,
         identity,
+        cluster_known: false,
         completions,
         completed,
         logger,
@@ -168,7 +168,7 @@ fn recover(
     log_disk: &RealDisk,
     options: &WalOptions,
     logger: Logger,
-) -> Result<(Recovered, Wal<RealDisk>, bool), Failure> {
+) -> Result<(Recovered, Wal<RealDisk>), Failure> {
     let start = Instant::now();
     let (snapshot, damaged) = newest_snapshot(disk, |reader| {
         let mut restore = Restore::new();
@@ -201,7 +201,6 @@ fn recover(
             cut.bytes, cut.offset, cut.path
         ));
     }
-    let blank = log.blank && point.index == 0;
     logger.info(&format!(
         "read the snapshot of index {} and {} entries behind it in {} ms",
         point.index,
@@ -210,7 +209,7 @@ fn recover(
     ));
     let recovered =
         Recovered { snapshot: point, state, hard_state: log.hard_state, entries: log.entries };
-    Ok((recovered, wal, blank))
+    Ok((recovered, wal))
 }
 
 struct StoreErrorText<'a>(&'a StoreError);

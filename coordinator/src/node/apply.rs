@@ -47,6 +47,8 @@ impl Node {
             if !led_before && self.leading() {
                 // Everything of earlier leaders is applied: now the sessions are known.
                 self.track_all_sessions();
+                // Whose votes count is settled before the first client is served.
+                self.review_members();
                 self.publish_members();
             }
         }
@@ -80,6 +82,7 @@ impl Node {
                         roster.cluster_id = cluster_id;
                         roster.secret = secret;
                         self.log(Level::Info, &format!("ensemble {cluster_id:032x} is founded"));
+                        self.sweep.due_now();
                     }
                 }
                 Segment::Incarnation { id, incarnation } => {

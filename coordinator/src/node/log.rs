@@ -92,9 +92,28 @@ impl LogCache {
 
     /// A snapshot of the own state is whole on disk.
     pub fn snapshot_saved(&mut self, point: SnapshotPoint) {
-        if point.index > self.snapshot.index {
-            self.snapshot = point;
+        if point.index <= self.snapshot.index {
+            return;
         }
+        // The members at the very beginning stand in no entry, only in a snapshot: whoever joins
+        // later must not start from the first entry with the members of its own configuration.
+        if self.truncated_index == 0 {
+            self.forget_through(point.index);
+        }
+        self.snapshot = point;
+    }
+
+    fn forget_through(&mut self, index: u64) {
+        while self.entries.front().is_some_and(|e| e.index <= index) {
+            self.forget_oldest();
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        let dropped = self.entries.pop_front().expect("asked only when there is one");
+        self.bytes -= cost(&dropped);
+        self.truncated_index = dropped.index;
+        self.truncated_term = dropped.term;
     }
 
     /// The state was replaced by a received snapshot: the log starts after it.
@@ -125,10 +144,7 @@ impl LogCache {
             if self.entries.is_empty() || self.bytes <= window || oldest > applied || pinned {
                 return;
             }
-            let dropped = self.entries.pop_front().expect("not empty");
-            self.bytes -= cost(&dropped);
-            self.truncated_index = dropped.index;
-            self.truncated_term = dropped.term;
+            self.forget_oldest();
         }
     }
 
@@ -202,9 +218,13 @@ impl Storage for LogCache {
         Ok(self.last())
     }
 
-    fn snapshot(&self, request_index: u64, _to: u64) -> raft::Result<Snapshot> {
-        // Usable only when the log goes on right behind it.
-        let usable = self.snapshot.index >= self.truncated_index && self.snapshot.index > 0;
+    fn snapshot(&self, request_index: u64, to: u64) -> raft::Result<Snapshot> {
+        // Usable only when the log goes on right behind it, and when it names who gets it: raft
+        // refuses a snapshot of an ensemble that it does not belong to.
+        let conf_state = &self.snapshot.conf_state;
+        let member = conf_state.voters.contains(&to) || conf_state.learners.contains(&to);
+        let usable =
+            self.snapshot.index >= self.truncated_index && self.snapshot.index > 0 && member;
         if !usable || self.snapshot.index < request_index {
             self.snapshot_wanted.set(true);
             return Err(Error::Store(StorageError::SnapshotTemporarilyUnavailable));
@@ -265,8 +285,12 @@ mod tests {
     fn a_snapshot_that_the_log_does_not_follow_is_not_sent() {
         let mut log = log();
         log.append(&[entry(1, 1, 1), entry(2, 1, 1)]);
-        log.snapshot_saved(SnapshotPoint { index: 1, term: 1, ..SnapshotPoint::default() });
+        let conf_state = ConfState { voters: vec![1, 2], ..ConfState::default() };
+        log.snapshot_saved(SnapshotPoint { index: 1, term: 1, conf_state });
+        assert_eq!(log.first_index().unwrap(), 2, "the first snapshot replaces the beginning");
         assert_eq!(log.snapshot(0, 2).unwrap().get_metadata().index, 1);
+        assert!(log.snapshot(0, 3).is_err(), "server 3 is no member in it");
+        assert!(log.take_snapshot_wanted());
         log.trim(2, true);
         assert!(log.snapshot(0, 2).is_err());
         assert!(log.take_snapshot_wanted());

@@ -8,10 +8,14 @@
 
 use raft::eraftpb::{ConfChangeSingle, ConfChangeType, ConfChangeV2, ConfState};
 use raft::eraftpb::{ConfChangeTransition, Message, MessageType};
+use raft::{ProgressState, SnapshotStatus};
 
 use super::entry::Segment;
 use super::{Level, Node, NodeConfig, Output, SnapshotPoint, peer};
 use crate::state::State;
+
+/// In the context of a change of members: the member leaves for good, its directory is forgotten.
+const FORGET: u128 = u128::MAX;
 
 /// What servers tell each other before anything else.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,6 +116,9 @@ impl Node {
             }
         }
         let Some(peer) = self.peers.get_mut(&id) else { return };
+        // It had entries of this leader a moment ago, and now an empty directory.
+        let progress = self.raft.raft.prs().get(u64::from(id));
+        peer.lost_its_log = hello.blank && progress.is_some_and(|p| p.matched > 0);
         peer.hello = Some(hello);
         let was_up = std::mem::replace(&mut peer.up, true);
         self.acknowledged = (0, 0, 0);
@@ -150,7 +157,12 @@ impl Node {
             self.campaign_soon(id);
         }
         if self.is_leader() {
-            self.raft.report_unreachable(u64::from(id));
+            let id = u64::from(id);
+            self.raft.report_unreachable(id);
+            // A snapshot on its way is not coming; raft would wait for it for ever.
+            if self.raft.raft.prs().get(id).is_some_and(|p| p.state == ProgressState::Snapshot) {
+                self.raft.report_snapshot(id, SnapshotStatus::Failure);
+            }
         }
     }
 
@@ -167,7 +179,7 @@ impl Node {
 
     /// Nothing has been promised from this data directory yet.
     fn blank(&self) -> bool {
-        self.config.blank && self.applied_index == 0
+        self.config.blank && self.state.roster().cluster_id == 0
     }
 
     pub(super) fn may_vote(&self) -> bool {
@@ -245,7 +257,7 @@ impl Node {
         let me = self.config.id;
         if self.state.roster().incarnation(me).is_none() {
             let incarnation = self.config.incarnation;
-            return self.propose_segment(&Segment::Incarnation { id: me, incarnation });
+            self.propose_segment(&Segment::Incarnation { id: me, incarnation });
         }
         let peers: Vec<PeerHello> =
             self.peers.values().filter(|p| p.up).filter_map(|p| p.hello.clone()).collect();
@@ -254,6 +266,9 @@ impl Node {
             let voter = self.conf_state.voters.contains(&id);
             let learner = self.conf_state.learners.contains(&id);
             match self.state.roster().incarnation(hello.id) {
+                None if voter && self.peers.get(&hello.id).is_some_and(|p| p.lost_its_log) => {
+                    return self.change(id, ConfChangeType::RemoveNode, 0);
+                }
                 None => {
                     let incarnation = hello.incarnation;
                     self.propose_segment(&Segment::Incarnation { id: hello.id, incarnation });
@@ -263,11 +278,15 @@ impl Node {
                     if learner && !observer && self.caught_up(id) {
                         self.log(
                             Level::Info,
-                            &format!("server {id} has caught up and votes again"),
+                            &format!("server {id} has caught up and votes from now on"),
                         );
                         return self.change(id, ConfChangeType::AddNode, 0);
                     }
                     if !voter && !learner {
+                        self.log(
+                            Level::Info,
+                            &format!("server {id} joins, at first without a vote"),
+                        );
                         return self.change(id, ConfChangeType::AddLearnerNode, hello.incarnation);
                     }
                 }
@@ -283,6 +302,26 @@ impl Node {
                     return self.change(id, ConfChangeType::AddLearnerNode, hello.incarnation);
                 }
             }
+        }
+        self.remove_unlisted();
+    }
+
+    /// A member that is in nobody's server list any more leaves: this one's list and those of all
+    /// linked members, a majority of the voters, must say so.
+    fn remove_unlisted(&mut self) {
+        let listed = |id: u8| {
+            let config = &self.config;
+            let peers = self.peers.values().filter(|p| p.up).filter_map(|p| p.hello.as_ref());
+            id == config.id
+                || config.voters.contains(&id)
+                || config.observers.contains(&id)
+                || peers.flat_map(|hello| &hello.members).any(|&member| member == id)
+        };
+        let members = self.conf_state.voters.iter().chain(&self.conf_state.learners);
+        let Some(&id) = members.into_iter().find(|&&id| !listed(id as u8)) else { return };
+        if self.connected_majority() {
+            self.log(Level::Info, &format!("server {id} is in no server list any more: it leaves"));
+            self.change(id, ConfChangeType::RemoveNode, FORGET);
         }
     }
 
@@ -307,11 +346,20 @@ impl Node {
     /// A change of members is committed.
     pub(super) fn apply_conf_change(&mut self, change: &ConfChangeV2, context: &[u8]) {
         self.conf_state = self.raft.apply_conf_change(change).expect("raft proposed it");
+        let voters = &self.conf_state.voters;
+        for (&id, peer) in &mut self.peers {
+            peer.lost_its_log &= voters.contains(&u64::from(id));
+        }
         if let Some((&[id], incarnation)) = context.split_first_chunk()
             && let Ok(incarnation) = incarnation.try_into().map(u128::from_le_bytes)
             && incarnation != 0
         {
-            self.state.roster_mut().set_incarnation(id, incarnation);
+            let roster = self.state.roster_mut();
+            if incarnation == FORGET {
+                roster.forget_member(id);
+            } else {
+                roster.set_incarnation(id, incarnation);
+            }
         }
         self.review_own_vote();
         let (voters, learners) = (&self.conf_state.voters, &self.conf_state.learners);

@@ -225,6 +225,8 @@ struct Peer {
     /// Both know who the other is, and messages get through.
     up: bool,
     hello: Option<PeerHello>,
+    /// Its directory is empty, though this leader knows that it has held entries.
+    lost_its_log: bool,
     /// Framed messages for it.
     output: Vec<u8>,
 }

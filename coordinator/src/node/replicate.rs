@@ -340,6 +340,7 @@ impl Node {
             self.handle_one_ready(ready);
             self.after_raft();
         }
+        self.review_pin();
         let alone = self.alone();
         let applied = self.applied_index;
         self.raft.mut_store().trim(applied, alone);

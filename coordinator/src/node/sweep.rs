@@ -1,5 +1,7 @@
 //! Snapshots that do not stop writes: the state is swept in small steps between other work.
 
+use raft::ProgressState;
+
 use super::random::Random;
 use super::{Level, Node, Output, SnapshotPoint};
 use crate::state::State;
@@ -13,6 +15,9 @@ const CHUNK_BYTES: usize = 256 << 10;
 /// So many chunks may wait for the writer; then the sweep waits.
 const CHUNKS_WAITING_MAX: usize = 8;
 
+/// The entries behind a snapshot are kept for so long after it is saved.
+const PIN_AFTER_MS: u64 = 5000;
+
 /// The snapshot in the making, and when the next one is due.
 #[derive(Default)]
 pub(super) struct Sweep {
@@ -20,6 +25,7 @@ pub(super) struct Sweep {
     ended: bool,
     chunk: Vec<u8>,
     chunks_waiting: usize,
+    saved_ms: u64,
     ops_since: u64,
     ops_due: u64,
 }
@@ -30,6 +36,17 @@ impl Sweep {
     pub(super) fn next_after(&mut self, ops: u64, random: &mut Random) {
         self.ops_since = 0;
         self.ops_due = ops / 2 + random.below(ops / 2 + 1) + 1;
+    }
+
+    /// The next one is due as soon as what is being applied is applied.
+    pub(super) fn due_now(&mut self) {
+        self.ops_due = 0;
+    }
+
+    /// Whether one is in the making, or was until a moment ago: a follower that waits for it asks
+    /// again only after its next heartbeat.
+    fn recent(&self, now_ms: u64) -> bool {
+        self.active.is_some() || now_ms < self.saved_ms + PIN_AFTER_MS
     }
 
     pub(super) fn applied_one(&mut self) {
@@ -114,17 +131,18 @@ impl Node {
         self.stats.snapshots_saved += 1;
         let log = self.raft.mut_store();
         log.snapshot_saved(point);
-        // The pin stays while a follower is being sent a snapshot.
-        let sending = self
-            .raft
-            .raft
-            .prs()
-            .iter()
-            .any(|(_, p)| p.state == raft::ProgressState::Snapshot || p.matched < index);
-        if !(self.is_leader() && sending) {
+        self.sweep.saved_ms = self.now_ms;
+        Some(index)
+    }
+
+    /// Gives up the entries behind a snapshot when no follower is being sent one.
+    pub(super) fn review_pin(&mut self) {
+        let progress = self.raft.raft.prs();
+        let sending =
+            self.is_leader() && progress.iter().any(|(_, p)| p.state == ProgressState::Snapshot);
+        if !sending && !self.sweep.recent(self.now_ms) {
             self.raft.mut_store().unpin();
         }
-        Some(index)
     }
 
     /// The snapshot could not be written; the log goes on without it.
