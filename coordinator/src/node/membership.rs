@@ -14,6 +14,10 @@ use super::entry::Segment;
 use super::{Level, Node, NodeConfig, Output, SnapshotPoint, peer};
 use crate::state::State;
 
+/// A snapshot offered to a follower is offered again after this; one that is being fetched already
+/// is not fetched twice.
+const OFFER_AGAIN_MS: u64 = 5000;
+
 /// In the context of a change of members: the member leaves for good, its directory is forgotten.
 const FORGET: u128 = u128::MAX;
 
@@ -362,9 +366,32 @@ impl Node {
             }
         }
         self.review_own_vote();
-        let (voters, learners) = (&self.conf_state.voters, &self.conf_state.learners);
-        let text = format!("voters {voters:?}, learners {learners:?}");
+        let mut voters = self.conf_state.voters.clone();
+        voters.sort_unstable();
+        let text = format!("voters {voters:?}, learners {:?}", self.conf_state.learners);
         self.log(Level::Info, &text);
+    }
+
+    /// Offers snapshots again that were not taken up: the offer may be lost, and raft sends a
+    /// follower nothing else until it hears how the last one went.
+    pub(super) fn repeat_offers(&mut self) {
+        if !self.is_leader() {
+            return;
+        }
+        for (&id, peer) in &mut self.peers {
+            let id = u64::from(id);
+            let offered =
+                self.raft.raft.prs().get(id).is_some_and(|p| p.state == ProgressState::Snapshot);
+            if !offered {
+                peer.offered_ms = None;
+                continue;
+            }
+            let since = *peer.offered_ms.get_or_insert(self.now_ms);
+            if self.now_ms >= since + OFFER_AGAIN_MS {
+                peer.offered_ms = None;
+                self.raft.report_snapshot(id, SnapshotStatus::Failure);
+            }
+        }
     }
 
     // ---- a snapshot from the leader ----
@@ -380,8 +407,8 @@ impl Node {
         if point.index <= self.raft.raft.raft_log.committed {
             return self.step_raft(offer); // raft answers with what it has
         }
-        if self.fetching.as_ref().is_some_and(|f| f.point.index == point.index && f.from == from) {
-            return;
+        if self.fetching.is_some() {
+            return; // one at a time; a leader repeats its offer
         }
         self.log(
             Level::Info,

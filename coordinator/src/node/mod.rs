@@ -192,6 +192,7 @@ pub struct Node {
     held: VecDeque<(u64, u8, Vec<u8>)>,
     /// (leader, term, index) last acknowledged over the connection that stands.
     acknowledged: (u64, u64, u64),
+    acknowledged_ms: u64,
     /// When to stand for election without waiting for the timeout.
     campaign_ms: Option<u64>,
     /// Whether blank directories and wiped members allow this server to vote.
@@ -227,6 +228,8 @@ struct Peer {
     hello: Option<PeerHello>,
     /// Its directory is empty, though this leader knows that it has held entries.
     lost_its_log: bool,
+    /// As leader: when a snapshot was offered to it.
+    offered_ms: Option<u64>,
     /// Framed messages for it.
     output: Vec<u8>,
 }
@@ -287,6 +290,7 @@ impl Node {
             last_ready: 0,
             held: VecDeque::new(),
             acknowledged: (0, 0, 0),
+            acknowledged_ms: 0,
             campaign_ms: None,
             permitted: false,
             wiped: false,
@@ -326,6 +330,7 @@ impl Node {
             self.report();
             self.announce();
             self.review_members();
+            self.repeat_offers();
         }
         self.enforce_leases();
         self.watches.forget_dropped();
