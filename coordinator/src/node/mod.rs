@@ -192,7 +192,6 @@ pub struct Node {
     held: VecDeque<(u64, u8, Vec<u8>)>,
     /// (leader, term, index) last acknowledged over the connection that stands.
     acknowledged: (u64, u64, u64),
-    acknowledged_ms: u64,
     /// When to stand for election without waiting for the timeout.
     campaign_ms: Option<u64>,
     /// Whether blank directories and wiped members allow this server to vote.
@@ -290,7 +289,6 @@ impl Node {
             last_ready: 0,
             held: VecDeque::new(),
             acknowledged: (0, 0, 0),
-            acknowledged_ms: 0,
             campaign_ms: None,
             permitted: false,
             wiped: false,

@@ -415,20 +415,13 @@ impl Node {
     }
 
     /// A leader tells its commit index by an empty append, and raft answers each of those. That
-    /// answer says nothing new a moment after the last one: half of all messages to a leader. Later
-    /// it may mean that the first one was lost, so it goes out again.
+    /// answer says nothing new over the same connection: half of all messages to a leader.
     fn acknowledged_before(&mut self, message: &Message) -> bool {
         if message.get_msg_type() != MessageType::MsgAppendResponse || message.reject {
             return false;
         }
         let now = (message.to, message.term, message.index);
-        let recent = self.now_ms < self.acknowledged_ms + self.config.heartbeat_ms / 2;
-        if recent && self.acknowledged == now {
-            return true;
-        }
-        self.acknowledged = now;
-        self.acknowledged_ms = self.now_ms;
-        false
+        std::mem::replace(&mut self.acknowledged, now) == now
     }
 
     /// Everything up to ready `number` is on disk.
