@@ -50,6 +50,7 @@ pub enum LogWork {
 /// A process.
 pub struct Running {
     pub node: Node,
+    pub identity: Identity,
     pub wal: Wal<FaultyDisk>,
     pub log_work: VecDeque<LogWork>,
     pub log_busy: bool,
@@ -190,7 +191,7 @@ impl World {
         let position = Position { index: point.index, term: point.term };
         let options = options(&identity);
         let (wal, log) = Wal::open(disk, options, position)?;
-        let blank = log.blank && point.index == 0;
+        let blank = identity.cluster_id == 0;
         self.say(|| {
             format!(
                 "server {} starts: snapshot {position:?}, {} entries, {:?}",
@@ -254,6 +255,7 @@ impl World {
         let node = Node::new(config, recovered, now_ms, wall_ms, seed);
         server.running = Some(Running {
             node,
+            identity,
             wal,
             log_work: VecDeque::new(),
             log_busy: false,
@@ -504,12 +506,24 @@ impl World {
             for output in running.node.take_outputs() {
                 self.carry_out_one(s, output);
             }
+            self.join_ensemble(s);
             self.observe(s);
             self.send_to_peers(s);
             self.send_to_clients(s);
             if !self.servers[s].node().is_some_and(Node::pending) {
                 break;
             }
+        }
+    }
+
+    /// The data directory belongs to the ensemble once the state says which one that is. A failing
+    /// disk is met again at the next turn.
+    fn join_ensemble(&mut self, s: usize) {
+        let server = &mut self.servers[s];
+        let Some(running) = &mut server.running else { return };
+        let cluster_id = running.node.state().roster().cluster_id;
+        if running.identity.cluster_id != cluster_id {
+            let _ = running.identity.join(&server.disk, cluster_id);
         }
     }
 
