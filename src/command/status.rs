@@ -1,6 +1,7 @@
 //! `zkprov status`: health and drift of each host. Ends with 0 only when the ensemble is healthy and
 //! every host is as the inventory says.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde_json::json;
@@ -56,10 +57,10 @@ async fn once(run: &Run) -> Result<(String, Exit), Failure> {
     }
     let drifted = drawn.plan.hosts.iter().filter(|host| !host.steps.is_empty()).count();
     for complaint in &complaints {
-        text.push_str(&format!("! {complaint}\n"));
+        let _ = writeln!(text, "! {complaint}");
     }
     for refusal in drawn.plan.hosts.iter().flat_map(|host| &host.refusals) {
-        text.push_str(&format!("! {}: {}\n", refusal.resource, refusal.cause));
+        let _ = writeln!(text, "! {}: {}", refusal.resource, refusal.cause);
     }
     let healthy = complaints.is_empty();
     let converged = drifted == 0 && !drawn.plan.refused();
@@ -70,7 +71,7 @@ async fn once(run: &Run) -> Result<(String, Exit), Failure> {
         _ => format!("{} differ from the inventory", show::count(drifted, "host")),
     };
     let ensemble = &run.inventory.ensemble;
-    text.push_str(&format!("ensemble {ensemble}: {word}, {drift}\n"));
+    let _ = writeln!(text, "ensemble {ensemble}: {word}, {drift}");
     let exit = match (healthy && converged, drawn.failures.is_empty()) {
         (true, true) => Exit::Done,
         (_, false) => run::worst(&drawn.failures),
