@@ -45,5 +45,5 @@ conformance: ## clients and tests of others on Apache ZooKeeper and the coordina
 	@.ci/needs build test kafka
 	@.ci/conformance
 
-e2e: ## brokers through every operation, the long version
-	@.ci/not-yet $@
+e2e: ## real hosts through every operation and fault, the long version
+	@.ci/e2e

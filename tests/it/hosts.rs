@@ -1,6 +1,7 @@
 //! Real hosts: the whole product against Debian systems that are booted for it. One test, since the
 //! hosts are one and the scenarios build on each other; each says its name.
-//! `ZKPROV_TEST_SCENARIO=words` runs only those whose name has the words in it.
+//! `ZKPROV_TEST_SCENARIO=words` runs only those whose name has the words in it, `ZKPROV_TEST_LONG=1`
+//! the long ones too.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -174,30 +175,47 @@ fn release(folder: &std::path::Path) -> String {
     format!("kafka: {{ sources: [ \"{}\" ], sha512: \"{sum}\" }}\n", tarball.display())
 }
 
+/// Whether `make test` has the time for it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Quick,
+    /// Faults, rolls and logins, many boots and applies each: `make e2e` runs them.
+    Long,
+}
+
 #[test]
 fn real_hosts() {
     if !crate::lab::may_boot("hosts::real_hosts") {
         return;
     }
     let lab = Lab::up();
-    let scenarios: &[(&str, fn(&Lab))] = &[
-        ("a dry run writes nothing", dry_run_writes_nothing),
-        ("the first apply does what the plan said, and the ensemble serves", first_apply),
-        ("a second apply changes nothing, with one session a host", second_apply),
-        ("a saved plan is refused once a host has changed", saved_plan),
-        ("a change on a serving ensemble is rolled, a bad one rolled back", rolled),
-        ("restart, interrupted and resumed", restart),
-        ("one run at a time", locked),
-        ("every way in that fails says why", ways_in),
-        ("what belongs to the operator is refused by name", refusals),
-        ("a host that dies in the middle is applied to again", deaths),
-        ("sudo, banners and other shells", other_logins),
-        ("destroy takes back what apply has put", destroy),
+    let scenarios: &[(Kind, &str, fn(&Lab))] = &[
+        (Kind::Quick, "a dry run writes nothing", dry_run_writes_nothing),
+        (
+            Kind::Quick,
+            "the first apply does what the plan said, and the ensemble serves",
+            first_apply,
+        ),
+        (Kind::Quick, "a second apply changes nothing, with one session a host", second_apply),
+        (Kind::Quick, "a saved plan is refused once a host has changed", saved_plan),
+        (Kind::Long, "a change on a serving ensemble is rolled, a bad one rolled back", rolled),
+        (Kind::Long, "restart, interrupted and resumed", restart),
+        (Kind::Long, "one run at a time", locked),
+        (Kind::Long, "every way in that fails says why", ways_in),
+        (Kind::Quick, "what belongs to the operator is refused by name", refusals),
+        (Kind::Long, "a host that dies in the middle is applied to again", deaths),
+        (Kind::Long, "sudo, banners and other shells", other_logins),
+        (Kind::Quick, "destroy takes back what apply has put", destroy),
     ];
     let wanted = std::env::var("ZKPROV_TEST_SCENARIO").unwrap_or_default();
     let mut failed = Vec::new();
-    for (name, scenario) in scenarios {
+    let long = std::env::var("ZKPROV_TEST_LONG").as_deref() == Ok("1");
+    for (kind, name, scenario) in scenarios {
         if !name.contains(&wanted) {
+            continue;
+        }
+        if *kind == Kind::Long && !long && wanted.is_empty() {
+            crate::skipped(&format!("hosts::real_hosts: {name}"), "long, `make e2e` runs it");
             continue;
         }
         let _ = writeln!(std::io::stderr().lock(), "hosts: {name}");
