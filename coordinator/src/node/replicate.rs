@@ -108,19 +108,20 @@ impl Node {
     pub(super) fn redraw_election_timeout(&mut self) {
         let base = self.raft.raft.election_timeout() as u64;
         let drawn = base + self.random.below(base);
-        self.raft.raft.set_randomized_election_timeout(drawn as usize);
+        self.drawn_timeout = drawn as usize;
+        self.raft.raft.set_randomized_election_timeout(self.drawn_timeout);
     }
 
     /// After everything that may have changed raft's mind about who leads.
     fn after_raft(&mut self) {
+        if self.raft.raft.randomized_election_timeout() != self.drawn_timeout {
+            self.redraw_election_timeout();
+        }
         let now = (self.raft.raft.leader_id, self.raft.raft.term);
         if now == self.leadership {
             return;
         }
-        let before = std::mem::replace(&mut self.leadership, now);
-        if now.1 != before.1 {
-            self.redraw_election_timeout();
-        }
+        self.leadership = now;
         self.proposal.clear();
         self.sealed.clear();
         self.reports_sent.clear();

@@ -70,11 +70,20 @@ impl Node {
             return;
         }
         sync.asked_ms = self.now_ms;
-        self.raft.read_index(sync.asked.to_be_bytes().to_vec());
+        // Unlike any other in the ensemble and of any other run: raft counts answers by it.
+        let mut context = vec![self.config.id];
+        context.extend_from_slice(&self.outbox.boot().to_be_bytes());
+        context.extend_from_slice(&self.sync.asked.to_be_bytes());
+        self.raft.read_index(context);
     }
 
     pub(super) fn read_index_confirmed(&mut self, index: u64, context: &[u8]) {
-        if let Ok(ticket) = context.try_into().map(u64::from_be_bytes) {
+        let Some((&[id], rest)) = context.split_first_chunk() else { return };
+        let Some((boot, ticket)) = rest.split_first_chunk() else { return };
+        if id == self.config.id
+            && u64::from_be_bytes(*boot) == self.outbox.boot()
+            && let Ok(ticket) = ticket.try_into().map(u64::from_be_bytes)
+        {
             self.sync.confirmed.push((index, ticket));
         }
     }
