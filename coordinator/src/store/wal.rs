@@ -16,6 +16,8 @@ use super::scan::{Scan, scan, segment_name};
 
 const SPARE: &str = "spare.wal";
 const SPARE_MAKING: &str = "spare.tmp";
+/// Zero-filling a whole segment takes longer than everything else before a server's first write.
+const FIRST_SEGMENT_BYTES: u64 = 1 << 20;
 const SEGMENT_MAKING: &str = "segment.tmp";
 
 #[derive(Clone, Debug)]
@@ -161,7 +163,8 @@ impl<D: Disk> Wal<D> {
         }
         repair(&disk, scan)?;
         let head = Head { sequence: 1, salt: options.salt, ..Head::default() };
-        let (file, size) = start_segment(&disk, &head, options.segment_bytes)?;
+        let bytes = options.segment_bytes.min(FIRST_SEGMENT_BYTES);
+        let (file, size) = start_segment(&disk, &head, bytes)?;
         let mut wal = Wal {
             file,
             offset: HEAD_BYTES as u64,
@@ -308,11 +311,12 @@ impl<D: Disk> Wal<D> {
         })
     }
 
-    /// Whether it is time to run [`prepare_spare`]; says so once a segment.
+    /// Whether it is time to run [`prepare_spare`]; says so once a segment, when half of it is
+    /// used: a server that has just started has better uses for its disk.
     pub fn wants_spare(&mut self) -> bool {
-        let asked = self.spare_asked;
-        self.spare_asked = true;
-        !asked
+        let due = !self.spare_asked && self.offset >= self.size / 2;
+        self.spare_asked |= due;
+        due
     }
 
     /// Goes on in a new segment with room for `bytes`.
