@@ -79,7 +79,10 @@ impl Results {
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent)?;
         }
-        fs::write(path, serde_json::to_string_pretty(self)? + "\n").context("write results")
+        // Whoever reads meanwhile, or after a run cut short, finds the old or the new.
+        let aside = path.with_extension("json.new");
+        fs::write(&aside, serde_json::to_string_pretty(self)? + "\n").context("write results")?;
+        fs::rename(&aside, path).context("write results")
     }
 
     /// Replaces the cell of the same client, servers and shape; one engine alone leaves the other's

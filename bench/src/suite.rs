@@ -125,6 +125,7 @@ impl Suite {
 
     /// The virtual machine compiles what it has seen often: give it the time.
     fn warm_up(&self, ensemble: &Ensemble) -> Result<()> {
+        load::prepare_keys(ensemble, 100)?;
         let seconds = if self.quick { 1.0 } else { 2.5 };
         let pace = Pace { warm: Duration::ZERO, window: Duration::from_secs_f64(seconds) };
         for workload in [Workload::Create, Workload::Mixed] {
@@ -235,6 +236,7 @@ impl Suite {
             for &engine in &self.engines {
                 let ensemble = Ensemble::start(&self.bench, engine, servers, Settings::default())?;
                 load::prepare_parents(ensemble.servers[0].client, "churn", 0)?;
+                self.warm_up(&ensemble)?;
                 ensembles.push((ensemble, Vec::new(), Vec::new()));
             }
             for round in 0..self.repetitions {
