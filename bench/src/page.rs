@@ -262,7 +262,9 @@ fn scenario(name: &str) -> &str {
         "znode-bytes" => "resident per znode over the empty server",
         "znode-live-bytes" => "live Java objects per znode after a full collection",
         "restart-full" => "restart with 1 M znodes, 1 server",
-        "restart-full-3" => "restart with 1 M znodes, 3 servers together",
+        "restart-full-3" => {
+            "restart with 1 M creates in the log and no snapshot, 3 servers together"
+        }
         "leader-kill" => "leader killed, first write through a follower",
         "leader-kill-disconnected" => "tries that disconnected that client",
         "leader-freeze" => "leader frozen, first write through a follower",
