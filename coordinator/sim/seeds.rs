@@ -7,6 +7,9 @@ pub const FAILED: &[(u64, &str)] = &[
     (9, "raft batched entries behind an empty append of another index: phantom acknowledgements"),
     (10, "the same, with messages overtaken on a live connection"),
     (41, "a lost acknowledgement was never repeated: the follower stayed behind forever"),
-    (100_043, "read-index contexts of several servers and runs were alike: a sync answered too early"),
+    (
+        100_043,
+        "read-index contexts of several servers and runs were alike: a sync answered too early",
+    ),
     (100_105, "raft drew election timeouts from a source of its own: the run did not repeat"),
 ];

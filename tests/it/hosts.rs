@@ -82,6 +82,7 @@ impl Lab {
         path.display().to_string()
     }
 
+    #[expect(clippy::unused_self, reason = "the hosts must be up: the receiver says so")]
     fn lab(&self, words: &[&str]) -> Ran {
         let output = zkprov().args(["lab", "--name", NAME]).args(words).output();
         Ran::of(&output.expect("zkprov runs"))
@@ -98,6 +99,7 @@ impl Lab {
         self.run_on(&self.inventory.display().to_string(), command, rest)
     }
 
+    #[expect(clippy::unused_self, reason = "the hosts must be up: the receiver says so")]
     fn run_on(&self, inventory: &str, command: &str, rest: &[&str]) -> Ran {
         let output = zkprov().arg(command).arg(inventory).args(rest).output();
         Ran::of(&output.expect("zkprov runs"))
@@ -183,13 +185,15 @@ enum Kind {
     Long,
 }
 
+type Scenario = (Kind, &'static str, fn(&Lab));
+
 #[test]
 fn real_hosts() {
     if !crate::lab::may_boot("hosts::real_hosts") {
         return;
     }
     let lab = Lab::up();
-    let scenarios: &[(Kind, &str, fn(&Lab))] = &[
+    let scenarios: &[Scenario] = &[
         (Kind::Quick, "a dry run writes nothing", dry_run_writes_nothing),
         (
             Kind::Quick,
@@ -382,7 +386,7 @@ fn restart(lab: &Lab) {
     let mut name = String::new();
     for line in BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok) {
         if let Some(run) = line.strip_prefix("run ") {
-            name = run.to_owned();
+            run.clone_into(&mut name);
         }
         if line.contains(" back ") {
             break;
