@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::desired::{ACCOUNT, UNIT};
+use crate::desired::{ACCOUNT, CONFIG_FILE, UNIT};
 use crate::failure::Failure;
 use crate::inventory::{Engine, Host, Inventory};
 use crate::probe::Observed;
@@ -271,6 +271,23 @@ pub fn ensemble(
     mut hosts: Vec<HostPlan>,
     observed: &[(&Host, &Observed)],
 ) -> Plan {
+    let moved = membership_change(inventory, observed);
+    if moved.len() > 1 {
+        if let Some(first) = hosts.iter_mut().find(|plan| plan.running) {
+            first.refusals.push(Refusal {
+                resource: "membership".into(),
+                cause: format!(
+                    "{} members would change at once: {}",
+                    moved.len(),
+                    moved.join(", ")
+                ),
+                hint:
+                    "two halves of an ensemble that do not agree on the members can lose writes: \
+                       add, remove or move one member, apply, then the next"
+                        .into(),
+            });
+        }
+    }
     let all_known = inventory.hosts.len() == observed.len();
     let blank = observed.iter().all(|(host, observed)| !has_data(host, observed));
     if all_known && blank {
@@ -285,6 +302,44 @@ pub fn ensemble(
         }
     }
     Plan { format: FORMAT, ensemble: inventory.ensemble.clone(), hosts }
+}
+
+/// Members that a serving host knows and the inventory does not, or the other way round, or elsewhere.
+fn membership_change(inventory: &Inventory, observed: &[(&Host, &Observed)]) -> Vec<String> {
+    let mut moved = std::collections::BTreeSet::new();
+    for (_, observed) in observed {
+        if !matches!(observed.unit(UNIT).get("ActiveState"), "active" | "activating") {
+            continue;
+        }
+        let config = String::from_utf8_lossy(observed.content(CONFIG_FILE).unwrap_or_default());
+        let old: Vec<(u8, &str)> = config.lines().filter_map(server_line).collect();
+        if old.is_empty() {
+            continue;
+        }
+        for (id, address) in &old {
+            match inventory.hosts.iter().find(|host| host.myid == *id) {
+                None => moved.insert(format!("{id} goes")),
+                // One's own line may say where it listens instead of where it is.
+                Some(host) if host.address != *address && *address != "0.0.0.0" => {
+                    moved.insert(format!("{id} moves to {}", host.address))
+                }
+                Some(_) => false,
+            };
+        }
+        let new = inventory.hosts.iter().filter(|host| old.iter().all(|(id, _)| *id != host.myid));
+        moved.extend(new.map(|host| format!("{} comes", host.myid)));
+    }
+    moved.into_iter().collect()
+}
+
+/// Id and address of a line `server.ID=ADDRESS:PORT:PORT`.
+fn server_line(line: &str) -> Option<(u8, &str)> {
+    let (id, rest) = line.trim().strip_prefix("server.")?.split_once('=')?;
+    let address = match rest.strip_prefix('[') {
+        Some(six) => six.split(']').next()?,
+        None => rest.split(':').next()?,
+    };
+    Some((id.trim().parse().ok()?, address.trim()))
 }
 
 /// A directory that a server has written to is never to be started as if it were new.
@@ -314,4 +369,38 @@ fn initialize(host: &Host, plan: &mut HostPlan) {
     let before =
         plan.steps.iter().position(|step| step.name.starts_with(&format!("service {UNIT}")));
     plan.steps.insert(before.unwrap_or(plan.steps.len()), step);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RUNNING: &str = "Id=zookeeper.service\nLoadState=loaded\nActiveState=active\n";
+
+    fn inventory(hosts: &str) -> Inventory {
+        let yaml = format!("ensemble: t\nhosts:\n{hosts}");
+        let path = std::path::Path::new("inventory.yaml");
+        let reading = crate::inventory::read(path, yaml.as_bytes(), None);
+        reading.inventory.unwrap_or_else(|| panic!("{}", reading.shown))
+    }
+
+    fn moved(hosts: &str, config: &str, units: &str) -> Vec<String> {
+        let inventory = inventory(hosts);
+        let content = format!("content {CONFIG_FILE}");
+        let observed = Observed::of([("units", units), (content.as_str(), config)]);
+        membership_change(&inventory, &[(&inventory.hosts[0], &observed)])
+    }
+
+    #[test]
+    fn members_change_one_at_a_time() {
+        let three = "  a: { address: 10.0.0.1, myid: 1 }\n  b: { address: 10.0.0.2, myid: 2 }\n  \
+                     c: { address: 10.0.0.3, myid: 3 }\n";
+        let same = "server.1=0.0.0.0:2888:3888\nserver.2=10.0.0.2:2888:3888\nserver.3=10.0.0.3:2888:3888\n";
+        assert!(moved(three, same, RUNNING).is_empty());
+        let two = "server.1=10.0.0.1:2888:3888\nserver.2=10.0.0.2:2888:3888\n";
+        assert_eq!(moved(three, two, RUNNING), ["3 comes"]);
+        let other = "server.1=10.0.0.1:1:1\nserver.2=10.0.0.9:1:1\nserver.4=10.0.0.3:1:1\n";
+        assert_eq!(moved(three, other, RUNNING), ["2 moves to 10.0.0.2", "3 comes", "4 goes"]);
+        assert!(moved(three, other, "").is_empty(), "nothing serves: nothing can be lost");
+    }
 }
