@@ -15,7 +15,7 @@ pub const SHELL: &str = include_str!("lock.sh");
 /// How long a host's lock is waited for. A run that cannot get a majority ends well before.
 const WAIT_S: &str = "10";
 /// A held lock ends with its session; this is only for a controller that is frozen.
-const HOLD: Duration = Duration::from_secs(4 * 3600);
+const HOLD: Duration = Duration::from_hours(4);
 
 /// Who asks for the lock.
 #[derive(Clone, Debug)]
@@ -145,7 +145,7 @@ pub async fn holding<T>(
 ) -> Result<T, Failure> {
     let ballot = Ballot::new(asked.len());
     let (release, released) = watch::channel(false);
-    let _held = Held { release };
+    let held = Held { release };
     let holders = futures_util::future::join_all(asked.iter().map(|asked| {
         let (ballot, released) = (&ballot, released.clone());
         async move {
@@ -160,11 +160,11 @@ pub async fn holding<T>(
                 Some(ballot.decision()),
                 released,
                 |event| {
-                    if let Event::Frame(frame) = event {
-                        if let Some(answer) = Answer::of(&frame) {
-                            answered = true;
-                            ballot.cast(answer);
-                        }
+                    if let Event::Frame(frame) = event
+                        && let Some(answer) = Answer::of(&frame)
+                    {
+                        answered = true;
+                        ballot.cast(answer);
                     }
                 },
             );
@@ -194,7 +194,7 @@ pub async fn holding<T>(
             _ = &mut holders, if !ended => ended = true,
         }
     };
-    _held.release.send_replace(true);
+    held.release.send_replace(true);
     if !ended {
         let _ = tokio::time::timeout(Duration::from_secs(2), holders).await;
     }
@@ -210,7 +210,9 @@ mod tests {
         let refused = || Answer::Refused("ann@x, pid 7 holds the lock with run 1, for 3 s".into());
         let decide = |answers: &[Answer]| {
             let ballot = Ballot::new(3);
-            answers.iter().for_each(|answer| ballot.cast(answer.clone()));
+            for answer in answers {
+                ballot.cast(answer.clone());
+            }
             let decision = *ballot.decision().borrow();
             (decision, ballot.refusal().is_some())
         };

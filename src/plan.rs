@@ -272,22 +272,18 @@ pub fn ensemble(
     observed: &[(&Host, &Observed)],
 ) -> Plan {
     let moved = membership_change(inventory, observed);
-    if moved.len() > 1 {
-        if let Some(first) = hosts.iter_mut().find(|plan| plan.running) {
-            first.refusals.push(Refusal {
-                resource: "membership".into(),
-                cause: format!(
-                    "{} members would change at once: {}",
-                    moved.len(),
-                    moved.join(", ")
-                ),
-                hint:
-                    "two halves of an ensemble that do not agree on the members can lose writes: \
+    if moved.len() > 1
+        && let Some(first) = hosts.iter_mut().find(|plan| plan.running)
+    {
+        first.refusals.push(Refusal {
+            resource: "membership".into(),
+            cause: format!("{} members would change at once: {}", moved.len(), moved.join(", ")),
+            hint: "two halves of an ensemble that do not agree on the members can lose writes: \
                        add, remove or move one member, apply, then the next"
-                        .into(),
-            });
-        }
+                .into(),
+        });
     }
+
     let all_known = inventory.hosts.len() == observed.len();
     let blank = observed.iter().all(|(host, observed)| !has_data(host, observed));
     if all_known && blank {

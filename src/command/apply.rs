@@ -44,7 +44,7 @@ async fn whole(run: &Run, arguments: &cli::Apply) -> Outcome {
     let only = dry::only(planning)?;
     let saved = arguments.plan.as_deref().map(dry::load).transpose()?;
     let drawn = run.draw(&only).await?;
-    let outcome = changes(run, arguments, &only, saved.as_ref(), &drawn).await;
+    let outcome = Box::pin(changes(run, arguments, &only, saved.as_ref(), &drawn)).await;
     run.fleet.close(drawn.asked).await;
     outcome
 }
@@ -77,7 +77,7 @@ async fn changes(
     let mut failures = drawn.failures.clone();
     // A roll that stopped leaves the rest untouched on purpose: there is nothing to verify there.
     let stopped = if plan.hosts.iter().any(HostPlan::restarts) {
-        failures.extend(roll(run, arguments, &plan, drawn).await);
+        failures.extend(Box::pin(roll(run, arguments, &plan, drawn)).await);
         failures.len() > drawn.failures.len()
     } else {
         failures.extend(change_hosts(run, &plan, &drawn.asked).await);
@@ -167,7 +167,7 @@ async fn roll(run: &Run, arguments: &cli::Apply, plan: &Plan, drawn: &Drawn<'_>)
     let rolled = lock::holding(&operator, &drawn.asked, async {
         restart::roll(run, &drawn.asked, switches, targets, None, wish).await
     });
-    rolled.await.err().into_iter().collect()
+    Box::pin(rolled).await.err().into_iter().collect()
 }
 
 /// Changes all hosts, each apart from the others; gives the failures.

@@ -19,7 +19,7 @@ use crate::resource::{self, fstab};
 use crate::run::{self, Run};
 use crate::{report, show};
 
-const DEADLINE: Duration = Duration::from_secs(300);
+const DEADLINE: Duration = Duration::from_mins(5);
 
 pub async fn run(arguments: cli::Destroy) -> Outcome {
     let inventory = Inventory::load(&arguments.inventory.inventory)?;

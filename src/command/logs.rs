@@ -16,7 +16,7 @@ use crate::run::{self, Run};
 
 const SHELL: &str = include_str!("logs.sh");
 /// Whoever follows for longer starts again.
-const FOLLOW: Duration = Duration::from_secs(12 * 3600);
+const FOLLOW: Duration = Duration::from_hours(12);
 
 pub async fn run(arguments: cli::Logs) -> Outcome {
     let inventory = Inventory::load(&arguments.inventory.inventory)?;

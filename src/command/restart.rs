@@ -45,7 +45,7 @@ async fn whole(run: &Run, arguments: &cli::Restart) -> Outcome {
         .map(|resumed| Journal::resume(resumed, &run.inventory.ensemble))
         .transpose()?;
     let drawn = run.draw(&Only::default()).await?;
-    let outcome = async {
+    let outcome = Box::pin(async {
         let targets = match &resumed {
             Some((_, left)) => left.clone(),
             None => targets(&drawn.plan, &limit, arguments.all),
@@ -62,12 +62,13 @@ async fn whole(run: &Run, arguments: &cli::Restart) -> Outcome {
             arguments.yes,
             &format!("Restart {} one after the other?", show::count(count, "member")),
         )?;
-        lock::holding(&Operator::me(), &drawn.asked, async {
+        let operator = Operator::me();
+        Box::pin(lock::holding(&operator, &drawn.asked, async {
             let wish =
                 Wish { allow_quorum_loss: arguments.allow_quorum_loss, settle_s: arguments.settle };
             let journal = resumed.map(|(journal, _)| journal);
             roll(run, &drawn.asked, Vec::new(), targets, journal, wish).await
-        })
+        }))
         .await?;
         let text = format!(
             "{} restarted in {:.1} s",
@@ -76,7 +77,7 @@ async fn whole(run: &Run, arguments: &cli::Restart) -> Outcome {
         );
         run.reporter.summary(&text, json!({"restarted": count}));
         Ok(Exit::Done)
-    }
+    })
     .await;
     for failure in &drawn.failures {
         run.reporter.failed(failure);

@@ -15,9 +15,13 @@ pub fn run(arguments: &cli::Shell) -> Outcome {
     let servers: Vec<String> = inventory
         .hosts
         .iter()
-        .map(|host| match host.address.contains(':') {
-            true => format!("[{}]:{}", host.address, host.ports.client),
-            false => format!("{}:{}", host.address, host.ports.client),
+        .map(|host| {
+            let (address, port) = (&host.address, host.ports.client);
+            if address.contains(':') {
+                format!("[{address}]:{port}")
+            } else {
+                format!("{address}:{port}")
+            }
         })
         .collect();
     // This machine's own architecture, not the hosts'.

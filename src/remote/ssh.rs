@@ -387,6 +387,7 @@ impl Link {
         }
     }
 
+    #[expect(clippy::too_many_arguments, reason = "what one conversation consists of")]
     async fn run_over_ssh(
         &self,
         session: &openssh::Session,

@@ -41,7 +41,7 @@ pub fn deeds(events: &[Value]) -> Vec<Deed> {
                 }
             }
             (Some("roll"), _, Some(what @ ("restart" | "rollback"))) => {
-                deeds.push(begin(what.into()))
+                deeds.push(begin(what.into()));
             }
             (Some("roll"), _, Some("back")) => {
                 if let Some(deed) = open(&mut deeds, &host, "restart") {

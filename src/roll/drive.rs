@@ -17,6 +17,7 @@ use crate::inventory::{Engine, Host};
 use crate::journal::{Entry, Journal};
 use crate::plan::Step;
 use crate::probe::{Observed, Reading};
+use crate::remote::frame::Frame;
 use crate::remote::script::{self, Script};
 use crate::resource::{self, service};
 use crate::run::Run;
@@ -47,7 +48,7 @@ impl Drive<'_> {
         loop {
             let view = self.look().await;
             if self.run.stopped() {
-                return Err(self.interrupted(roll, journal));
+                return Err(Self::interrupted(roll, journal));
             }
             match roll.next(&view, now_ms()) {
                 Next::Wait { pause_ms, why } => {
@@ -106,7 +107,7 @@ impl Drive<'_> {
         }
     }
 
-    fn interrupted(&self, roll: &Roll, journal: &Journal) -> Failure {
+    fn interrupted(roll: &Roll, journal: &Journal) -> Failure {
         let left = roll.pending().len();
         Failure::failed(format!("stopped between two members; {left} were not begun"))
             .hint(format!("`zkprov restart --resume {}` goes on", journal.run))
@@ -208,7 +209,7 @@ impl Drive<'_> {
         let frames = gather(&asked.link, &script, LOOK).await;
         frames
             .ok()
-            .and_then(|(frames, _)| frames.iter().find(|f| f.kind == "end").map(|f| f.text()))
+            .and_then(|(frames, _)| frames.iter().find(|f| f.kind == "end").map(Frame::text))
             .unwrap_or_default()
     }
 
@@ -229,7 +230,7 @@ impl Drive<'_> {
             let server = desired::server(asked.host);
             let words = [UNIT, ROLLBACK_S, BINARY, "status", "--server", &server];
             script.step("serves again", "do_await", words);
-            self.done(asked, &script, Duration::from_secs(240)).await
+            self.done(asked, &script, Duration::from_mins(4)).await
         };
         match back.await {
             Ok(()) => Failure {
