@@ -75,7 +75,8 @@ impl Node {
 
     fn tick_raft_once(&mut self) {
         // Whoever may not vote does not stand for election either.
-        if !self.may_vote() && !self.is_leader() {
+        let installing = self.raft.raft.raft_log.applied < self.applied_index;
+        if (!self.may_vote() || installing) && !self.is_leader() {
             self.raft.raft.election_elapsed = 0;
             return;
         }
@@ -84,7 +85,8 @@ impl Node {
     }
 
     pub(super) fn campaign(&mut self) {
-        if !self.may_vote() || self.is_leader() {
+        let installing = self.raft.raft.raft_log.applied < self.applied_index;
+        if !self.may_vote() || installing || self.is_leader() {
             return;
         }
         self.stats.elections += 1;
@@ -433,6 +435,13 @@ impl Node {
         // What came behind it with nothing to save is as good as saved, up to the next that is not.
         let through = self.persisting.front().map_or(self.last_ready, |next| next - 1);
         self.raft.on_persist_ready(through);
+        // Raft does not count a received snapshot as applied by itself, and looks for entries
+        // before it when it stands for election.
+        let log = &self.raft.raft.raft_log;
+        if log.applied < self.applied_index && self.applied_index <= log.committed.min(log.persisted)
+        {
+            self.raft.advance_apply_to(self.applied_index);
+        }
         while self.held.front().is_some_and(|&(n, _, _)| n <= through) {
             let (_, to, bytes) = self.held.pop_front().expect("looked at it");
             self.send(to, &bytes);
