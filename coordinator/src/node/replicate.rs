@@ -438,7 +438,8 @@ impl Node {
         // Raft does not count a received snapshot as applied by itself, and looks for entries
         // before it when it stands for election.
         let log = &self.raft.raft.raft_log;
-        if log.applied < self.applied_index && self.applied_index <= log.committed.min(log.persisted)
+        if log.applied < self.applied_index
+            && self.applied_index <= log.committed.min(log.persisted)
         {
             self.raft.advance_apply_to(self.applied_index);
         }
