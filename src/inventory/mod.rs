@@ -253,7 +253,7 @@ pub fn read(path: &Path, bytes: &[u8], home: Option<&Path>) -> Reading {
     Reading { inventory, findings, shown }
 }
 
-/// [`read`] from a file.
+/// [`read()`] from a file.
 pub fn read_file(path: &Path) -> Result<Reading, Failure> {
     // One byte more than is allowed tells a file that is too long without reading all of it.
     let limit = yaml::BYTES_MAX as u64 + 1;
