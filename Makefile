@@ -17,8 +17,8 @@ demo-local: ## three coordinators on loopback as the present user, no privileges
 clean-demo: ## takes away what the demos made
 	@.ci/clean-demo
 
-demo-kafka: ## brokers of Kafka 3.3.1 on the ensemble of the demo
-	@.ci/not-yet $@
+demo-kafka: ## brokers of Kafka 3.3.1 on three coordinators, on loopback, while a leader dies
+	@.ci/demo-kafka
 
 demo-vagrant: ## the same ensemble in machines made by Vagrant
 	@.ci/demo-vagrant
