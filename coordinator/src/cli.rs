@@ -1,11 +1,12 @@
 //! The command line: flags as plain data, then one library function per command.
 
-use std::path::PathBuf;
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::Config;
-use crate::{edge, shell, status, store};
+use crate::{edge, offline, shell, status, store};
 
 /// A replicated coordination server that speaks the protocol of Apache ZooKeeper.
 #[derive(Debug, Parser)]
@@ -23,8 +24,10 @@ pub enum Command {
     Shell(shell::Arguments),
     /// Say what a server is doing; exit 0 only when it serves in a quorum
     Status(status::Arguments),
-    /// Verify log and snapshots of a stopped server; exit 1 on damage
+    /// Verify log and snapshots of a stopped server, or a backup; exit 1 on damage
     Check(CheckArguments),
+    /// Begin an ensemble anew with a backup: run it on every member, all of them stopped and empty
+    Restore(RestoreArguments),
     /// Tell a running server on this host to do something
     Admin(AdminArguments),
     /// Print the version
@@ -43,8 +46,8 @@ pub struct ServeArguments {
 
 #[derive(Debug, Args)]
 pub struct CheckArguments {
-    /// The `dataDir` of the configuration
-    #[arg(value_name = "DATADIR")]
+    /// The `dataDir` of the configuration, or the file of a backup (`-` reads it from stdin)
+    #[arg(value_name = "DATADIR|BACKUP")]
     pub data_dir: PathBuf,
     /// The `dataLogDir` of the configuration, where it is another directory
     #[arg(long = "log", value_name = "DIR")]
@@ -52,11 +55,33 @@ pub struct CheckArguments {
 }
 
 #[derive(Debug, Args)]
+pub struct RestoreArguments {
+    /// Configuration of this member
+    #[arg(value_name = "ZOOKEEPER.PROPERTIES")]
+    pub config: PathBuf,
+    /// What `coordinator admin backup` wrote; `-` reads it from stdin
+    #[arg(value_name = "BACKUP")]
+    pub file: PathBuf,
+    /// A word for this restore: the same on all members, never used before with this backup
+    #[arg(long, value_name = "WORD")]
+    pub ensemble_id: Option<String>,
+    /// Let zxids go on in this epoch or a later one
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub epoch: u64,
+    /// Move data that is there out of the way
+    #[arg(long)]
+    pub force: bool,
+    /// Set a key on top of the file
+    #[arg(short = 'D', value_name = "KEY=VALUE")]
+    pub define: Vec<String>,
+}
+
+#[derive(Debug, Args)]
 pub struct AdminArguments {
     /// The server's socket, `<dataDir>/coordinator/admin.sock` unless configured otherwise
     #[arg(long, value_name = "PATH")]
     pub socket: PathBuf,
-    /// `transfer-leadership [ID]` or `snapshot`
+    /// `transfer-leadership [ID]`, `snapshot`, or `backup`, which writes a file to stdout
     #[arg(value_name = "COMMAND", required = true)]
     pub line: Vec<String>,
 }
@@ -95,6 +120,7 @@ pub fn run(arguments: Arguments) -> Result<u8, Failure> {
         Command::Shell(arguments) => shell::run(arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Check(arguments) => check(&arguments),
+        Command::Restore(arguments) => restore(&arguments),
         Command::Admin(arguments) => admin(&arguments),
         Command::Version => version(),
     }
@@ -110,6 +136,9 @@ fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
 #[expect(clippy::print_stdout, reason = "the server's answer is this command's data")]
 fn admin(arguments: &AdminArguments) -> Result<u8, Failure> {
     let line = arguments.line.join(" ");
+    if line == "backup" {
+        return backup(&arguments.socket);
+    }
     let answer = edge::command(&arguments.socket, &line).map_err(|error| {
         let socket = arguments.socket.display();
         let hint = "is the server running, and are you its user or root?";
@@ -119,8 +148,46 @@ fn admin(arguments: &AdminArguments) -> Result<u8, Failure> {
     Ok(if answer.starts_with("ok") { exit::OK } else { exit::FAILED })
 }
 
+#[expect(clippy::print_stderr, reason = "stdout is the backup itself")]
+fn backup(socket: &Path) -> Result<u8, Failure> {
+    let out = std::io::stdout();
+    if out.is_terminal() {
+        let hint = "stdout is a terminal: send the backup to a file with `> FILE`";
+        return Err(Failure::new(exit::USAGE, hint));
+    }
+    let report = edge::backup(socket, out.lock())
+        .map_err(|why| Failure::new(exit::FAILED, format!("no backup was taken: {why}")))?;
+    eprintln!("{}", json(&report));
+    Ok(exit::OK)
+}
+
+#[expect(clippy::print_stdout, reason = "the report is this command's data")]
+fn restore(arguments: &RestoreArguments) -> Result<u8, Failure> {
+    let (config, _) = Config::load(&arguments.config, &arguments.define)
+        .map_err(|error| Failure::new(exit::CONFIG, error.to_string()))?;
+    let options = offline::RestoreOptions {
+        ensemble_id: arguments.ensemble_id.clone(),
+        epoch: arguments.epoch,
+        force: arguments.force,
+    };
+    let report = offline::restore(&config, &arguments.file, &options)
+        .map_err(|why| Failure::new(exit::FAILED, why))?;
+    println!("{}", json(&report));
+    Ok(exit::OK)
+}
+
+fn json(report: &impl serde::Serialize) -> String {
+    serde_json::to_string(report).expect("a report has plain fields")
+}
+
 #[expect(clippy::print_stdout, reason = "the report is this command's data")]
 fn check(arguments: &CheckArguments) -> Result<u8, Failure> {
+    if arguments.data_dir == Path::new("-") || arguments.data_dir.is_file() {
+        let report = offline::check_backup(&arguments.data_dir)
+            .map_err(|why| Failure::new(exit::FAILED, why))?;
+        println!("{}", json(&report));
+        return Ok(exit::OK);
+    }
     let open = |directory: &PathBuf| {
         store::RealDisk::open_to_read(&store::directory_in(directory))
             .map_err(|e| Failure::new(exit::FAILED, e.to_string()))

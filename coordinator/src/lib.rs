@@ -4,7 +4,7 @@
 //!
 //! `edge` (sockets, files, clocks) → `node` (the whole server without I/O) → `state` (the
 //! replicated state machine) → `tree` (znodes). `wire` is what stands on the clients' wire,
-//! `store` is what stands on disk, `admin` is what operators read, `client` is the other end.
+//! `store` is what stands on disk, `offline` works on it while no server does, `admin` is what operators read, `client` is the other end.
 
 pub mod admin;
 pub mod cli;
@@ -12,6 +12,7 @@ pub mod client;
 pub mod config;
 pub mod edge;
 pub mod node;
+pub mod offline;
 pub mod shell;
 pub mod state;
 pub mod status;

@@ -1,6 +1,7 @@
 //! Commands that change something: a Unix socket beside the data, for its owner alone.
 //!
-//! One line in, the answer out, end. `coordinator admin` speaks it.
+//! One line in, the answer out, end. `coordinator admin` speaks it. The answer to `backup` is a
+//! line and a file.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
@@ -9,13 +10,15 @@ use std::path::Path;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
+use super::backup;
 use super::completion::{Completion, Completions};
+use crate::store::RealDisk;
 
 const LINE_BYTES_MAX: u64 = 4096;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Serves commands until the process ends.
-pub(super) fn listen(path: &Path, completions: Completions) -> std::io::Result<()> {
+pub(super) fn listen(path: &Path, disk: RealDisk, completions: Completions) -> std::io::Result<()> {
     // A socket of an earlier run; the data directory's lock says that it is not in use.
     if path.exists() {
         std::fs::remove_file(path)?;
@@ -25,17 +28,25 @@ pub(super) fn listen(path: &Path, completions: Completions) -> std::io::Result<(
     std::thread::Builder::new().name("admin".to_owned()).spawn(move || {
         for stream in listener.incoming().flatten() {
             // One at a time: these are commands of operators, not load.
-            let _ = serve_one(stream, &completions);
+            let _ = serve_one(stream, &disk, &completions);
         }
     })?;
     Ok(())
 }
 
-fn serve_one(mut stream: UnixStream, completions: &Completions) -> std::io::Result<()> {
+fn serve_one(
+    mut stream: UnixStream,
+    disk: &RealDisk,
+    completions: &Completions,
+) -> std::io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut line = String::new();
     BufReader::new((&stream).take(LINE_BYTES_MAX)).read_line(&mut line)?;
+    if line.trim() == "backup" {
+        backup::serve(stream, disk.clone(), completions.clone());
+        return Ok(());
+    }
     let (answer, answers) = channel();
     completions.send(Completion::Command { line: line.trim().to_owned(), answer });
     let text = answers.recv_timeout(PATIENCE).unwrap_or_else(|_| "error: no answer".to_owned());

@@ -35,6 +35,10 @@ pub(super) enum Completion {
         line: String,
         answer: Sender<String>,
     },
+    /// A backup is wanted; the index of its snapshot is the answer.
+    Backup {
+        answer: Sender<Result<u64, String>>,
+    },
     /// Somebody looks at the server over HTTP.
     View {
         parts: Parts,

@@ -39,6 +39,8 @@ pub(super) struct Server {
     pub quorum_listener: Option<TcpListener>,
     pub log: Sender<LogWork>,
     pub bulk: Sender<BulkWork>,
+    /// Who waits for a snapshot of this index or a later one.
+    pub backups: Vec<(u64, Sender<Result<u64, String>>)>,
     pub transfer: Transfer,
     pub disk: RealDisk,
     pub identity: Identity,
@@ -99,6 +101,10 @@ impl Server {
                 if self.clients.accept_again {
                     self.accept_clients();
                 }
+                // The one that was in the making began too early, or was given up.
+                if !self.backups.is_empty() {
+                    self.node.begin_sweep();
+                }
             }
             self.carry_out();
             if !ready_told && self.node.serving() {
@@ -156,15 +162,37 @@ impl Server {
             }
             Completion::SnapshotChunkWritten => self.node.snapshot_chunk_written(),
             Completion::SnapshotSaved => {
-                self.node.snapshot_saved();
+                if let Some(index) = self.node.snapshot_saved() {
+                    self.backups.retain(|(wanted, answer)| {
+                        let done = *wanted <= index;
+                        if done {
+                            let _ = answer.send(Ok(index));
+                        }
+                        !done
+                    });
+                }
                 self.purge_log();
             }
-            Completion::SnapshotFailed(why) => self.node.snapshot_failed(&why),
+            Completion::SnapshotFailed(why) => {
+                for (_, answer) in self.backups.drain(..) {
+                    let _ = answer.send(Err(format!("the snapshot could not be written: {why}")));
+                }
+                self.node.snapshot_failed(&why);
+            }
             Completion::Fetched { index, state } => self.node.snapshot_fetched(index, state),
             Completion::Resolved { member, addresses } => self.peers.resolved(member, addresses),
             Completion::Command { line, answer } => {
                 let text = self.command(&line);
                 let _ = answer.send(text);
+            }
+            Completion::Backup { answer } if !self.node.serving() => {
+                let why = "this server does not serve, so what it has may be old: ask another one, \
+                           or see `coordinator rescue`";
+                let _ = answer.send(Err(why.to_owned()));
+            }
+            Completion::Backup { answer } => {
+                self.backups.push((self.node.applied_index(), answer));
+                self.node.begin_sweep();
             }
             Completion::View { parts, answer } => {
                 let _ = answer.send(Box::new(self.operators.view(&self.node, parts)));

@@ -7,6 +7,7 @@
 //! connection to wake.
 
 mod admin_socket;
+mod backup;
 mod bulk;
 mod clients;
 mod completion;
@@ -21,6 +22,7 @@ mod serve;
 mod transfer;
 
 pub use admin_socket::command;
+pub use backup::{BackupReport, backup};
 pub use serve::serve;
 
 /// Where the server says what it does: stderr, for the journal.

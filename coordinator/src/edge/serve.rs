@@ -87,7 +87,7 @@ pub fn serve(config: Config, warnings: &[Warning]) -> Result<(), Failure> {
         let (listener, _) = bind(&listen, "election port")?;
         transfer.clone().listen(listener).map_err(text)?;
     }
-    admin_socket::listen(&config.admin_socket, completions.clone())
+    admin_socket::listen(&config.admin_socket, disk.clone(), completions.clone())
         .map_err(|e| format!("cannot listen on {}: {e}", config.admin_socket.display()))?;
 
     let members = config
@@ -130,6 +130,7 @@ pub fn serve(config: Config, warnings: &[Warning]) -> Result<(), Failure> {
         quorum_listener,
         log: log.work,
         bulk,
+        backups: Vec::new(),
         transfer,
         disk,
         identity,

@@ -41,6 +41,24 @@ impl State {
         self.roster.encode(&mut roster);
         mix.bytes(&roster).word(tree(&self.tree)).finish()
     }
+
+    /// Over what clients have stored for good: znodes that are not ephemeral, outside
+    /// `/zookeeper/config`. The ends of sessions leave it as it is, so cversion and pzxid are out.
+    pub fn content_digest(&self) -> u64 {
+        let mut above = Vec::new();
+        let mut sum: u64 = 0;
+        let config = self.tree.find("/zookeeper/config");
+        for (id, depth) in self.tree.walk(ROOT) {
+            above.truncate(depth);
+            let path = above.last().copied().unwrap_or(Mix(3)).bytes(self.tree.name(id));
+            above.push(path);
+            if Some(id) == config || matches!(self.tree.kind(id), Kind::Ephemeral(_)) {
+                continue;
+            }
+            sum = sum.wrapping_add(content(&self.tree, id, path).finish());
+        }
+        sum
+    }
 }
 
 fn tree(tree: &Tree) -> u64 {
@@ -58,6 +76,12 @@ fn tree(tree: &Tree) -> u64 {
 
 fn node(tree: &Tree, id: NodeId, path: Mix) -> Mix {
     let fields = tree.fields(id);
+    content(tree, id, path).word(fields.pzxid as u64).word(fields.cversion as u64)
+}
+
+/// All of a znode but what its children change.
+fn content(tree: &Tree, id: NodeId, path: Mix) -> Mix {
+    let fields = tree.fields(id);
     let (kind, owner) = match tree.kind(id) {
         Kind::Persistent => (0, 0),
         Kind::Ephemeral(session) => (1, session),
@@ -67,11 +91,9 @@ fn node(tree: &Tree, id: NodeId, path: Mix) -> Mix {
     let data = tree.data(id);
     path.word(fields.czxid as u64)
         .word(fields.mzxid as u64)
-        .word(fields.pzxid as u64)
         .word(fields.ctime_ms as u64)
         .word(fields.mtime_ms as u64)
         .word(fields.version as u64)
-        .word(fields.cversion as u64)
         .word(fields.aversion as u64)
         .word(kind)
         .word(owner as u64)

@@ -57,6 +57,27 @@ impl State {
     }
 }
 
+/// What the first bytes of a snapshot say of the rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SnapshotHead {
+    pub last_zxid: i64,
+    pub znodes: u32,
+    pub sessions: u32,
+}
+
+impl SnapshotHead {
+    /// From the first chunk; `None` when it is none.
+    pub fn peek(mut chunk: &[u8]) -> Option<Self> {
+        let input = &mut chunk;
+        if u32::from_le_bytes(take(input)?) != VERSION {
+            return None;
+        }
+        let last_zxid = i64::from_le_bytes(take(input)?);
+        let [_slots, znodes, sessions] = [(); 3].map(|()| take(input).map(u32::from_le_bytes));
+        Some(Self { last_zxid, znodes: znodes?, sessions: sessions? })
+    }
+}
+
 /// A state that is being restored, chunk by chunk.
 #[derive(Debug, Default)]
 pub struct Restore {

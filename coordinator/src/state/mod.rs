@@ -13,6 +13,7 @@ mod op;
 mod permission;
 mod quota;
 mod read;
+mod refound;
 pub mod roster;
 mod session;
 pub mod txn;
@@ -20,7 +21,7 @@ pub mod watch;
 
 pub use effects::{Effects, EventKind};
 pub use identity::{Identity, IdentityBuf};
-pub use image::Restore;
+pub use image::{Restore, SnapshotHead};
 pub use read::{ReadResult, WatchRequest};
 pub use roster::Roster;
 pub use session::Session;

@@ -77,7 +77,8 @@ impl Identity {
         }
     }
 
-    fn write<D: Disk>(&self, disk: &D) -> Result<(), StoreError> {
+    /// Puts it in place of whatever was there.
+    pub fn write<D: Disk>(&self, disk: &D) -> Result<(), StoreError> {
         let written = disk.create(MAKING).and_then(|mut file| {
             file.write_at(self.encode().as_bytes(), 0)?;
             file.sync_data()?;

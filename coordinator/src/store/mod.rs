@@ -23,6 +23,7 @@ mod identity;
 mod record;
 mod scan;
 mod snapshot;
+mod stream;
 mod wal;
 
 pub use check::{Report, check};
@@ -34,6 +35,7 @@ pub use record::Position;
 pub use snapshot::{
     SnapshotMeta, SnapshotReader, SnapshotWriter, list_snapshots, newest_snapshot, purge_snapshots,
 };
+pub use stream::{SnapshotStream, StreamError};
 pub use wal::{Recovered, Wal, WalOptions, prepare_spare};
 
 /// Version of everything in a data directory; raised when older code could misread it.

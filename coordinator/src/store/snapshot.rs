@@ -1,19 +1,22 @@
 //! Snapshots: written aside in checked chunks, then renamed; read back newest first.
 
+use std::io;
+
 use raft::eraftpb::ConfState;
 
 use super::FORMAT_VERSION;
-use super::disk::{Disk, DiskFile, read_full};
+use super::disk::{Disk, DiskFile};
 use super::error::StoreError;
 use super::record::Position;
+use super::stream::{SnapshotStream, StreamError};
 
-const MAGIC: &[u8; 8] = b"coordsnp";
+pub(super) const MAGIC: &[u8; 8] = b"coordsnp";
 const PREFIX: &str = "snapshot-";
 const SUFFIX: &str = ".snap";
 /// More than any member of an ensemble needs.
-const META_BYTES_MAX: usize = 64 << 10;
+pub(super) const META_BYTES_MAX: usize = 64 << 10;
 /// What the reader is willing to hold at once.
-const CHUNK_BYTES_MAX: usize = 64 << 20;
+pub(super) const CHUNK_BYTES_MAX: usize = 64 << 20;
 const BUFFER_BYTES: usize = 256 << 10;
 /// Synced in steps, so that the log's fsync never queues behind a whole snapshot.
 const SYNC_BYTES: u64 = 8 << 20;
@@ -120,7 +123,7 @@ pub fn newest_snapshot<D: Disk, T>(
     for (_, name) in list_snapshots(disk)? {
         let loaded = SnapshotReader::open(disk, &name).and_then(|mut reader| {
             let value = load(&mut reader)?;
-            Ok((reader.meta.clone(), value))
+            Ok((reader.meta().clone(), value))
         });
         match loaded {
             Ok(found) => return Ok((Some(found), passed)),
@@ -228,136 +231,70 @@ impl<D: Disk> SnapshotWriter<D> {
     }
 }
 
-fn chunk_checksum(number: u64, chunk: &[u8]) -> u32 {
+pub(super) fn chunk_checksum(number: u64, chunk: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&number.to_le_bytes());
     hasher.update(chunk);
     hasher.finalize()
 }
 
-fn end_checksum(mut running: crc32fast::Hasher, counts: &[u8]) -> u32 {
+pub(super) fn end_checksum(mut running: crc32fast::Hasher, counts: &[u8]) -> u32 {
     running.update(counts);
     running.finalize()
 }
 
-/// Reads a snapshot chunk by chunk; each is checked before it is handed out.
+/// Reads a snapshot of the directory chunk by chunk; each is checked before it is handed out.
 pub struct SnapshotReader<D: Disk> {
     disk: D,
-    file: D::File,
     name: String,
-    meta: SnapshotMeta,
-    offset: u64,
-    chunks: u64,
-    bytes: u64,
-    running: crc32fast::Hasher,
+    stream: SnapshotStream<FrontToBack<D::File>>,
 }
 
 impl<D: Disk> SnapshotReader<D> {
     pub fn open(disk: &D, name: &str) -> Result<SnapshotReader<D>, StoreError> {
-        let io = |e| StoreError::io("reading", disk, name, e);
-        let damage = |what: &str| Err(StoreError::damage(disk, name, 0, what));
-        let file = disk.open(name).map_err(io)?;
-        let mut fixed = [0; 16];
-        if read_full(&file, &mut fixed, 0).map_err(io)? < fixed.len() || &fixed[..8] != MAGIC {
-            return damage("this is not a snapshot");
+        let file = disk.open(name).map_err(|e| StoreError::io("reading", disk, name, e))?;
+        let stream = SnapshotStream::open(FrontToBack { file, offset: 0 })
+            .map_err(|e| in_file(disk, name, e))?;
+        if name_of(stream.meta().position()) != name {
+            let what = "its name is not that of its description";
+            return Err(StoreError::damage(disk, name, 0, what));
         }
-        let word = |at: usize| u32::from_le_bytes(fixed[at..at + 4].try_into().expect("4 bytes"));
-        let length = word(12) as usize;
-        if length > META_BYTES_MAX {
-            return damage("its description has an impossible length");
-        }
-        let mut rest = vec![0; length + 4];
-        if read_full(&file, &mut rest, 16).map_err(io)? < rest.len() {
-            return damage("its description is cut short");
-        }
-        let mut hasher = crc32fast::Hasher::new();
-        hasher.update(&fixed);
-        hasher.update(&rest[..length]);
-        if hasher.finalize().to_le_bytes() != rest[length..] {
-            return damage("its description has a wrong checksum");
-        }
-        if word(8) != FORMAT_VERSION {
-            return Err(StoreError::Version { path: disk.path(name), found: word(8) });
-        }
-        let Some(meta) = SnapshotMeta::decode(&rest[..length]) else {
-            return damage("its description cannot be read");
-        };
-        if name_of(meta.position()) != name {
-            return damage("its name is not that of its description");
-        }
-        Ok(SnapshotReader {
-            disk: disk.clone(),
-            file,
-            name: name.to_owned(),
-            meta,
-            offset: 16 + rest.len() as u64,
-            chunks: 0,
-            bytes: 0,
-            running: crc32fast::Hasher::new(),
-        })
+        Ok(SnapshotReader { disk: disk.clone(), name: name.to_owned(), stream })
     }
 
     pub fn meta(&self) -> &SnapshotMeta {
-        &self.meta
+        self.stream.meta()
     }
 
     /// The error for content that is whole but makes no sense.
     pub fn damage(&self, what: impl Into<String>) -> StoreError {
-        StoreError::damage(&self.disk, &self.name, self.offset, what)
+        in_file(&self.disk, &self.name, self.stream.damage(what))
     }
 
     /// Puts the next chunk into `into`; `false` at the end, which is checked as well.
     pub fn chunk(&mut self, into: &mut Vec<u8>) -> Result<bool, StoreError> {
-        into.clear();
-        let mut head = [0; 8];
-        self.read(&mut head)?;
-        let length = u32::from_le_bytes(head[..4].try_into().expect("4 bytes")) as usize;
-        let checksum = u32::from_le_bytes(head[4..].try_into().expect("4 bytes"));
-        if length == 0 {
-            return self.end(checksum);
-        }
-        if length > CHUNK_BYTES_MAX {
-            return Err(self.damage("a chunk has an impossible length"));
-        }
-        into.resize(length, 0);
-        self.read_chunk(into)?;
-        if chunk_checksum(self.chunks, into) != checksum {
-            return Err(self.damage("a chunk has a wrong checksum"));
-        }
-        self.offset += 8 + length as u64;
-        self.chunks += 1;
-        self.bytes += length as u64;
-        self.running.update(into);
-        Ok(true)
+        self.stream.chunk(into).map_err(|e| in_file(&self.disk, &self.name, e))
     }
+}
 
-    fn end(&mut self, checksum: u32) -> Result<bool, StoreError> {
-        let mut counts = [0; 16];
-        self.read_chunk(&mut counts)?;
-        let count = u64::from_le_bytes(counts[..8].try_into().expect("8 bytes"));
-        let bytes = u64::from_le_bytes(counts[8..].try_into().expect("8 bytes"));
-        if end_checksum(self.running.clone(), &counts) != checksum
-            || count != self.chunks
-            || bytes != self.bytes
-        {
-            return Err(self.damage("its end does not match its chunks"));
-        }
-        Ok(false)
+fn in_file<D: Disk>(disk: &D, name: &str, error: StreamError) -> StoreError {
+    match error {
+        StreamError::Io(e) => StoreError::io("reading", disk, name, e),
+        StreamError::Damage { offset, what } => StoreError::damage(disk, name, offset, what),
+        StreamError::Version(found) => StoreError::Version { path: disk.path(name), found },
     }
+}
 
-    fn read(&self, into: &mut [u8]) -> Result<(), StoreError> {
-        self.read_from(into, self.offset)
-    }
+/// A file as a stream.
+struct FrontToBack<F> {
+    file: F,
+    offset: u64,
+}
 
-    fn read_chunk(&self, into: &mut [u8]) -> Result<(), StoreError> {
-        self.read_from(into, self.offset + 8)
-    }
-
-    fn read_from(&self, into: &mut [u8], offset: u64) -> Result<(), StoreError> {
-        match read_full(&self.file, into, offset) {
-            Ok(got) if got == into.len() => Ok(()),
-            Ok(_) => Err(self.damage("the file ends in the middle")),
-            Err(e) => Err(StoreError::io("reading", &self.disk, &self.name, e)),
-        }
+impl<F: DiskFile> io::Read for FrontToBack<F> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let got = self.file.read_at(into, self.offset)?;
+        self.offset += got as u64;
+        Ok(got)
     }
 }

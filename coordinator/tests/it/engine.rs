@@ -54,18 +54,33 @@ impl Engine {
 pub(crate) struct Ensemble {
     engine: Engine,
     directory: PathBuf,
+    /// `server.N` lines of all of them.
+    members: Vec<String>,
     servers: Vec<Server>,
 }
 
 struct Server {
     directory: PathBuf,
     address: String,
+    client_port: u16,
     process: Option<Child>,
 }
 
 impl Ensemble {
     /// One server alone, or several in a quorum, all serving.
     pub(crate) fn start(engine: Engine, test: &str, count: usize) -> Self {
+        let mut ensemble = Self::prepare(engine, test, count);
+        for at in 0..count {
+            ensemble.start_server(at);
+        }
+        for at in 0..count {
+            ensemble.wait_until_serving(at);
+        }
+        ensemble
+    }
+
+    /// The same, configured only.
+    pub(crate) fn prepare(engine: Engine, test: &str, count: usize) -> Self {
         let ports = free_ports(count * 3);
         let directory = std::env::temp_dir().join(format!(
             "coordinator-{test}-{}-{}",
@@ -80,19 +95,50 @@ impl Ensemble {
         let servers = (0..count)
             .map(|at| {
                 let directory = directory.join(format!("server{}", at + 1));
-                let port = ports[at * 3 + 2];
-                configure(&directory, at + 1, port, if count > 1 { &members } else { &[] });
-                Server { directory, address: format!("127.0.0.1:{port}"), process: None }
+                let client_port = ports[at * 3 + 2];
+                configure(&directory, at + 1, client_port, if count > 1 { &members } else { &[] });
+                let address = format!("127.0.0.1:{client_port}");
+                Server { directory, address, client_port, process: None }
             })
             .collect();
-        let mut ensemble = Self { engine, directory, servers };
-        for at in 0..count {
-            ensemble.start_server(at);
+        Self { engine, directory, members, servers }
+    }
+
+    /// Gives server `at` a list of these members alone; counts from its next start.
+    pub(crate) fn list_members(&self, at: usize, listed: &[usize]) {
+        let members: Vec<String> =
+            listed.iter().map(|&member| self.members[member].clone()).collect();
+        let server = &self.servers[at];
+        configure(&server.directory, at + 1, server.client_port, &members);
+    }
+
+    pub(crate) fn config(&self, at: usize) -> PathBuf {
+        self.servers[at].directory.join("zookeeper.properties")
+    }
+
+    /// Where our server `at` keeps everything.
+    pub(crate) fn data(&self, at: usize) -> PathBuf {
+        self.servers[at].directory.join("data/coordinator")
+    }
+
+    /// What server `at` has said so far.
+    pub(crate) fn log(&self, at: usize) -> String {
+        fs::read_to_string(self.servers[at].directory.join("log")).unwrap_or_default()
+    }
+
+    /// Until server `at` says something, from byte `from` of its log on.
+    pub(crate) fn wait_for_log(&self, at: usize, from: usize, what: &str) {
+        let deadline = Instant::now() + START_TIMEOUT;
+        while !self.log(at)[from..].contains(what) {
+            assert!(Instant::now() < deadline, "`{what}` is missing in:\n{}", self.log(at));
+            std::thread::sleep(LOOK_EVERY);
         }
-        for at in 0..count {
-            ensemble.wait_until_serving(at);
-        }
-        ensemble
+    }
+
+    /// Until the process of server `at` ends by itself; its exit code.
+    pub(crate) fn wait_for_end(&mut self, at: usize) -> Option<i32> {
+        let mut process = self.servers[at].process.take().unwrap();
+        process.wait().unwrap().code()
     }
 
     /// For what a test leaves behind; goes with the servers.

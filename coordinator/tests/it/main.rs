@@ -1,6 +1,7 @@
 //! The one test binary of the crate. `UPDATE_CASES=1` records the cases under `tests/cases` anew.
 
 mod admin;
+mod backup;
 mod cases;
 mod client;
 mod config;
