@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command as Process, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::cell::{Sample, Shape, Workload};
@@ -60,6 +60,9 @@ enum Command {
         /// Fewer cells and shorter windows: under three minutes
         #[arg(long)]
         quick: bool,
+        /// Forget the results of earlier runs first, but for the growth curves
+        #[arg(long)]
+        fresh: bool,
         #[arg(long, value_enum)]
         engine: Vec<EngineName>,
         #[arg(long, default_value_t = 3)]
@@ -82,7 +85,7 @@ enum Command {
         /// Leaves out points beyond
         #[arg(long, default_value_t = 5_000_000)]
         limit: u64,
-        #[arg(long, default_value_t = 2.0)]
+        #[arg(long, default_value_t = 1.5)]
         seconds: f64,
     },
     /// The table on stdout, and `benchmarks.md` with its plots
@@ -144,6 +147,7 @@ impl From<EngineName> for Engine {
 pub fn run() -> Result<()> {
     let cli = Cli::parse();
     process::raise_file_limit();
+    process::stop_children_on_signals()?;
     let results = cli.place.results;
     let bench = Bench {
         zookeeper_jar: cli.place.zookeeper_jar,
@@ -154,8 +158,8 @@ pub fn run() -> Result<()> {
         base_port: cli.place.base_port,
     };
     match cli.command {
-        Command::Run { part, quick, engine, repetitions, seconds, znodes, failovers } => {
-            let window = seconds.unwrap_or(if quick { 0.8 } else { 1.2 });
+        Command::Run { part, quick, fresh, engine, repetitions, seconds, znodes, failovers } => {
+            let window = seconds.unwrap_or(0.8);
             let suite = Suite {
                 bench,
                 engines: engines(&engine),
@@ -166,17 +170,20 @@ pub fn run() -> Result<()> {
                 failovers: failovers.unwrap_or(if quick { 3 } else { 20 }),
                 results: results.clone(),
             };
-            for part in parts(part, quick) {
-                suite.run(part)?;
-            }
-            page::table(&Results::load(&results)?);
+            let whole = suite.run(&parts(part, quick), fresh)?;
+            let results = Results::load(&results)?;
+            page::table(&results);
+            ensure!(whole, "{} things failed and are left out", results.run.failures.len());
             Ok(())
         }
         Command::Growth { axis, engine, limit, seconds } => {
             let (engines, pace) = (engines(&engine), pace(seconds));
             let growth = Growth { bench, engines, pace, limit, results };
             let axes = if axis.is_empty() { Axis::value_variants() } else { &axis };
-            axes.iter().try_for_each(|&axis| growth.run(axis))
+            let failed = axes.iter().filter_map(|&axis| growth.run(axis).err());
+            let failed: Vec<String> = failed.map(|error| error.to_string()).collect();
+            ensure!(failed.is_empty(), "{}", failed.join("; "));
+            Ok(())
         }
         Command::Page { docs } => {
             let results = Results::load(&results)?;
@@ -244,6 +251,7 @@ fn check_client(bench: &Bench) -> Result<()> {
         .stdin(Stdio::null())
         .spawn()
         .context("start the server of canned replies")?;
+    process::remember(server.id());
     let outcome = (|| {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         while std::net::TcpStream::connect(address).is_err() {
@@ -271,6 +279,7 @@ fn check_client(bench: &Bench) -> Result<()> {
     })();
     server.kill()?;
     server.wait()?;
+    process::forget(server.id());
     outcome
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -61,31 +61,44 @@ impl Driver {
             .stdout(Stdio::piped())
             .spawn()
             .context("start the C driver")?;
-        let mut lines = BufReader::new(child.stdout.take().context("driver's stdout")?).lines();
-        let mut next =
-            || -> Result<String> { Ok(lines.next().context("the C driver ended early")??) };
-        ensure!(next()? == "begin", "unexpected output of the C driver");
-        let begin = ensemble.cpu_time();
-        ensure!(next()? == "end", "unexpected output of the C driver");
-        let server_cpu = ensemble.cpu_time().saturating_sub(begin);
-        let figures = next()?;
-        let numbers: Vec<f64> =
-            figures.split(' ').map(str::parse).collect::<Result<_, _>>().context("figures")?;
-        let &[ops, elapsed_ns, client_cpu_us, p50, p99, p999, max] = numbers.as_slice() else {
-            anyhow::bail!("unexpected figures from the C driver: {figures}");
-        };
-        ensure!(child.wait()?.success(), "the C driver failed");
-        let elapsed = Duration::from_nanos(elapsed_ns as u64).as_secs_f64();
-        Ok(Sample {
-            ops_per_s: ops / elapsed,
-            server_us_per_op: server_cpu.as_secs_f64() * 1e6 / ops.max(1.0),
-            client_us_per_op: client_cpu_us / ops.max(1.0),
-            client_share: client_cpu_us / 1e6 / elapsed,
-            p50_us: p50 / 1e3,
-            p99_us: p99 / 1e3,
-            p999_us: p999 / 1e3,
-            max_us: max / 1e3,
-            load: process::load_average(),
-        })
+        process::remember(child.id());
+        let sample = follow(&mut child, ensemble);
+        if sample.is_err() {
+            let _ = child.kill();
+        }
+        let status = child.wait()?;
+        process::forget(child.id());
+        let sample = sample?;
+        ensure!(status.success(), "the C driver failed");
+        ensemble.settle();
+        Ok(sample)
     }
+}
+
+/// Reads the servers' CPU time where the driver says that its window begins and ends.
+fn follow(child: &mut Child, ensemble: &Ensemble) -> Result<Sample> {
+    let mut lines = BufReader::new(child.stdout.take().context("driver's stdout")?).lines();
+    let mut next = || -> Result<String> { Ok(lines.next().context("the C driver ended early")??) };
+    ensure!(next()? == "begin", "unexpected output of the C driver");
+    let begin = ensemble.cpu_time();
+    ensure!(next()? == "end", "unexpected output of the C driver");
+    let server_cpu = ensemble.cpu_time().saturating_sub(begin);
+    let figures = next()?;
+    let numbers: Vec<f64> =
+        figures.split(' ').map(str::parse).collect::<Result<_, _>>().context("figures")?;
+    let &[ops, elapsed_ns, client_cpu_us, p50, p99, p999, max] = numbers.as_slice() else {
+        anyhow::bail!("unexpected figures from the C driver: {figures}");
+    };
+    let elapsed = Duration::from_nanos(elapsed_ns as u64).as_secs_f64();
+    Ok(Sample {
+        ops_per_s: ops / elapsed,
+        server_us_per_op: server_cpu.as_secs_f64() * 1e6 / ops.max(1.0),
+        client_us_per_op: client_cpu_us / ops.max(1.0),
+        client_share: client_cpu_us / 1e6 / elapsed,
+        p50_us: p50 / 1e3,
+        p99_us: p99 / 1e3,
+        p999_us: p999 / 1e3,
+        max_us: max / 1e3,
+        load: process::load_average(),
+    })
 }

@@ -188,6 +188,7 @@ impl Ensemble {
             .stderr(log)
             .spawn()
             .with_context(|| format!("start {}", command.get_program().display()))?;
+        process::remember(process.id());
         server.process = Some(process);
         Ok(())
     }
@@ -265,6 +266,20 @@ impl Ensemble {
         self.servers.iter().filter_map(|server| process::cpu_time(server.pid()?).ok()).sum()
     }
 
+    /// Waits until the servers rest, so that what one engine still has to do (a snapshot, the next
+    /// log segment, a garbage collection) is not counted with the other; but not for ever.
+    pub fn settle(&self) {
+        const LOOK: Duration = Duration::from_millis(40);
+        let deadline = Instant::now() + Duration::from_secs(2);
+        while Instant::now() < deadline {
+            let before = self.cpu_time();
+            std::thread::sleep(LOOK);
+            if self.cpu_time().saturating_sub(before) < LOOK / 20 {
+                break;
+            }
+        }
+    }
+
     /// Resident bytes of each server.
     pub fn resident_bytes(&self) -> Vec<u64> {
         let resident = |server: &Server| process::resident_bytes(server.pid()?).ok();
@@ -297,6 +312,7 @@ impl Ensemble {
         let server = &mut self.servers[index];
         let Some(mut process) = server.process.take() else { return Ok(()) };
         process::signal(process.id(), Signal::TERM)?;
+        process::forget(process.id());
         let deadline = Instant::now() + Duration::from_secs(30);
         while process.try_wait()?.is_none() {
             if Instant::now() > deadline {
@@ -318,6 +334,7 @@ impl Ensemble {
         if let Some(mut process) = self.servers[index].process.take() {
             process.kill()?;
             process.wait()?;
+            process::forget(process.id());
         }
         Ok(())
     }
@@ -334,6 +351,7 @@ impl Drop for Ensemble {
             if let Some(mut process) = server.process.take() {
                 let _ = process.kill();
                 let _ = process.wait();
+                process::forget(process.id());
             }
         }
         // A failed run keeps its logs and data for the reader.

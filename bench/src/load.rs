@@ -56,7 +56,11 @@ pub fn measure(ensemble: &Ensemble, shape: &Shape, tag: &str, pace: Pace) -> Res
     let mut sessions =
         Sessions::open(&addresses, shape.sessions, SESSION_TIMEOUT_MS).with_context(describe)?;
     let sample = measure_on(ensemble, &mut sessions, shape, tag, pace).with_context(describe)?;
+    if shape.workload == Workload::Create {
+        sessions.delete_made(tag).with_context(describe)?;
+    }
     sessions.close().with_context(describe)?;
+    ensemble.settle();
     Ok(sample)
 }
 

@@ -75,11 +75,11 @@ fn page(results: &Results, plots: &Plots, notes: &str) -> String {
     for line in &results.machine {
         let _ = writeln!(page, "- {line}");
     }
-    page.push('\n');
+    about_run(&mut page, results);
+    verdict_table(&mut page, results);
     for name in ["cpu", "throughput", "latency", "failover"] {
         picture(&mut page, plots, name);
     }
-    verdict_table(&mut page, results);
     page.push_str(notes);
     page.push_str(METHOD);
     for (client, title) in [
@@ -111,11 +111,35 @@ const METHOD: &str = "\n## How it is measured\n\n\
   write for all requests. `coordinator-bench check-client` drives it against canned replies: it makes\n  \
   several times the operations any server here does, so it is not the limit. Its share of a core\n  \
   stands beside every cell. **The C client** takes two threads a session and on two cores is often\n  \
-  the limit itself.\n\
+  the limit itself: where it took more than the servers and both more than nine tenths of the\n  \
+  machine, its cell is marked and counts for no target.\n\
+- Between two samples the bench waits until the servers rest, for two seconds at most, so that a\n  \
+  snapshot of the one is not counted with the other. What a sample created is deleted after it.\n\
 - Sessions are spread over all servers. Set, get and exists pick from 1,024 znodes at random; create\n  \
   makes new ones under one parent a session. Mixed is nine gets to one set.\n\
 - ZooKeeper is warmed up before the first cell and stays up through all of them, so its code is\n  \
   compiled; its Java options are the package's (none).\n";
+
+/// When, on what, how busy the machine was, and what is missing.
+fn about_run(page: &mut String, results: &Results) {
+    let run = &results.run;
+    if run.began.is_empty() {
+        return page.push('\n');
+    }
+    let _ = writeln!(
+        page,
+        "- begun {} at commit {}, {:.0} minutes, load average {:.1} before and {:.1} after\n",
+        run.began, run.commit, run.minutes, run.load_before, run.load_after
+    );
+    if run.failures.is_empty() {
+        return;
+    }
+    page.push_str("**Failed in this run, and not in the tables:**\n\n");
+    for failure in &run.failures {
+        let _ = writeln!(page, "- {}", failure.replace('\n', " "));
+    }
+    page.push('\n');
+}
 
 fn picture(page: &mut String, plots: &Plots, name: &str) {
     if let Some((name, words, _)) = plots.iter().find(|(known, ..)| known == name) {
@@ -172,6 +196,10 @@ fn cell_table(page: &mut String, results: &Results, client: Client, title: &str)
         let noise = again
             .zip(once)
             .map_or_else(String::new, |(a, b)| format!("{:.2}×", a.median / b.median));
+        let mut client = both(|sample| sample.client_share, 100.0, "%");
+        if target::client_limits(cell) {
+            client.push_str(", **the limit**");
+        }
         let load =
             cell.zookeeper.iter().chain(&cell.coordinator).map(|s| s.load).fold(0.0, f64::max);
         let _ = writeln!(
@@ -196,7 +224,7 @@ fn cell_table(page: &mut String, results: &Results, client: Client, title: &str)
             )),
             both(|sample| sample.p50_us, 1.0, ""),
             both(|sample| sample.p99_us, 1.0, ""),
-            both(|sample| sample.client_share, 100.0, "%"),
+            client,
             noise,
             load
         );
@@ -271,6 +299,7 @@ fn scenario(name: &str) -> &str {
         "leader-freeze-disconnected" => "tries of freezing that disconnected that client",
         "churn-1" => "connect + ephemeral + close, 16 clients, 1 server",
         "churn-3" => "connect + ephemeral + close, 16 clients, 3 servers",
+        "churn-client-1" | "churn-client-3" => "the same, the client's own share of a core",
         "churn-cpu-1" => "the same, CPU per session",
         "churn-cpu-3" => "the same, CPU per session on all 3 servers",
         "idle-1000" => "1,000 idle sessions, CPU per server of 3",

@@ -1,11 +1,42 @@
 //! What a process costs, read from `/proc`: CPU time of all its threads and resident memory; and
 //! the signals the scenarios send.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process, setrlimit};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+/// Servers and clients that this process has started and that it must not outlive.
+static CHILDREN: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+
+/// Remembers a child until [`forget`]: whoever stops the bench stops it too.
+pub fn remember(pid: u32) {
+    CHILDREN.lock().unwrap_or_else(PoisonError::into_inner).insert(pid);
+}
+
+/// The child has been waited for.
+pub fn forget(pid: u32) {
+    CHILDREN.lock().unwrap_or_else(PoisonError::into_inner).remove(&pid);
+}
+
+/// Told to stop, the bench kills what it has started and ends.
+pub fn stop_children_on_signals() -> Result<()> {
+    let mut signals = signal_hook::iterator::Signals::new([SIGHUP, SIGINT, SIGTERM])?;
+    std::thread::spawn(move || {
+        if let Some(number) = signals.forever().next() {
+            let children = CHILDREN.lock().unwrap_or_else(PoisonError::into_inner);
+            for &pid in &*children {
+                let _ = signal(pid, Signal::KILL);
+            }
+            std::process::exit(128 + number);
+        }
+    });
+    Ok(())
+}
 
 /// On-CPU time (user + system) of all threads of `pid`, in the scheduler's nanoseconds.
 ///

@@ -201,6 +201,36 @@ impl Sessions {
         self.drain()
     }
 
+    /// Deletes what [`Sessions::run`] has created under `tag`, so that the next cell finds the tree
+    /// as this one did.
+    pub fn delete_made(&mut self, tag: &str) -> Result<()> {
+        const OUTSTANDING: usize = 64;
+        let mut events = Events::with_capacity(1024);
+        let mut last_reply = Instant::now();
+        for (index, connection) in self.connections.iter_mut().enumerate() {
+            for _ in 0..OUTSTANDING {
+                connection.delete_one(tag, index);
+            }
+            connection.flush()?;
+        }
+        while self.connections.iter().any(|connection| connection.made > 0) {
+            ensure!(last_reply.elapsed() < SILENCE, "no reply for {} s", SILENCE.as_secs());
+            self.poll.poll(&mut events, Some(Duration::from_millis(20)))?;
+            for event in &events {
+                let index = event.token().0;
+                let connection = &mut self.connections[index];
+                if event.is_readable() {
+                    connection.receive(&mut self.buffer, |connection, _, now| {
+                        connection.delete_one(tag, index);
+                        last_reply = now;
+                    })?;
+                }
+                connection.flush()?;
+            }
+        }
+        self.drain()
+    }
+
     /// Waits for all outstanding replies, sending nothing new.
     fn drain(&mut self) -> Result<()> {
         let mut events = Events::with_capacity(1024);
@@ -307,6 +337,18 @@ impl Connection {
         self.xid_next = if xid == i32::MAX { 1 } else { xid + 1 };
         load.request(&mut self.out, xid, index, &mut self.made, &mut self.random);
         self.sent_at.push_back(now);
+    }
+
+    /// The last one that is left of what this session has created.
+    fn delete_one(&mut self, tag: &str, index: usize) {
+        let Some(last) = self.made.checked_sub(1) else { return };
+        self.made = last;
+        let mut path = Vec::with_capacity(64);
+        created_path(&mut path, tag, index, last);
+        let xid = self.xid_next;
+        self.xid_next = if xid == i32::MAX { 1 } else { xid + 1 };
+        wire::delete(&mut self.out, xid, &path);
+        self.sent_at.push_back(Instant::now());
     }
 
     /// Reads what waits on the socket; calls `on_reply` with each reply's send time and the time

@@ -12,10 +12,26 @@ use crate::engine::Engine;
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Results {
+    /// The last run of all parts, or of some of them.
+    #[serde(default)]
+    pub run: Run,
     pub machine: Vec<String>,
     pub cells: Vec<Cell>,
     pub figures: BTreeMap<String, Figure>,
     pub curves: BTreeMap<String, Curve>,
+}
+
+/// When and on what a run was made, and what of it went wrong.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Run {
+    /// What was run, as on the command line.
+    pub parts: Vec<String>,
+    pub began: String,
+    pub commit: String,
+    pub minutes: f64,
+    pub load_before: f64,
+    pub load_after: f64,
+    pub failures: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -83,6 +99,12 @@ impl Results {
         let aside = path.with_extension("json.new");
         fs::write(&aside, serde_json::to_string_pretty(self)? + "\n").context("write results")?;
         fs::rename(&aside, path).context("write results")
+    }
+
+    /// Forgets all values but the growth curves, which are made by a command of their own.
+    pub fn forget_cells(&mut self) {
+        self.cells.clear();
+        self.figures.clear();
     }
 
     /// Replaces the cell of the same client, servers and shape; one engine alone leaves the other's

@@ -15,16 +15,12 @@ const ANSWER: Duration = Duration::from_millis(200);
 const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Milliseconds from starting `servers` fresh servers at once to the first acknowledged create.
-pub fn fresh(bench: &Bench, engine: Engine, servers: usize, tries: usize) -> Result<Vec<f64>> {
-    let mut values = Vec::with_capacity(tries);
-    for _ in 0..tries {
-        let mut ensemble = Ensemble::create(bench, engine, servers, Settings::default())?;
-        let begin = Instant::now();
-        ensemble.start_all()?;
-        first_write(&ensemble, begin)?;
-        values.push(begin.elapsed().as_secs_f64() * 1e3);
-    }
-    Ok(values)
+pub fn fresh(bench: &Bench, engine: Engine, servers: usize) -> Result<f64> {
+    let mut ensemble = Ensemble::create(bench, engine, servers, Settings::default())?;
+    let begin = Instant::now();
+    ensemble.start_all()?;
+    first_write(&ensemble, begin)?;
+    Ok(begin.elapsed().as_secs_f64() * 1e3)
 }
 
 /// The same for servers that are stopped and have their data.

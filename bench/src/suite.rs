@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::ValueEnum;
@@ -12,7 +12,7 @@ use crate::clib::Driver;
 use crate::engine::{Bench, Engine, Ensemble, Settings};
 use crate::failover::{self, Fault};
 use crate::load::{self, Pace};
-use crate::results::{Cell, Client, Results};
+use crate::results::{Cell, Client, Results, Run};
 use crate::{churn, idle, memory, process, report, start};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -54,8 +54,38 @@ struct Planned {
 }
 
 impl Suite {
-    pub fn run(&self, part: Part) -> Result<()> {
-        report::progress(&format!("== {part:?}, load average {:.2}", process::load_average()));
+    /// All of `parts`; what fails is noted and left out, the rest goes on. True when nothing failed.
+    pub fn run(&self, parts: &[Part], fresh: bool) -> Result<bool> {
+        let began = Instant::now();
+        let run = Run {
+            parts: parts.iter().map(|part| format!("{part:?}").to_lowercase()).collect(),
+            began: said("date", &["-u", "+%Y-%m-%d %H:%M UTC"]),
+            commit: said("git", &["describe", "--always", "--dirty", "--exclude", "*"]),
+            load_before: process::load_average(),
+            ..Run::default()
+        };
+        self.keep(|results| {
+            if fresh {
+                results.forget_cells();
+            }
+            results.run = run;
+        })?;
+        for &part in parts {
+            let spent = began.elapsed().as_secs_f64() / 60.0;
+            report::progress(&format!(
+                "== {part:?}, after {spent:.1} minutes, load average {:.2}",
+                process::load_average()
+            ));
+            self.attempt(&format!("{part:?}"), || self.run_part(part))?;
+        }
+        self.keep(|results| {
+            results.run.minutes = began.elapsed().as_secs_f64() / 60.0;
+            results.run.load_after = process::load_average();
+        })?;
+        Ok(Results::load(&self.results)?.run.failures.is_empty())
+    }
+
+    fn run_part(&self, part: Part) -> Result<()> {
         match part {
             Part::Cells => self.cells(Client::Raw),
             Part::Clib => self.cells(Client::C),
@@ -65,6 +95,14 @@ impl Suite {
             Part::Memory => self.memory(),
             Part::Snapshot => self.snapshot(),
         }
+    }
+
+    /// Does `work`; its failure is noted, and is not that of the run.
+    fn attempt(&self, what: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
+        let Err(error) = work() else { return Ok(()) };
+        let text = format!("{what}: {error:#}");
+        report::progress(&format!("FAILED {text}"));
+        self.keep(|results| results.run.failures.push(text))
     }
 
     /// Results are read and written around each value, so that a run cut short keeps what it has.
@@ -117,7 +155,10 @@ impl Suite {
                 self.warm_up(ensemble)?;
             }
             for (number, planned) in here.iter().enumerate() {
-                self.cell(client, driver.as_ref(), &ensembles, number, planned)?;
+                let what = format!("{servers} servers {:?}", planned.shape);
+                self.attempt(&what, || {
+                    self.cell(client, driver.as_ref(), &ensembles, number, planned)
+                })?;
             }
         }
         Ok(())
@@ -185,26 +226,39 @@ impl Suite {
     }
 
     fn start(&self) -> Result<()> {
-        let tries = if self.quick { 3 } else { 5 };
+        let tries = if self.quick { 3 } else { 7 };
         for servers in [1, 3] {
-            for &engine in &self.engines {
-                let values = start::fresh(&self.bench, engine, servers, tries)?;
-                self.keep_figure(&format!("start-{servers}"), "ms", engine, values, "start")?;
-            }
+            self.attempt(&format!("start of {servers}"), || self.start_of(servers, tries))?;
         }
         for &engine in &self.engines {
             let ensemble = Ensemble::start(&self.bench, engine, 1, Settings::default())?;
+            ensemble.settle();
             let mib = memory::resident(&ensemble) / f64::from(1 << 20);
             self.keep_figure("empty-rss", "MiB", engine, vec![mib], "start")?;
         }
         Ok(())
     }
 
+    fn start_of(&self, servers: usize, tries: usize) -> Result<()> {
+        let mut values = vec![Vec::new(); self.engines.len()];
+        for _ in 0..tries {
+            for (engine, values) in self.engines.iter().zip(&mut values) {
+                values.push(start::fresh(&self.bench, *engine, servers)?);
+            }
+        }
+        for (engine, values) in self.engines.iter().zip(values) {
+            self.keep_figure(&format!("start-{servers}"), "ms", *engine, values, "start")?;
+        }
+        Ok(())
+    }
+
     fn failover(&self) -> Result<()> {
         for &engine in &self.engines {
-            let mut ensemble = Ensemble::start(&self.bench, engine, 3, Settings::default())?;
-            self.strikes(&mut ensemble, Fault::Kill, "kill", self.failovers)?;
-            self.strikes(&mut ensemble, Fault::Freeze, "freeze", self.failovers.div_ceil(10))?;
+            self.attempt(&format!("failover of {}", engine.name()), || {
+                let mut ensemble = Ensemble::start(&self.bench, engine, 3, Settings::default())?;
+                self.strikes(&mut ensemble, Fault::Kill, "kill", self.failovers)?;
+                self.strikes(&mut ensemble, Fault::Freeze, "freeze", self.failovers.div_ceil(7))
+            })?;
         }
         Ok(())
     }
@@ -230,90 +284,122 @@ impl Suite {
     }
 
     fn sessions(&self) -> Result<()> {
-        const CLIENTS: usize = 16;
         for servers in [3, 1] {
-            let mut ensembles = Vec::new();
-            for &engine in &self.engines {
-                let ensemble = Ensemble::start(&self.bench, engine, servers, Settings::default())?;
-                load::prepare_parents(ensemble.servers[0].client, "churn", 0)?;
-                self.warm_up(&ensemble)?;
-                ensembles.push((ensemble, Vec::new(), Vec::new()));
-            }
-            for round in 0..self.repetitions {
-                for (ensemble, rates, costs) in &mut ensembles {
-                    let prefix = format!("/bench/churn/r{round}-");
-                    let mut marks = Vec::new();
-                    let (cycles, elapsed) =
-                        churn::run(&ensemble.addresses(), CLIENTS, &prefix, self.pace, |_| {
-                            marks.push(ensemble.cpu_time());
-                        })?;
-                    rates.push(cycles as f64 / elapsed.as_secs_f64());
-                    let used = marks[1].saturating_sub(marks[0]);
-                    costs.push(used.as_secs_f64() * 1e6 / cycles.max(1) as f64);
-                }
-            }
-            for (ensemble, rates, costs) in ensembles {
-                let (name, engine) = (format!("churn-{servers}"), ensemble.engine);
-                self.keep_figure(&name, "sessions/s", engine, rates, "sessions")?;
-                let name = format!("churn-cpu-{servers}");
-                self.keep_figure(&name, "µs of server CPU", engine, costs, "sessions")?;
+            self.attempt(&format!("sessions on {servers}"), || self.churn(servers))?;
+        }
+        let window = Duration::from_secs(if self.quick { 5 } else { 10 });
+        for &engine in &self.engines {
+            self.attempt(&format!("idle sessions on {}", engine.name()), || {
+                let ensemble = Ensemble::start(&self.bench, engine, 3, Settings::default())?;
+                let share = idle::core_share(&ensemble, 1000, window)? * 100.0;
+                self.keep_figure("idle-1000", "% of a core", engine, vec![share], "sessions")
+            })?;
+        }
+        Ok(())
+    }
+
+    fn churn(&self, servers: usize) -> Result<()> {
+        const CLIENTS: usize = 16;
+        let mut ensembles = Vec::new();
+        for &engine in &self.engines {
+            let ensemble = Ensemble::start(&self.bench, engine, servers, Settings::default())?;
+            load::prepare_parents(ensemble.servers[0].client, "churn", 0)?;
+            self.warm_up(&ensemble)?;
+            ensembles.push((ensemble, Vec::new(), Vec::new(), Vec::new()));
+        }
+        for round in 0..self.repetitions {
+            for (ensemble, rates, costs, shares) in &mut ensembles {
+                let prefix = format!("/bench/churn/r{round}-");
+                let (mut marks, mut own) = (Vec::new(), Vec::new());
+                let (cycles, elapsed) =
+                    churn::run(&ensemble.addresses(), CLIENTS, &prefix, self.pace, |_| {
+                        marks.push(ensemble.cpu_time());
+                        own.push(process::own_thread_cpu_time());
+                    })?;
+                rates.push(cycles as f64 / elapsed.as_secs_f64());
+                let used = marks[1].saturating_sub(marks[0]);
+                costs.push(used.as_secs_f64() * 1e6 / cycles.max(1) as f64);
+                let used = own[1].saturating_sub(own[0]);
+                shares.push(used.as_secs_f64() / elapsed.as_secs_f64() * 100.0);
+                ensemble.settle();
             }
         }
-        let window = Duration::from_secs(if self.quick { 5 } else { 20 });
-        for &engine in &self.engines {
-            let ensemble = Ensemble::start(&self.bench, engine, 3, Settings::default())?;
-            let share = idle::core_share(&ensemble, 1000, window)? * 100.0;
-            self.keep_figure("idle-1000", "% of a core", engine, vec![share], "sessions")?;
+        for (ensemble, rates, costs, shares) in ensembles {
+            let engine = ensemble.engine;
+            let keep = |name: &str, unit: &str, values| {
+                self.keep_figure(&format!("{name}-{servers}"), unit, engine, values, "sessions")
+            };
+            keep("churn", "sessions/s", rates)?;
+            keep("churn-cpu", "µs of server CPU", costs)?;
+            keep("churn-client", "% of a core", shares)?;
         }
         Ok(())
     }
 
     fn memory(&self) -> Result<()> {
         for &engine in &self.engines {
-            let mut ensemble = Ensemble::start(&self.bench, engine, 1, Settings::default())?;
-            let empty = memory::resident(&ensemble);
-            load::fill(&ensemble.addresses(), "fill", self.znodes, 100)?;
-            let full = memory::resident(&ensemble);
-            let each = (full - empty) / self.znodes as f64;
-            self.keep_figure("znode-bytes", "bytes/znode", engine, vec![each], "memory")?;
-            let mib = full / f64::from(1 << 20);
-            self.keep_figure("full-rss", "MiB", engine, vec![mib], "memory")?;
-            if let Some(live) = memory::live_java_bytes(&ensemble) {
-                let each = live / self.znodes as f64;
-                self.keep_figure("znode-live-bytes", "bytes/znode", engine, vec![each], "memory")?;
-            }
-            let values = start::again(&mut ensemble, 3)?;
-            self.keep_figure("restart-full", "ms", engine, values, "memory")?;
-            let mib = memory::resident(&ensemble) / f64::from(1 << 20);
-            self.keep_figure("restarted-rss", "MiB", engine, vec![mib], "memory")?;
+            self.attempt(&format!("memory of {}", engine.name()), || self.memory_of(engine))?;
         }
         Ok(())
     }
 
+    fn memory_of(&self, engine: Engine) -> Result<()> {
+        let mut ensemble = Ensemble::start(&self.bench, engine, 1, Settings::default())?;
+        let empty = memory::resident(&ensemble);
+        load::fill(&ensemble.addresses(), "fill", self.znodes, 100)?;
+        ensemble.settle();
+        let full = memory::resident(&ensemble);
+        let each = (full - empty) / self.znodes as f64;
+        self.keep_figure("znode-bytes", "bytes/znode", engine, vec![each], "memory")?;
+        let mib = full / f64::from(1 << 20);
+        self.keep_figure("full-rss", "MiB", engine, vec![mib], "memory")?;
+        if let Some(live) = memory::live_java_bytes(&ensemble) {
+            let each = live / self.znodes as f64;
+            self.keep_figure("znode-live-bytes", "bytes/znode", engine, vec![each], "memory")?;
+        }
+        let values = start::again(&mut ensemble, 3)?;
+        self.keep_figure("restart-full", "ms", engine, values, "memory")?;
+        let mib = memory::resident(&ensemble) / f64::from(1 << 20);
+        self.keep_figure("restarted-rss", "MiB", engine, vec![mib], "memory")
+    }
+
     fn snapshot(&self) -> Result<()> {
-        let window = Duration::from_secs(if self.quick { 5 } else { 10 });
-        let never = Settings { lines: vec!["snapCount=100000000".into()], ..Settings::default() };
-        let often = Settings { lines: vec!["snapCount=1000".into()], ..Settings::default() };
         for &engine in &self.engines {
-            let mut ensemble = Ensemble::start(&self.bench, engine, 3, never.clone())?;
-            load::fill(&ensemble.addresses(), "fill", self.znodes, 100)?;
-            let quiet = memory::single_create(&ensemble, "quiet", window)?;
-            let values = vec![quiet.p999_us];
-            self.keep_figure("create-p999-quiet", "µs", engine, values, "snapshot")?;
-            ensemble.reconfigure(often.clone())?;
-            let values = start::again(&mut ensemble, 1)?;
-            self.keep_figure("restart-full-3", "ms", engine, values, "snapshot")?;
-            let before = ensemble.snapshot_files();
-            let busy = memory::single_create(&ensemble, "busy", window)?;
-            let written = ensemble.snapshot_files().difference(&before).count();
-            let values = vec![busy.p999_us];
-            self.keep_figure("create-p999-snapshot", "µs", engine, values, "snapshot")?;
-            let values = vec![written as f64];
-            self.keep_figure("snapshots-written", "files", engine, values, "snapshot")?;
-            let values = vec![busy.max_us];
-            self.keep_figure("create-max-snapshot", "µs", engine, values, "snapshot")?;
+            let what = format!("snapshots of {}", engine.name());
+            self.attempt(&what, || self.snapshot_of(engine))?;
         }
         Ok(())
+    }
+
+    /// Creates one by one in three windows without a snapshot, then in three while each server
+    /// writes one after the other.
+    fn snapshot_of(&self, engine: Engine) -> Result<()> {
+        let keep = |name: &str, unit: &str, values| {
+            self.keep_figure(name, unit, engine, values, "snapshot")
+        };
+        let never = Settings { lines: vec!["snapCount=100000000".into()], ..Settings::default() };
+        let often = Settings { lines: vec!["snapCount=1000".into()], ..Settings::default() };
+        let mut ensemble = Ensemble::start(&self.bench, engine, 3, never)?;
+        load::fill(&ensemble.addresses(), "fill", self.znodes, 100)?;
+        ensemble.settle();
+        let quiet = self.single_creates(&ensemble, "quiet")?;
+        keep("create-p999-quiet", "µs", quiet.iter().map(|s| s.p999_us).collect())?;
+        ensemble.reconfigure(often)?;
+        let values = start::again(&mut ensemble, 1)?;
+        keep("restart-full-3", "ms", values)?;
+        let before = ensemble.snapshot_files();
+        let busy = self.single_creates(&ensemble, "busy")?;
+        let written = ensemble.snapshot_files().difference(&before).count();
+        keep("create-p999-snapshot", "µs", busy.iter().map(|s| s.p999_us).collect())?;
+        keep("snapshots-written", "files", vec![written as f64])?;
+        keep("create-max-snapshot", "µs", busy.iter().map(|s| s.max_us).collect())
+    }
+
+    fn single_creates(&self, ensemble: &Ensemble, tag: &str) -> Result<Vec<Sample>> {
+        let window = Duration::from_secs(if self.quick { 2 } else { 5 });
+        (0..3)
+            .map(|round| memory::single_create(ensemble, &format!("{tag}{round}"), window))
+            .collect()
     }
 }
 
@@ -334,34 +420,40 @@ fn quick_cells() -> Vec<Planned> {
     cells
 }
 
+/// Reads first, and what writes most last.
 fn all_cells() -> Vec<Planned> {
     use Workload::{Create, Exists, Get, Mixed, Set};
     let mut cells = Vec::new();
     for servers in [3, 1] {
-        for (sessions, outstanding) in [(1, 1), (1, 32), (16, 1), (16, 32), (64, 1), (64, 32)] {
-            for workload in [Create, Set, Get, Mixed] {
-                let twice = (sessions, outstanding) == (16, 32) || sessions * outstanding == 1;
-                let shape = shape(workload, 100, sessions, outstanding);
-                cells.push(Planned { servers, shape, twice });
+        let mut add = |workload, bytes, sessions, outstanding| {
+            let shape = shape(workload, bytes, sessions, outstanding);
+            let twice = bytes == 100 && [1, 512].contains(&(sessions * outstanding));
+            cells.push(Planned { servers, shape, twice });
+        };
+        for workload in [Get, Exists, Mixed, Set, Create] {
+            for (sessions, outstanding) in [(1, 1), (1, 32), (16, 1), (16, 32), (64, 1), (64, 32)] {
+                if workload != Exists || sessions * outstanding == 512 {
+                    add(workload, 100, sessions, outstanding);
+                }
             }
-        }
-        cells.push(Planned { servers, shape: shape(Exists, 100, 16, 32), twice: false });
-        for sessions in [16, 64] {
-            for workload in [Create, Set, Get] {
-                let shape = shape(workload, 1024, sessions, 32);
-                cells.push(Planned { servers, shape, twice: false });
+            for sessions in [16, 64] {
+                if workload != Exists {
+                    add(workload, 1024, sessions, 32);
+                }
             }
         }
     }
     cells
 }
 
+/// Two threads a session: few sessions leave the servers some of the machine.
 fn clib_cells() -> Vec<Planned> {
     use Workload::{Create, Get, Mixed, Set};
     let mut cells = Vec::new();
-    for servers in [3, 1] {
-        for workload in [Create, Set, Get, Mixed] {
-            cells.push(Planned { servers, shape: shape(workload, 100, 16, 32), twice: false });
+    for (servers, sessions, outstanding) in [(3, 1, 1), (3, 16, 32), (1, 16, 32)] {
+        for workload in [Get, Mixed, Set, Create] {
+            let shape = shape(workload, 100, sessions, outstanding);
+            cells.push(Planned { servers, shape, twice: false });
         }
     }
     cells
@@ -411,4 +503,11 @@ fn machine(bench: &Bench) -> Vec<String> {
         format!("data on {}", crate::engine::file_system(&bench.directory)),
         java.lines().nth(1).unwrap_or("unknown Java").to_owned(),
     ]
+}
+
+/// The first line a command says, or nothing.
+fn said(program: &str, arguments: &[&str]) -> String {
+    let output = std::process::Command::new(program).args(arguments).output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    text.unwrap_or_default().lines().next().unwrap_or_default().to_owned()
 }

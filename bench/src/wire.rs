@@ -82,6 +82,15 @@ pub fn set(out: &mut Vec<u8>, xid: i32, path: &[u8], data: &[u8]) {
     });
 }
 
+pub fn delete(out: &mut Vec<u8>, xid: i32, path: &[u8]) {
+    frame(out, |out| {
+        put_i32(out, xid);
+        put_i32(out, DELETE);
+        put_bytes(out, path);
+        put_i32(out, -1);
+    });
+}
+
 /// `op`: [`GET`] or [`EXISTS`].
 pub fn read(out: &mut Vec<u8>, xid: i32, op: i32, path: &[u8], watch: bool) {
     frame(out, |out| {
