@@ -1,14 +1,31 @@
 //! The thread that writes the own snapshots to disk, chunk by chunk, beside everything else.
+//!
+//! It leaves the disk to the log for most of the time: a snapshot can wait, a write cannot.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
 
 use super::completion::{Completion, Completions};
 use crate::store::{RealDisk, SnapshotMeta, SnapshotWriter, StoreError, purge_snapshots};
 
+/// After each chunk the writer rests for so many times what writing it took.
+const REST_TIMES: u32 = 3;
+
+/// Synced in steps, so that the log's fsync never queues behind more than this.
+const SYNC_BYTES: u64 = 256 << 10;
+const HURRIED_SYNC_BYTES: u64 = 4 << 20;
+
+/// A disk that is busy with other things is not made less so by an endless snapshot.
+const REST_MAX: Duration = Duration::from_millis(100);
+
 /// Work for the writer.
 pub(super) enum BulkWork {
     Begin(SnapshotMeta),
-    Chunk(Vec<u8>),
+    Chunk {
+        bytes: Vec<u8>,
+        /// Too much has been written meanwhile to leave the disk to others.
+        hurry: bool,
+    },
     End,
 }
 
@@ -32,8 +49,15 @@ fn run(disk: &RealDisk, retain: usize, completions: &Completions, work: &Receive
             BulkWork::Begin(meta) => {
                 SnapshotWriter::create(disk.clone(), &meta).map(|w| writer = Some(w))
             }
-            BulkWork::Chunk(chunk) => {
-                let written = writer.as_mut().map_or(Ok(()), |w| w.chunk(&chunk));
+            BulkWork::Chunk { bytes, hurry } => {
+                let began = Instant::now();
+                let written = writer.as_mut().map_or(Ok(()), |w| {
+                    w.sync_every(if hurry { HURRIED_SYNC_BYTES } else { SYNC_BYTES });
+                    w.chunk(&bytes)
+                });
+                if !hurry {
+                    std::thread::sleep((began.elapsed() * REST_TIMES).min(REST_MAX));
+                }
                 completions.send(Completion::SnapshotChunkWritten);
                 written
             }

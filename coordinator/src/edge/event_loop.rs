@@ -24,6 +24,10 @@ pub(super) const WAKER: Token = Token(0);
 pub(super) const CLIENT_LISTENER: Token = Token(1);
 pub(super) const QUORUM_LISTENER: Token = Token(2);
 
+/// A snapshot takes its time until a restart would have to repeat so many writes, some hundredths
+/// of a second's worth. Where so many come, they share syncs and bear with the snapshot's.
+const HURRY_WRITES: u64 = 30_000;
+
 /// An orderly stop takes no longer than this, whatever keeps it.
 const STOP_TIME: Duration = Duration::from_secs(3);
 
@@ -273,7 +277,10 @@ impl Server {
                 };
                 let _ = self.bulk.send(BulkWork::Begin(meta));
             }
-            Output::SnapshotChunk(chunk) => drop(self.bulk.send(BulkWork::Chunk(chunk))),
+            Output::SnapshotChunk(bytes) => {
+                let hurry = self.node.writes_since_snapshot() > HURRY_WRITES;
+                let _ = self.bulk.send(BulkWork::Chunk { bytes, hurry });
+            }
             Output::SnapshotEnd => drop(self.bulk.send(BulkWork::End)),
             Output::FetchSnapshot { from, index, term: _ } => {
                 if let Some(server) = self.config.servers.get(&from) {

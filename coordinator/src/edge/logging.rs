@@ -34,8 +34,9 @@ impl Logger {
             Level::Info => "INFO ",
             Level::Debug => "DEBUG",
         };
-        // A closed stderr must not end the server.
-        let _ = writeln!(std::io::stderr().lock(), "{} {name} {text}", timestamp());
+        // One write a line: stderr has no buffer. A closed one must not end the server.
+        let line = format!("{} {name} {text}\n", timestamp());
+        let _ = std::io::stderr().lock().write_all(line.as_bytes());
     }
 
     pub fn error(self, text: &str) {

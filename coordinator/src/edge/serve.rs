@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::mpsc::{channel, sync_channel};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mio::{Interest, Poll, Waker};
@@ -23,8 +24,8 @@ use crate::config::{Config, Listen, PeerType, Warning};
 use crate::node::{Node, NodeConfig, Recovered, SnapshotPoint};
 use crate::state::{Restore, State};
 use crate::store::{
-    Identity, Position, RealDisk, StoreError, Wal, WalOptions, directory_in, newest_snapshot,
-    remove_partial,
+    Identity, Position, RealDisk, SnapshotReader, StoreError, Wal, WalOptions, directory_in,
+    newest_snapshot, remove_partial,
 };
 
 /// Raft's clock: an idle server wakes this often.
@@ -171,15 +172,13 @@ fn recover(
     logger: Logger,
 ) -> Result<(Recovered, Wal<RealDisk>), Failure> {
     let start = Instant::now();
-    let (snapshot, damaged) = newest_snapshot(disk, |reader| {
-        let mut restore = Restore::new();
-        let mut chunk = Vec::new();
-        while reader.chunk(&mut chunk)? {
-            restore.chunk(&chunk).map_err(|e| reader.damage(format!("{e:?}")))?;
-        }
-        restore.finish().map_err(|e| reader.damage(format!("{e:?}")))
-    })
-    .map_err(text)?;
+    // Both are read side by side: what a start waits for is mostly this.
+    let (newest, scanned) = std::thread::scope(|scope| {
+        let scanning = scope.spawn(|| Wal::scan(log_disk, options));
+        let newest = newest_snapshot(disk, restore);
+        (newest, scanning.join().expect("the scan does not panic"))
+    });
+    let (snapshot, damaged) = newest.map_err(text)?;
     for error in &damaged {
         logger.error(&format!("passing over a damaged snapshot: {error}"));
     }
@@ -195,7 +194,9 @@ fn recover(
         None => (SnapshotPoint::default(), State::new()),
     };
     let position = Position { index: point.index, term: point.term };
-    let (wal, log) = Wal::open(log_disk.clone(), options.clone(), position).map_err(text)?;
+    let scanned = scanned.map_err(text)?;
+    let (wal, log) =
+        Wal::open_scanned(log_disk.clone(), options.clone(), position, scanned).map_err(text)?;
     if let Some(cut) = &log.cut {
         logger.info(&format!(
             "cut {} half-written bytes at {} of {}: a write that nobody was told of",
@@ -211,6 +212,36 @@ fn recover(
     let recovered =
         Recovered { snapshot: point, state, hard_state: log.hard_state, entries: log.entries };
     Ok((recovered, wal))
+}
+
+/// Chunks that the reader of a snapshot may be ahead.
+const CHUNKS_AHEAD: usize = 4;
+
+/// A second thread reads and checks the chunks from which this one builds the state.
+fn restore(reader: &mut SnapshotReader<RealDisk>) -> Result<State, StoreError> {
+    let (full, chunks) = sync_channel::<Vec<u8>>(CHUNKS_AHEAD);
+    let (done, emptied) = channel::<Vec<u8>>();
+    let built = std::thread::scope(|scope| {
+        let reading = scope.spawn(|| {
+            let (full, emptied) = (full, emptied); // their end is this thread's end
+            loop {
+                let mut chunk = emptied.try_recv().unwrap_or_default();
+                // A builder that has given up takes no more.
+                if !reader.chunk(&mut chunk)? || full.send(chunk).is_err() {
+                    return Ok(());
+                }
+            }
+        });
+        let mut restore = Restore::new();
+        let built = chunks.into_iter().try_for_each(|chunk| {
+            restore.chunk(&chunk)?;
+            let _ = done.send(chunk);
+            Ok(())
+        });
+        reading.join().expect("the reader does not panic")?;
+        Ok(built.and_then(|()| restore.finish()))
+    })?;
+    built.map_err(|e| reader.damage(format!("{e:?}")))
 }
 
 struct StoreErrorText<'a>(&'a StoreError);

@@ -109,11 +109,18 @@ impl Node {
         self.sweep.ended = false;
         self.state.sweep_begin();
         // A follower that gets this snapshot needs what comes behind it.
-        self.raft.mut_store().pin(point.index);
+        if !self.alone() {
+            self.raft.mut_store().pin(point.index);
+        }
         let zxid = self.state.last_zxid();
         let cluster_id = self.state.roster().cluster_id;
         self.outputs.push(Output::SnapshotBegin { point: point.clone(), zxid, cluster_id });
         self.sweep.active = Some(point);
+    }
+
+    /// Writes applied since the snapshot in the making, or the last one, was begun.
+    pub fn writes_since_snapshot(&self) -> u64 {
+        self.sweep.ops_since
     }
 
     /// The writer has taken a chunk.

@@ -328,7 +328,7 @@ impl Watches {
 
     fn find_path(&self, text: &str) -> Option<u32> {
         let hash = hash_name(0, text.as_bytes());
-        self.by_path.find(hash, |path| self.text_bytes(*path) == text.as_bytes())
+        self.by_path.find(hash, |path| self.text_bytes(path) == text.as_bytes())
     }
 
     fn path_or_new(&mut self, text: &str) -> u32 {
@@ -339,11 +339,7 @@ impl Watches {
         let path = Path { text: handle, len: text.len() as u32, first: NONE, recursive: 0 };
         let path = self.paths.insert(path);
         self.paths_live += 1;
-        let (paths, texts) = (&self.paths, &self.texts);
-        self.by_path.insert(hash_name(0, text.as_bytes()), path, |path| {
-            let Path { text, len, .. } = paths[*path];
-            hash_name(0, texts.get(text, len as usize))
-        });
+        self.by_path.insert(hash_name(0, text.as_bytes()), path);
         path
     }
 
@@ -357,7 +353,7 @@ impl Watches {
 
     fn find(&self, path: u32, conn: u32) -> Option<u32> {
         self.by_pair.find(hash_pair(path, conn), |id| {
-            let record = &self.records[*id];
+            let record = &self.records[id];
             (record.path, record.conn) == (path, conn)
         })
     }
@@ -381,10 +377,7 @@ impl Watches {
         if conn_next != NONE {
             self.records[conn_next].conn_prev = id;
         }
-        let records = &self.records;
-        self.by_pair.insert(hash_pair(path, conn), id, |id| {
-            hash_pair(records[*id].path, records[*id].conn)
-        });
+        self.by_pair.insert(hash_pair(path, conn), id);
         id
     }
 

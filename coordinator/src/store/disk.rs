@@ -44,10 +44,17 @@ pub trait DiskFile {
 
 /// Reads the whole file.
 pub(super) fn read_all<F: DiskFile>(file: &F) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; usize::try_from(file.size()?).map_err(io::Error::other)?];
-    let got = read_full(file, &mut bytes, 0)?;
-    bytes.truncate(got);
+    let mut bytes = Vec::new();
+    read_all_into(file, &mut bytes)?;
     Ok(bytes)
+}
+
+/// Reads the whole file into a buffer that is used again: fresh pages cost more than reading.
+pub(super) fn read_all_into<F: DiskFile>(file: &F, bytes: &mut Vec<u8>) -> io::Result<()> {
+    bytes.resize(usize::try_from(file.size()?).map_err(io::Error::other)?, 0);
+    let got = read_full(file, bytes, 0)?;
+    bytes.truncate(got);
+    Ok(())
 }
 
 /// Fills `into` as far as the file reaches.

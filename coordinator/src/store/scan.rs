@@ -2,7 +2,7 @@
 
 use raft::eraftpb::{Entry, HardState};
 
-use super::disk::{Disk, read_all};
+use super::disk::{Disk, read_all_into};
 use super::error::StoreError;
 use super::record::{
     ALIGN, FRAME_HEAD_BYTES, Found, HEAD_BYTES, Head, HeadError, Place, Position, Record, frame_at,
@@ -65,6 +65,7 @@ pub(super) fn scan<D: Disk>(disk: &D, salt: u64) -> Result<Scan, StoreError> {
     let mut scan = Scan::default();
     let sequences = segments(disk)?;
     let newest = sequences.last().copied();
+    let mut bytes = Vec::new();
     for sequence in sequences {
         if let Some(before) = scan.segments.last()
             && before.sequence + 1 != sequence
@@ -72,7 +73,7 @@ pub(super) fn scan<D: Disk>(disk: &D, salt: u64) -> Result<Scan, StoreError> {
             let name = segment_name(before.sequence + 1);
             return Err(StoreError::damage(disk, &name, 0, "this log segment is missing"));
         }
-        scan_segment(disk, sequence, Some(sequence) == newest, salt, &mut scan)?;
+        scan_segment(disk, sequence, Some(sequence) == newest, salt, &mut bytes, &mut scan)?;
     }
     Ok(scan)
 }
@@ -82,16 +83,17 @@ fn scan_segment<D: Disk>(
     sequence: u64,
     newest: bool,
     salt: u64,
+    bytes: &mut Vec<u8>,
     scan: &mut Scan,
 ) -> Result<(), StoreError> {
     let name = &segment_name(sequence);
-    let bytes = disk
-        .open(name)
-        .and_then(|file| read_all(&file))
+    disk.open(name)
+        .and_then(|file| read_all_into(&file, bytes))
         .map_err(|e| StoreError::io("reading", disk, name, e))?;
+    let bytes = &*bytes;
     let damage =
         |offset: usize, what: &str| Err(StoreError::damage(disk, name, offset as u64, what));
-    let head = match Head::decode(&bytes) {
+    let head = match Head::decode(bytes) {
         Ok(head) if head.sequence == sequence => head,
         Ok(_) => return damage(16, "the segment's number is not that of its name"),
         Err(HeadError::Version(found)) => {
@@ -99,10 +101,10 @@ fn scan_segment<D: Disk>(
         }
         Err(HeadError::Checksum) => {
             let salt = scan.segments.last().map_or(salt, |s| s.salt);
-            let durable_follows = durable_after(&bytes, sequence, salt, 0);
-            if newest && looks_torn(&bytes, 0, HEAD_BYTES) && durable_follows.is_none() {
+            let durable_follows = durable_after(bytes, sequence, salt, 0);
+            if newest && looks_torn(bytes, 0, HEAD_BYTES) && durable_follows.is_none() {
                 scan.unborn = Some(sequence);
-                scan.torn_bytes = used_bytes(&bytes, 0);
+                scan.torn_bytes = used_bytes(bytes, 0);
                 return Ok(());
             }
             return damage(0, "the segment's head has a wrong checksum");
@@ -114,7 +116,7 @@ fn scan_segment<D: Disk>(
     let mut frames = 0;
     loop {
         let place = Place { salt: head.salt, sequence, offset: offset as u64 };
-        match frame_at(&bytes, place) {
+        match frame_at(bytes, place) {
             Found::Frame { payload, durable, bytes: size } => {
                 if durable > offset as u64 {
                     return damage(offset, "the frame vouches for bytes after itself");
@@ -127,7 +129,7 @@ fn scan_segment<D: Disk>(
             }
             Found::End => break,
             Found::Broken { bytes: extent, durable } => {
-                let used = used_bytes(&bytes, offset);
+                let used = used_bytes(bytes, offset);
                 if used == 0 {
                     break;
                 }
@@ -135,7 +137,7 @@ fn scan_segment<D: Disk>(
                 if !newest {
                     return damage(offset, "wrong checksum in a segment that was complete");
                 }
-                if let Some(later) = durable_after(&bytes, sequence, head.salt, offset) {
+                if let Some(later) = durable_after(bytes, sequence, head.salt, offset) {
                     let what = format!(
                         "wrong checksum, and the record at offset {later} was written after this \
                          one had been synced"
@@ -143,7 +145,7 @@ fn scan_segment<D: Disk>(
                     return damage(offset, &what);
                 }
                 let extent = if durable.is_some() { extent } else { FRAME_HEAD_BYTES };
-                if !looks_torn(&bytes, offset, offset + extent) {
+                if !looks_torn(bytes, offset, offset + extent) {
                     return damage(offset, "wrong checksum in a record that was written whole");
                 }
                 scan.torn_bytes = used;

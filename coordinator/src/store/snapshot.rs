@@ -19,7 +19,7 @@ pub(super) const META_BYTES_MAX: usize = 64 << 10;
 pub(super) const CHUNK_BYTES_MAX: usize = 64 << 20;
 const BUFFER_BYTES: usize = 256 << 10;
 /// Synced in steps, so that the log's fsync never queues behind a whole snapshot.
-const SYNC_BYTES: u64 = 8 << 20;
+const SYNC_BYTES: u64 = 4 << 20;
 
 /// What a snapshot is of. Travels to followers as well.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -144,6 +144,7 @@ pub struct SnapshotWriter<D: Disk> {
     buffer: Vec<u8>,
     written: u64,
     synced: u64,
+    sync_bytes: u64,
     chunks: u64,
     bytes: u64,
     running: crc32fast::Hasher,
@@ -172,10 +173,16 @@ impl<D: Disk> SnapshotWriter<D> {
             buffer,
             written: 0,
             synced: 0,
+            sync_bytes: SYNC_BYTES,
             chunks: 0,
             bytes: 0,
             running: crc32fast::Hasher::new(),
         })
+    }
+
+    /// From now on what was written is synced in steps of about this size.
+    pub fn sync_every(&mut self, bytes: u64) {
+        self.sync_bytes = bytes;
     }
 
     /// Appends one chunk; an empty one is passed over.
@@ -197,7 +204,7 @@ impl<D: Disk> SnapshotWriter<D> {
         let result = self.file.write_at(&self.buffer, self.written).and_then(|()| {
             self.written += self.buffer.len() as u64;
             self.buffer.clear();
-            if self.written - self.synced >= SYNC_BYTES {
+            if self.written - self.synced >= self.sync_bytes {
                 self.synced = self.written;
                 return self.file.sync_data();
             }

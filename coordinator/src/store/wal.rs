@@ -53,6 +53,9 @@ pub struct Cut {
     pub bytes: u64,
 }
 
+/// What stands in the log's files.
+pub struct ScannedLog(Scan);
+
 /// A segment and the last entry before it.
 #[derive(Debug)]
 struct Mark {
@@ -84,14 +87,21 @@ pub fn prepare_spare<D: Disk>(disk: &D, options: &WalOptions) -> Result<(), Stor
     if names.iter().any(|n| n == SPARE) {
         return Ok(());
     }
-    make_zeroed(disk, SPARE_MAKING, options.segment_bytes)?;
+    make_zeroed(disk, SPARE_MAKING, &[], options.segment_bytes)?;
     disk.rename(SPARE_MAKING, SPARE).map_err(|e| StoreError::io("renaming", disk, SPARE, e))
 }
 
-/// A synced file of zeroes; what was made of it is removed when space runs out.
-fn make_zeroed<D: Disk>(disk: &D, name: &str, bytes: u64) -> Result<D::File, StoreError> {
+/// A synced file of zeroes behind `head`; what was made of it is removed when space runs out.
+fn make_zeroed<D: Disk>(
+    disk: &D,
+    name: &str,
+    head: &[u8],
+    bytes: u64,
+) -> Result<D::File, StoreError> {
     let mut file = disk.create(name).map_err(|e| StoreError::io("creating", disk, name, e))?;
-    let made = fill_zero(&mut file, 0, bytes).and_then(|()| file.sync_data());
+    let made = fill_zero(&mut file, 0, bytes)
+        .and_then(|()| if head.is_empty() { Ok(()) } else { file.write_at(head, 0) })
+        .and_then(|()| file.sync_data());
     if let Err(e) = made {
         // Best effort: the error that counts is the first one.
         let _ = disk.remove(name);
@@ -109,6 +119,21 @@ impl<D: Disk> Wal<D> {
         snapshot: Position,
     ) -> Result<(Wal<D>, Recovered), StoreError> {
         let scan = scan(&disk, options.salt)?;
+        Wal::open_scanned(disk, options, snapshot, ScannedLog(scan))
+    }
+
+    /// Reads the whole log, which [`Wal::open_scanned`] goes on with; changes nothing.
+    pub fn scan(disk: &D, options: &WalOptions) -> Result<ScannedLog, StoreError> {
+        scan(disk, options.salt).map(ScannedLog)
+    }
+
+    /// [`Wal::open`] with the log that [`Wal::scan`] has read meanwhile.
+    pub fn open_scanned(
+        disk: D,
+        options: WalOptions,
+        snapshot: Position,
+        ScannedLog(scan): ScannedLog,
+    ) -> Result<(Wal<D>, Recovered), StoreError> {
         if scan.segments.is_empty() {
             return Wal::open_first(disk, options, snapshot, &scan);
         }
@@ -164,12 +189,12 @@ impl<D: Disk> Wal<D> {
         repair(&disk, scan)?;
         let head = Head { sequence: 1, salt: options.salt, ..Head::default() };
         let bytes = options.segment_bytes.min(FIRST_SEGMENT_BYTES);
-        let (file, size) = start_segment(&disk, &head, bytes)?;
+        let started = start_segment(&disk, &head, bytes)?;
         let mut wal = Wal {
-            file,
+            file: started.file,
             offset: HEAD_BYTES as u64,
-            size,
-            durable: 0,
+            size: started.size,
+            durable: started.durable,
             segments: VecDeque::from([Mark { sequence: 1, last: Position::default() }]),
             last: Position::default(),
             hard_state: HardState::default(),
@@ -336,13 +361,13 @@ impl<D: Disk> Wal<D> {
             reset,
         };
         let bytes = self.options.segment_bytes.max(HEAD_BYTES as u64 + room);
-        let (file, size) = start_segment(&self.disk, &head, bytes).inspect_err(|_| {
+        let started = start_segment(&self.disk, &head, bytes).inspect_err(|_| {
             self.poisoned = true;
         })?;
-        self.file = file;
-        self.size = size;
+        self.file = started.file;
+        self.size = started.size;
         self.offset = HEAD_BYTES as u64;
-        self.durable = 0;
+        self.durable = started.durable;
         self.spare_asked = false;
         self.segments.push_back(Mark { sequence: head.sequence, last });
         Ok(())
@@ -405,8 +430,19 @@ fn rewrite<F: DiskFile>(file: &mut F, bytes: u64) -> io::Result<()> {
     Ok(())
 }
 
+/// A segment that holds its head and nothing else.
+struct Started<F> {
+    file: F,
+    size: u64,
+    durable: u64,
+}
+
 /// Puts a zero-filled file in place under the segment's name and writes the head.
-fn start_segment<D: Disk>(disk: &D, head: &Head, bytes: u64) -> Result<(D::File, u64), StoreError> {
+fn start_segment<D: Disk>(
+    disk: &D,
+    head: &Head,
+    bytes: u64,
+) -> Result<Started<D::File>, StoreError> {
     let name = segment_name(head.sequence);
     let io = |doing, e| StoreError::io(doing, disk, &name, e);
     let spare = match disk.open(SPARE) {
@@ -415,15 +451,19 @@ fn start_segment<D: Disk>(disk: &D, head: &Head, bytes: u64) -> Result<(D::File,
         Err(e) if e.kind() == io::ErrorKind::NotFound => None,
         Err(e) => return Err(io("opening", e)),
     };
-    let (mut file, from) = match spare {
-        Some(file) => (file, SPARE),
-        None => (make_zeroed(disk, SEGMENT_MAKING, bytes)?, SEGMENT_MAKING),
+    let encoded = head.encode();
+    let Some(mut file) = spare else {
+        // Made on the spot, it can have its head from the beginning: one sync less to wait for.
+        let file = make_zeroed(disk, SEGMENT_MAKING, &encoded, bytes)?;
+        disk.rename(SEGMENT_MAKING, &name).map_err(|e| io("renaming", e))?;
+        disk.sync_dir().map_err(|e| io("syncing", e))?;
+        return Ok(Started { file, size: bytes, durable: HEAD_BYTES as u64 });
     };
-    disk.rename(from, &name).map_err(|e| io("renaming", e))?;
+    disk.rename(SPARE, &name).map_err(|e| io("renaming", e))?;
     disk.sync_dir().map_err(|e| io("syncing", e))?;
-    file.write_at(&head.encode(), 0).map_err(|e| io("writing", e))?;
+    file.write_at(&encoded, 0).map_err(|e| io("writing", e))?;
     let size = file.size().map_err(|e| io("reading", e))?;
-    Ok((file, size))
+    Ok(Started { file, size, durable: 0 })
 }
 
 /// Makes the disk say what `scan` understood: no bytes after the end, no headless segment.

@@ -6,6 +6,7 @@
 
 use super::Tree;
 use super::acl::{AclId, OPEN};
+use super::index::hash_name;
 use super::node::{Changed, Family, Kind, NAME_BYTES_MAX, NONE, Node, NodeId, ROOT, flag};
 
 const FIXED_BYTES: usize = 37;
@@ -15,6 +16,9 @@ const FAMILY: u8 = 4;
 const EPHEMERAL: u8 = 8;
 const CONTAINER: u8 = 16;
 const TTL: u8 = 32;
+
+/// Names that wait to be put into the index together.
+const NAMES_MAX: usize = 1 << 18;
 
 /// Appends the record of a znode.
 pub(super) fn put_node(tree: &Tree, id: NodeId, out: &mut Vec<u8>) {
@@ -139,6 +143,8 @@ pub struct Builder {
     /// Numbers of ACL lists in the snapshot to numbers here.
     acls: Vec<AclId>,
     slots: u32,
+    /// Hashes of names that are not in the index yet, and their slots.
+    names: Vec<(u32, NodeId)>,
 }
 
 impl Builder {
@@ -149,7 +155,7 @@ impl Builder {
             return None;
         }
         tree.index.reserve(nodes);
-        Some(Self { tree, acls: vec![OPEN], slots })
+        Some(Self { tree, acls: vec![OPEN], slots, names: Vec::new() })
     }
 
     /// Declares list `id` of the snapshot, in rising order.
@@ -203,7 +209,10 @@ impl Builder {
         tree.nodes[record.id] = node;
         tree.owners.insert(record.id, record.kind());
         if record.id != ROOT {
-            tree.index_insert(record.id);
+            self.names.push((hash_name(record.parent, record.name), record.id));
+            if self.names.len() == NAMES_MAX {
+                tree.index.insert_all(&mut self.names);
+            }
         }
         Some(())
     }
@@ -213,6 +222,7 @@ impl Builder {
         if !self.tree.nodes.get(ROOT)?.has(flag::LIVE) || self.tree.nodes[ROOT].parent != NONE {
             return None;
         }
+        self.tree.index.insert_all(&mut self.names);
         let used = self.tree.nodes.used();
         let mut free = Vec::new();
         let mut live = 0;

@@ -2,7 +2,7 @@
 //!
 //! The tree keeps versions, times and counters the way ZooKeeper stores them and knows nothing of
 //! requests, permissions or sessions' lives. Bytes per znode are the design:
-//! a record of 48 bytes ([`node`]), name and data in one slot of a size class ([`slab`]), 4 bytes
+//! a record of 48 bytes ([`node`]), name and data in one slot of a size class ([`slab`]), 8 bytes
 //! in a sharded index ([`index`]), ACL lists stored once ([`acl`]), and side tables for what few
 //! znodes have ([`owner`]). Nothing that grows with the tree is ever copied as a whole.
 
@@ -113,8 +113,8 @@ impl Tree {
     fn child_named(&self, parent: NodeId, name: &[u8]) -> Option<NodeId> {
         let hash = hash_name(parent, name);
         self.index.find(hash, |id| {
-            let node = &self.nodes[*id];
-            node.parent == parent && self.name(*id) == name
+            let node = &self.nodes[id];
+            node.parent == parent && self.name(id) == name
         })
     }
 
@@ -447,11 +447,8 @@ impl Tree {
     }
 
     fn index_insert(&mut self, id: NodeId) {
-        let (index, nodes, blobs) = (&mut self.index, &self.nodes, &self.blobs);
-        let name_of = |node: &Node| &blobs.get(node.blob, node.blob_len())[..node.name_len()];
-        let node = &nodes[id];
-        let hash_of = |node: &Node| hash_name(node.parent, name_of(node));
-        index.insert(hash_of(node), id, |id| hash_of(&nodes[*id]));
+        let hash = hash_name(self.nodes[id].parent, self.name(id));
+        self.index.insert(hash, id);
     }
 
     /// Takes a znode away from its parent; it stays in its slot.
