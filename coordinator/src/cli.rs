@@ -28,6 +28,8 @@ pub enum Command {
     Check(CheckArguments),
     /// Begin an ensemble anew with a backup: run it on every member, all of them stopped and empty
     Restore(RestoreArguments),
+    /// Go on from this stopped member alone, after a majority was lost for good
+    Rescue(RescueArguments),
     /// Tell a running server on this host to do something
     Admin(AdminArguments),
     /// Print the version
@@ -71,6 +73,19 @@ pub struct RestoreArguments {
     /// Move data that is there out of the way
     #[arg(long)]
     pub force: bool,
+    /// Set a key on top of the file
+    #[arg(short = 'D', value_name = "KEY=VALUE")]
+    pub define: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct RescueArguments {
+    /// Configuration of the survivor
+    #[arg(value_name = "ZOOKEEPER.PROPERTIES")]
+    pub config: PathBuf,
+    /// Do it; without this only say what would be kept
+    #[arg(long)]
+    pub yes: bool,
     /// Set a key on top of the file
     #[arg(short = 'D', value_name = "KEY=VALUE")]
     pub define: Vec<String>,
@@ -121,6 +136,7 @@ pub fn run(arguments: Arguments) -> Result<u8, Failure> {
         Command::Status(arguments) => status::run(&arguments),
         Command::Check(arguments) => check(&arguments),
         Command::Restore(arguments) => restore(&arguments),
+        Command::Rescue(arguments) => rescue(&arguments),
         Command::Admin(arguments) => admin(&arguments),
         Command::Version => version(),
     }
@@ -174,6 +190,23 @@ fn restore(arguments: &RestoreArguments) -> Result<u8, Failure> {
         .map_err(|why| Failure::new(exit::FAILED, why))?;
     println!("{}", json(&report));
     Ok(exit::OK)
+}
+
+#[expect(clippy::print_stdout, reason = "the report is this command's data")]
+fn rescue(arguments: &RescueArguments) -> Result<u8, Failure> {
+    let (config, _) = Config::load(&arguments.config, &arguments.define)
+        .map_err(|error| Failure::new(exit::CONFIG, error.to_string()))?;
+    let report =
+        offline::rescue(&config, arguments.yes).map_err(|why| Failure::new(exit::FAILED, why))?;
+    println!("{}", json(&report));
+    if report.done {
+        return Ok(exit::OK);
+    }
+    let why = "nothing was done. Writes that were acknowledged without this server are lost for \
+               good: of several survivors take the one with the greatest last_term, then last_index. \
+               No other member may ever start again with the data it has: empty their data \
+               directories. Then run this with --yes, start this server, and then the others";
+    Err(Failure::new(exit::FAILED, why))
 }
 
 fn json(report: &impl serde::Serialize) -> String {

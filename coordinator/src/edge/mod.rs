@@ -24,6 +24,7 @@ mod transfer;
 pub use admin_socket::command;
 pub use backup::{BackupReport, backup};
 pub use serve::serve;
+pub(crate) use serve::{node_config, random_u128, recover};
 
 /// Where the server says what it does: stderr, for the journal.
 pub use logging::Logger;

@@ -57,8 +57,7 @@ pub fn serve(config: Config, warnings: &[Warning]) -> Result<(), Failure> {
         RealDisk::open(&directory_in(&config.data_log_dir)).map_err(text)?
     };
     remove_partial(&disk).map_err(text)?;
-    let identity =
-        Identity::open_or_create(&disk, config.id, u128::from_le_bytes(random())).map_err(text)?;
+    let identity = Identity::open_or_create(&disk, config.id, random_u128()).map_err(text)?;
     let options = WalOptions::new(identity.incarnation as u64);
     // Until it belongs to an ensemble, a directory counts as empty, whatever terms it has heard of.
     let blank = identity.cluster_id == 0;
@@ -164,8 +163,12 @@ fn random<const N: usize>() -> [u8; N] {
     bytes
 }
 
+pub(crate) fn random_u128() -> u128 {
+    u128::from_le_bytes(random())
+}
+
 /// What is on disk, as the node starts from it.
-fn recover(
+pub(crate) fn recover(
     disk: &RealDisk,
     log_disk: &RealDisk,
     options: &WalOptions,
@@ -257,7 +260,7 @@ impl std::fmt::Display for StoreErrorText<'_> {
     }
 }
 
-fn node_config(
+pub(crate) fn node_config(
     config: &Config,
     alone: bool,
     incarnation: u128,
@@ -293,7 +296,7 @@ fn node_config(
         incarnation,
         blank,
         initialize,
-        fresh_cluster_id: u128::from_le_bytes(random()),
+        fresh_cluster_id: random_u128(),
         fresh_secret: random(),
         boot: u64::from_le_bytes(random()),
     }

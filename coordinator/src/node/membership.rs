@@ -6,13 +6,15 @@
 //! empty directory is removed, added again as a learner under its new incarnation, and votes when
 //! it has caught up. An ensemble where all are empty is a first boot.
 
+use std::collections::BTreeMap;
+
 use raft::eraftpb::{ConfChangeSingle, ConfChangeType, ConfChangeV2, ConfState};
-use raft::eraftpb::{ConfChangeTransition, Message, MessageType};
+use raft::eraftpb::{ConfChangeTransition, Entry, EntryType, Message, MessageType};
 use raft::{ProgressState, SnapshotStatus};
 
-use super::entry::Segment;
+use super::entry::{self, Segment};
 use super::{Level, Node, NodeConfig, Output, SnapshotPoint, peer};
-use crate::state::State;
+use crate::state::{Roster, State};
 
 /// A snapshot offered to a follower is offered again after this; one that is being fetched already
 /// is not fetched twice.
@@ -32,7 +34,7 @@ pub struct PeerHello {
     pub blank: bool,
     /// Participants and observers of the sender's configuration, in order.
     pub members: Vec<u8>,
-    /// Incarnations that the sender's state knows.
+    /// Incarnations that the sender's state and log know.
     pub known: Vec<(u8, u128)>,
 }
 
@@ -51,8 +53,54 @@ pub(super) fn first_conf_state(config: &NodeConfig) -> ConfState {
     ConfState { voters: ids(&voters), learners: ids(&config.observers), ..ConfState::default() }
 }
 
+/// What a log that was found on disk says of data directories, committed or not: until a leader
+/// says what of it counts, the state does not know it yet.
+#[derive(Default)]
+pub(super) struct Logged {
+    through: u64,
+    incarnations: BTreeMap<u8, u128>,
+}
+
+impl Logged {
+    pub(super) fn read(roster: &Roster, entries: &[Entry]) -> Self {
+        let mut incarnations: BTreeMap<u8, u128> = roster.incarnations().collect();
+        for entry in entries {
+            if entry.get_entry_type() != EntryType::EntryNormal {
+                if let Some((id, incarnation)) = changed_member(&entry.context)
+                    && incarnation != FORGET
+                {
+                    incarnations.insert(id, incarnation);
+                }
+                continue;
+            }
+            let Ok((_, segments)) = entry::parse(&entry.data) else { continue };
+            for segment in segments.flatten() {
+                if let Segment::Incarnation { id, incarnation } = segment {
+                    incarnations.entry(id).or_insert(incarnation);
+                }
+            }
+        }
+        Self { through: entries.last().map_or(0, |e| e.index), incarnations }
+    }
+}
+
+/// The member in the context of a change of members, and its data directory from then on.
+fn changed_member(context: &[u8]) -> Option<(u8, u128)> {
+    let (&[id], incarnation) = context.split_first_chunk()?;
+    let incarnation = u128::from_le_bytes(incarnation.try_into().ok()?);
+    (incarnation != 0).then_some((id, incarnation))
+}
+
 impl Node {
     // ---- introductions ----
+
+    /// The data directories that state and log know of.
+    fn known_incarnations(&self) -> Vec<(u8, u128)> {
+        if self.applied_index < self.logged.through {
+            return self.logged.incarnations.iter().map(|(&id, &known)| (id, known)).collect();
+        }
+        self.state.roster().incarnations().collect()
+    }
 
     /// What this server says of itself.
     pub fn hello(&self) -> PeerHello {
@@ -65,7 +113,7 @@ impl Node {
             incarnation: self.config.incarnation,
             blank: self.blank(),
             members,
-            known: self.state.roster().incarnations().collect(),
+            known: self.known_incarnations(),
         }
     }
 
@@ -129,6 +177,7 @@ impl Node {
         if !was_up {
             peer.output.clear();
         }
+        self.tell_of_loss();
         self.review_permission();
         if self.leader() == id {
             self.outbox.resend();
@@ -142,6 +191,34 @@ impl Node {
             // Wakes a follower that has not heard of this leader.
             self.raft.ping();
         }
+    }
+
+    /// So many members have lost what they promised that the others are no majority: nothing goes
+    /// on by itself, since what only the lost ones had may have been acknowledged.
+    fn tell_of_loss(&mut self) {
+        let known = self.known_incarnations();
+        let lost = |&&id: &&u64| {
+            let hello = self.peers.get(&(id as u8)).and_then(|p| p.hello.as_ref());
+            hello.is_some_and(|hello| {
+                let recorded = known.iter().find(|(id, _)| *id == hello.id);
+                hello.blank && recorded.is_some_and(|(_, known)| *known != hello.incarnation)
+            })
+        };
+        let voters = &self.conf_state.voters;
+        let lost: Vec<u64> = voters.iter().filter(lost).copied().collect();
+        if self.loss_told || self.leader() != 0 || (voters.len() - lost.len()) * 2 > voters.len() {
+            return;
+        }
+        self.loss_told = true;
+        self.log(
+            Level::Error,
+            &format!(
+                "servers {lost:?} have lost their data, so no majority is left that knows what was \
+                 acknowledged, and nobody serves: bring one of their data directories back, or, \
+                 when they are gone for good, stop this server and go on from what it has with \
+                 `coordinator rescue ZOOKEEPER.PROPERTIES`"
+            ),
+        );
     }
 
     /// Messages do not get through any more.
@@ -354,10 +431,7 @@ impl Node {
         for (&id, peer) in &mut self.peers {
             peer.lost_its_log &= voters.contains(&u64::from(id));
         }
-        if let Some((&[id], incarnation)) = context.split_first_chunk()
-            && let Ok(incarnation) = incarnation.try_into().map(u128::from_le_bytes)
-            && incarnation != 0
-        {
+        if let Some((id, incarnation)) = changed_member(context) {
             let roster = self.state.roster_mut();
             if incarnation == FORGET {
                 roster.forget_member(id);

@@ -199,6 +199,9 @@ pub struct Node {
     /// Whether blank directories and wiped members allow this server to vote.
     permitted: bool,
     wiped: bool,
+    logged: membership::Logged,
+    /// It was said that a majority has lost its data.
+    loss_told: bool,
 
     expiry: Expiry,
     /// When a leader last confirmed a report of this server.
@@ -251,6 +254,7 @@ impl Node {
             membership::first_conf_state(&config)
         };
         let (applied_index, applied_term) = (snapshot.index, snapshot.term);
+        let logged = membership::Logged::read(state.roster(), &entries);
         let log = LogCache::new(snapshot, conf_state.clone(), hard_state, entries);
         let raft = replicate::start_raft(&config, log, applied_index);
         let boot = config.boot;
@@ -295,6 +299,8 @@ impl Node {
             campaign_ms: None,
             permitted: false,
             wiped: false,
+            logged,
+            loss_told: false,
             expiry: Expiry::default(),
             contact_ms: 0,
             report_number: 0,
@@ -383,6 +389,12 @@ impl Node {
 
     pub fn state(&self) -> &State {
         &self.state
+    }
+
+    /// Nothing is left of the node but this.
+    pub fn into_state(mut self) -> State {
+        self.sweep.abort(&mut self.state);
+        self.state
     }
 
     pub fn id(&self) -> u8 {

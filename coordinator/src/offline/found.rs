@@ -76,7 +76,11 @@ pub(super) fn occupied(directory: &Path) -> Option<String> {
     let entries = std::fs::read_dir(directory).ok()?;
     let mut names: Vec<String> =
         entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
-    names.retain(|name| name != "lock" && !name.ends_with(".sock") && !name.ends_with(".tmp"));
+    let fleeting = |name: &str| {
+        let extension = Path::new(name).extension();
+        name == "lock" || extension.is_some_and(|e| e == "sock" || e == "tmp")
+    };
+    names.retain(|name| !fleeting(name));
     names.sort();
     names.into_iter().next()
 }
@@ -86,7 +90,7 @@ pub(super) fn move_aside(directory: &Path) -> Result<PathBuf, String> {
     // A server that runs here holds the lock, also when it has been moved.
     let lock = RealDisk::open(directory).map_err(|e| e.to_string())?;
     let name = directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let aside = (1..)
+    let aside = (1..=u32::MAX)
         .map(|n| directory.with_file_name(format!("{name}.replaced-{n}")))
         .find(|path| !path.exists())
         .expect("numbers do not end");
@@ -171,7 +175,7 @@ mod tests {
 
     #[test]
     fn epochs_only_grow_and_leave_room_for_elections() {
-        assert_eq!(next_epoch(3, 2 << 32 | 77, 0), Ok(4096));
+        assert_eq!(next_epoch(3, 0x0000_0002_0000_004d, 0), Ok(4096));
         assert_eq!(next_epoch(4096, 4095 << 32, 0), Ok(8192));
         assert_eq!(next_epoch(1, 4096 << 32, 0), Ok(8192));
         assert_eq!(next_epoch(1, 1, 8192), Ok(8192));

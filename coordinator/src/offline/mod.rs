@@ -2,7 +2,9 @@
 
 mod backup;
 mod found;
+mod rescue;
 mod restore;
 
 pub use backup::{BackupCheck, check_backup};
+pub use rescue::{RescueReport, rescue};
 pub use restore::{RestoreOptions, RestoreReport, restore};

@@ -61,10 +61,10 @@ mod tests {
             let stamp = Stamp { zxid: 1 << 32 | session, time_ms: 5 };
             state.apply(stamp, 1, &txn, &mut Effects::new(false), None);
         }
-        create(&mut state, 7, 1 << 32 | 10, "/kept", create_mode::PERSISTENT);
+        create(&mut state, 7, 0x1_0000_000a, "/kept", create_mode::PERSISTENT);
         let digest = state.content_digest();
-        create(&mut state, 7, 1 << 32 | 11, "/kept/e", create_mode::EPHEMERAL);
-        create(&mut state, 9, 1 << 32 | 12, "/f", create_mode::EPHEMERAL);
+        create(&mut state, 7, 0x1_0000_000b, "/kept/e", create_mode::EPHEMERAL);
+        create(&mut state, 9, 0x1_0000_000c, "/f", create_mode::EPHEMERAL);
         assert_eq!(state.content_digest(), digest, "ephemerals are no content");
 
         assert_eq!(state.end_sessions(4096), (2, 2));

@@ -4,6 +4,8 @@
 //! go before the sweep has come to it is emitted first, as it was; a znode made after the
 //! beginning counts as visited. So what comes out is the tree of the moment the sweep began.
 
+use std::collections::VecDeque;
+
 use super::Tree;
 use super::image::put_node;
 use super::node::{NodeId, flag};
@@ -15,9 +17,13 @@ pub(super) struct Sweep {
     /// Slots that existed at the beginning.
     limit: NodeId,
     cursor: NodeId,
-    /// Emitted between two steps, for the next one.
-    pending: Vec<u8>,
+    /// Emitted between two steps, for those to come: parts of about [`PART_BYTES`].
+    pending: VecDeque<Vec<u8>>,
 }
+
+/// A step ends when it has given so much, and a part of what waits is full. What a reader of
+/// snapshots holds at once is many times this, also with the largest znodes.
+const PART_BYTES: usize = 1 << 20;
 
 impl Sweep {
     /// Whether this is the first visit of a slot that the snapshot knows.
@@ -40,7 +46,7 @@ impl Tree {
             visited: vec![0; limit.div_ceil(64) as usize],
             limit,
             cursor: 0,
-            pending: head,
+            pending: VecDeque::from([head]),
         }));
     }
 
@@ -57,18 +63,25 @@ impl Tree {
         self.sweep.is_some()
     }
 
-    /// Looks at up to `slots_max` slots; true when all have been visited and the sweep is over.
+    /// Looks at up to `slots_max` slots, fewer where they hold much; true when all have been visited
+    /// and the sweep is over.
     pub fn sweep_step(&mut self, slots_max: usize, out: &mut Vec<u8>) -> bool {
         let Some(mut sweep) = self.sweep.take() else { return true };
-        out.append(&mut sweep.pending);
+        let full = out.len() + PART_BYTES;
+        while out.len() < full
+            && let Some(mut part) = sweep.pending.pop_front()
+        {
+            out.append(&mut part);
+        }
         let end = sweep.cursor.saturating_add(slots_max as u32).min(sweep.limit);
-        for id in sweep.cursor..end {
+        while sweep.cursor < end && out.len() < full {
+            let id = sweep.cursor;
             if sweep.first_visit(id) && self.nodes[id].has(flag::LIVE) {
                 put_node(self, id, out);
             }
+            sweep.cursor += 1;
         }
-        sweep.cursor = end;
-        if end == sweep.limit {
+        if sweep.cursor == sweep.limit && sweep.pending.is_empty() {
             return true;
         }
         self.sweep = Some(sweep);
@@ -79,8 +92,51 @@ impl Tree {
     pub(super) fn touch(&mut self, id: NodeId) {
         let Some(mut sweep) = self.sweep.take() else { return };
         if sweep.first_visit(id) {
-            put_node(self, id, &mut sweep.pending);
+            if sweep.pending.back().is_none_or(|part| part.len() >= PART_BYTES) {
+                sweep.pending.push_back(Vec::new());
+            }
+            put_node(self, id, sweep.pending.back_mut().expect("there is one"));
         }
         self.sweep = Some(sweep);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::NewNode;
+    use crate::tree::acl::OPEN;
+    use crate::tree::node::{Kind, ROOT};
+
+    #[test]
+    fn large_znodes_come_out_in_small_steps() {
+        const COUNT: usize = 24;
+        let data = vec![7; PART_BYTES];
+        let mut tree = Tree::default();
+        let mut ids = Vec::new();
+        for at in 0..COUNT {
+            ids.push(tree.insert(&NewNode {
+                parent: ROOT,
+                name: &format!("n{at}"),
+                data: Some(&data),
+                acl: OPEN,
+                kind: Kind::Persistent,
+                zxid: 1,
+                time_ms: 1,
+            }));
+        }
+        tree.sweep_begin(vec![1]);
+        // Half of them are about to change while the writer is slow.
+        for &id in &ids[..COUNT / 2] {
+            tree.touch(id);
+        }
+        let (mut total, mut done) = (0, false);
+        while !done {
+            let mut out = Vec::new();
+            done = tree.sweep_step(500, &mut out);
+            assert!(out.len() <= 3 * PART_BYTES, "{} bytes in one step", out.len());
+            total += out.len();
+        }
+        assert!((COUNT * PART_BYTES..(COUNT + 1) * PART_BYTES).contains(&total), "each one once");
     }
 }

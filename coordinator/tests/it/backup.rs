@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use coordinator::client::{Client, CreateOptions};
+use coordinator::client::{Client, CreateOptions, Error};
 use coordinator::wire::request::create_mode;
 use serde_json::Value;
 
@@ -199,6 +199,95 @@ fn a_damaged_backup_is_refused_and_changes_nothing() {
         .output()
         .unwrap();
     assert!(from_stdin.status.success(), "{}", said(&from_stdin));
+}
+
+#[test]
+fn the_last_of_three_goes_on_after_a_rescue() {
+    let mut ensemble = Ensemble::start(Engine::Ours, "rescue", 3);
+    let ephemeral = CreateOptions { mode: create_mode::EPHEMERAL, ..CreateOptions::default() };
+    // A session outlives its ensemble.
+    let mut zk = Client::connect(&ensemble.addresses()).unwrap();
+    zk.create("/e", None, ephemeral).unwrap();
+    let session = zk.session();
+    for at in 0..50 {
+        let path = format!("/kept{at}");
+        zk.create(&path, Some(path.as_bytes()), CreateOptions::default()).unwrap();
+    }
+    let mut at_survivor = Client::connect(ensemble.address(0)).unwrap();
+    at_survivor.sync("/").unwrap();
+    let top = at_survivor.exists("/kept49", false).unwrap().expect("synced").czxid;
+    at_survivor.abandon();
+    for at in 0..3 {
+        ensemble.kill(at);
+    }
+    for at in [1, 2] {
+        fs::remove_dir_all(ensemble.data(at)).unwrap();
+    }
+
+    // Without the operator's word nobody serves, and the survivor says what to do.
+    for at in 0..3 {
+        ensemble.start_server(at);
+    }
+    let hint = "coordinator rescue ZOOKEEPER.PROPERTIES";
+    ensemble.wait_for_log(0, 0, hint);
+    let refused_by = Client::connect(&ensemble.addresses());
+    assert!(matches!(refused_by, Err(Error::Unreachable { .. })), "nobody serves");
+    for at in 0..3 {
+        ensemble.kill(at);
+    }
+
+    let config = ensemble.config(0);
+    let rescue = |more: &[&str]| {
+        let arguments = [&["rescue", config.to_str().unwrap()][..], more].concat();
+        coordinator(&arguments).output().unwrap()
+    };
+    let asked = rescue(&[]);
+    refused(&asked, "run this with --yes");
+    let done = rescue(&["--yes"]);
+    assert!(done.status.success(), "{}", said(&done));
+    let (asked, done) = (json(&asked.stdout), json(&done.stdout));
+    assert_eq!(asked["digest"], done["digest"]);
+    assert_eq!((&asked["done"], &done["done"]), (&false.into(), &true.into()));
+
+    // It serves alone, and has everything that it had.
+    ensemble.start_server(0);
+    ensemble.wait_until_serving(0);
+    // The session goes on on the survivor.
+    let stat = loop {
+        match zk.exists("/e", false) {
+            Ok(stat) => break stat.expect("the ephemeral of a living session"),
+            Err(Error::ConnectionLost(_) | Error::Unreachable { .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
+    };
+    assert_eq!((zk.session(), stat.ephemeral_owner), (session, session.id));
+    let file = ensemble.directory().join("rescued");
+    back_up(&ensemble, 0, &file);
+    assert_eq!(check(&file)["digest"], done["digest"]);
+    for at in [1, 2] {
+        ensemble.start_server(at);
+    }
+    for at in [1, 2] {
+        ensemble.wait_for_log(at, 0, "this server votes");
+        ensemble.wait_until_serving(at);
+    }
+    // The votes of those that came back count.
+    ensemble.kill(0);
+    let mut other = loop {
+        match Client::connect(&format!("{},{}", ensemble.address(1), ensemble.address(2))) {
+            Ok(client) => break client,
+            Err(Error::ConnectionLost(_) | Error::Unreachable { .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
+    };
+    let (path, _) = other.create("/more", None, CreateOptions::default()).unwrap();
+    let stat = other.exists(&path, false).unwrap().unwrap();
+    assert!(stat.czxid > top, "{:#x} comes after {top:#x}", stat.czxid);
+    for at in 0..50 {
+        let path = format!("/kept{at}");
+        let (data, _) = other.get_data(&path, false).unwrap();
+        assert_eq!(data.as_deref(), Some(path.as_bytes()));
+    }
 }
 
 fn refuse_bytes(ensemble: &Ensemble, file: &Path, bytes: &[u8]) {

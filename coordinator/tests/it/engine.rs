@@ -112,6 +112,10 @@ impl Ensemble {
         configure(&server.directory, at + 1, server.client_port, &members);
     }
 
+    pub(crate) fn is_running(&self, at: usize) -> bool {
+        self.servers[at].process.is_some()
+    }
+
     pub(crate) fn config(&self, at: usize) -> PathBuf {
         self.servers[at].directory.join("zookeeper.properties")
     }

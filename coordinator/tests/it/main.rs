@@ -7,6 +7,7 @@ mod client;
 mod config;
 mod engine;
 mod ensemble;
+mod membership;
 mod shell;
 mod state;
 mod state_model;

@@ -1,0 +1,176 @@
+//! Members that come, go, lose their data, or belong elsewhere: real processes, real directories.
+
+use std::fs;
+
+use coordinator::client::{Client, CreateOptions, Error};
+
+use crate::engine::{Engine, Ensemble};
+
+/// A write through each of the servers, seen through all of them.
+fn works(ensemble: &Ensemble, servers: &[usize], name: &str) {
+    for &writer in servers {
+        let path = format!("/{name}-by{writer}");
+        let mut zk = Client::connect(ensemble.address(writer)).unwrap();
+        zk.create(&path, Some(b"x"), CreateOptions::default()).unwrap();
+        zk.close().unwrap();
+        for &reader in servers {
+            let mut zk = Client::connect(ensemble.address(reader)).unwrap();
+            zk.sync(&path).unwrap();
+            assert!(zk.exists(&path, false).unwrap().is_some(), "{path} through {reader}");
+            zk.close().unwrap();
+        }
+    }
+}
+
+/// Ids of these servers as logs show them.
+fn ids(servers: &[usize]) -> Vec<usize> {
+    servers.iter().map(|at| at + 1).collect()
+}
+
+/// The servers get a list of these members one by one, the leader last, and are restarted.
+fn roll(ensemble: &mut Ensemble, running: &[usize], listed: &[usize]) {
+    let leader = ensemble.leader();
+    let followers = running.iter().copied().filter(|&at| at != leader);
+    for at in followers.chain([leader]) {
+        ensemble.list_members(at, listed);
+        ensemble.kill(at);
+        ensemble.start_server(at);
+        ensemble.wait_until_serving(at);
+    }
+}
+
+#[test]
+fn three_grow_to_five_and_shrink_back() {
+    let mut ensemble = Ensemble::prepare(Engine::Ours, "grow", 5);
+    for at in 0..3 {
+        ensemble.list_members(at, &[0, 1, 2]);
+        ensemble.start_server(at);
+    }
+    for at in 0..3 {
+        ensemble.wait_until_serving(at);
+    }
+    works(&ensemble, &[0, 1, 2], "three");
+    for new in [3, 4] {
+        let members: Vec<usize> = (0..=new).collect();
+        roll(&mut ensemble, &members[..new], &members);
+        ensemble.list_members(new, &members);
+        ensemble.start_server(new);
+        ensemble.wait_until_serving(new);
+        let voters = format!("voters {:?}, learners []", ids(&members));
+        ensemble.wait_for_log(new, 0, &voters);
+        works(&ensemble, &members, &format!("with{new}"));
+    }
+    // Five have a majority of three: two may be gone.
+    ensemble.kill(0);
+    ensemble.kill(1);
+    for at in [2, 3, 4] {
+        ensemble.wait_until_serving(at);
+    }
+    works(&ensemble, &[2, 3, 4], "two-gone");
+    for at in [0, 1] {
+        ensemble.start_server(at);
+        ensemble.wait_until_serving(at);
+    }
+    for gone in [4, 3] {
+        let members: Vec<usize> = (0..gone).collect();
+        let from: Vec<usize> = members.iter().map(|&at| ensemble.log(at).len()).collect();
+        ensemble.kill(gone);
+        for &at in &members {
+            ensemble.wait_until_serving(at);
+        }
+        roll(&mut ensemble, &members, &members);
+        let voters = format!("voters {:?}, learners []", ids(&members));
+        for &at in &members {
+            ensemble.wait_for_log(at, from[at], &voters);
+        }
+        works(&ensemble, &members, &format!("without{gone}"));
+    }
+    // Three have a majority of two again.
+    ensemble.kill(ensemble.leader());
+    let left: Vec<usize> = (0..3).filter(|&at| ensemble.is_running(at)).collect();
+    for &at in &left {
+        ensemble.wait_until_serving(at);
+    }
+    works(&ensemble, &left, "one-gone");
+}
+
+#[test]
+fn a_wiped_member_follows_first_and_then_votes() {
+    let mut ensemble = Ensemble::start(Engine::Ours, "wiped", 3);
+    works(&ensemble, &[0, 1, 2], "before");
+    let leader = ensemble.leader();
+    let wiped = (leader + 1) % 3;
+    ensemble.kill(wiped);
+    fs::remove_dir_all(ensemble.data(wiped)).unwrap();
+    let from = ensemble.log(wiped).len();
+    ensemble.start_server(wiped);
+    ensemble.wait_for_log(wiped, from, "this server votes");
+    ensemble.wait_for_log(leader, 0, "it loses its vote until it has caught up");
+    ensemble.wait_until_serving(wiped);
+    works(&ensemble, &[0, 1, 2], "after");
+    // Its vote is needed now.
+    ensemble.kill(leader);
+    let left: Vec<usize> = (0..3).filter(|&at| at != leader).collect();
+    for &at in &left {
+        ensemble.wait_until_serving(at);
+    }
+    works(&ensemble, &left, "alone");
+}
+
+#[test]
+fn lists_that_disagree_are_refused() {
+    let mut ensemble = Ensemble::prepare(Engine::Ours, "lists", 5);
+    for at in 0..3 {
+        ensemble.list_members(at, &[0, 1, 2]);
+    }
+    for at in 0..3 {
+        ensemble.start_server(at);
+    }
+    for at in 0..3 {
+        ensemble.wait_until_serving(at);
+    }
+    ensemble.kill(2);
+    ensemble.list_members(2, &[0, 1, 2, 3, 4]);
+    ensemble.start_server(2);
+    for at in 0..2 {
+        ensemble.wait_until_serving(at);
+    }
+    ensemble.wait_for_log(2, 0, "make the `server.N` lines alike");
+    works(&ensemble, &[0, 1], "two");
+    let refused = Client::connect(ensemble.address(2));
+    assert!(matches!(refused, Err(Error::Unreachable { .. })), "{:?}", refused.err());
+}
+
+#[test]
+fn data_of_others_is_refused() {
+    let mut ensemble = Ensemble::start(Engine::Ours, "ours", 3);
+    let mut other = Ensemble::start(Engine::Ours, "theirs", 3);
+    works(&ensemble, &[0, 1, 2], "ours");
+    let follower = (ensemble.leader() + 1) % 3;
+    ensemble.kill(follower);
+    other.kill(follower);
+    let own = ensemble.directory().join("own");
+    fs::rename(ensemble.data(follower), &own).unwrap();
+    fs::rename(other.data(follower), ensemble.data(follower)).unwrap();
+    let from = ensemble.log(follower).len();
+    ensemble.start_server(follower);
+    ensemble.wait_for_log(follower, from, "one of the two has the wrong `dataDir`");
+    ensemble.kill(follower);
+
+    // The directory of another member.
+    let third = (follower + 1) % 3;
+    other.kill(third);
+    fs::remove_dir_all(ensemble.data(follower)).unwrap();
+    fs::rename(other.data(third), ensemble.data(follower)).unwrap();
+    let from = ensemble.log(follower).len();
+    ensemble.start_server(follower);
+    assert_eq!(ensemble.wait_for_end(follower), Some(1));
+    let said = format!("belongs to member {}, but `myid` says {}", third + 1, follower + 1);
+    assert!(ensemble.log(follower)[from..].contains(&said), "{}", ensemble.log(follower));
+
+    fs::remove_dir_all(ensemble.data(follower)).unwrap();
+    fs::rename(&own, ensemble.data(follower)).unwrap();
+    ensemble.start_server(follower);
+    ensemble.wait_until_serving(follower);
+    works(&ensemble, &[0, 1, 2], "own");
+}
