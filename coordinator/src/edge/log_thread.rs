@@ -8,7 +8,7 @@ use raft::eraftpb::{Entry, HardState};
 
 use super::completion::{Completion, Completions};
 use super::logging::Logger;
-use crate::store::{Disk, Position, StoreError, Wal, WalOptions, prepare_spare};
+use crate::store::{Disk, Position, StoreError, Wal, WalOptions, prepare_spare, remove_segments};
 
 /// Work for the log.
 pub(super) enum LogWork {
@@ -35,6 +35,8 @@ struct Worker<D: Disk> {
     options: WalOptions,
     force_sync: bool,
     warning: Duration,
+    /// Takes names of segments that are not needed any more.
+    remover: Sender<Vec<String>>,
     completions: Completions,
     logger: Logger,
 }
@@ -52,7 +54,9 @@ impl LogThread {
         D::File: Send,
     {
         let (work, receiver) = channel();
-        let mut worker = Worker { wal, disk, options, force_sync, warning, completions, logger };
+        let remover = start_remover(disk.clone(), logger)?;
+        let mut worker =
+            Worker { wal, disk, options, force_sync, warning, remover, completions, logger };
         let thread = std::thread::Builder::new().name("log".to_owned()).spawn(move || {
             if let Err(error) = worker.run(&receiver) {
                 worker.completions.send(Completion::Fatal(error.to_string()));
@@ -60,6 +64,23 @@ impl LogThread {
         })?;
         Ok(LogThread { work, thread })
     }
+}
+
+/// Removing 16 MiB takes milliseconds, for which no write should wait. One thread for all, so that
+/// segments go in their order.
+fn start_remover<D: Disk + Send + 'static>(
+    disk: D,
+    logger: Logger,
+) -> std::io::Result<Sender<Vec<String>>> {
+    let (sender, receiver) = channel::<Vec<String>>();
+    std::thread::Builder::new().name("remover".to_owned()).spawn(move || {
+        for names in receiver {
+            if let Err(error) = remove_segments(&disk, &names) {
+                return logger.error(&format!("old log segments stay until a restart: {error}"));
+            }
+        }
+    })?;
+    Ok(sender)
 }
 
 impl<D: Disk + Send + Sync + 'static> Worker<D> {
@@ -85,7 +106,12 @@ impl<D: Disk + Send + Sync + 'static> Worker<D> {
                 Ok(Some(number))
             }
             LogWork::Install(position) => self.wal.reset(position).map(|()| None),
-            LogWork::Purge(index) => self.wal.purge(index).map(|()| None),
+            LogWork::Purge(index) => {
+                let names = self.wal.release(index)?;
+                // A remover that has failed is gone: the next start finds what is left.
+                let _ = self.remover.send(names);
+                Ok(None)
+            }
         }
     }
 

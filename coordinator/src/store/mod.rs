@@ -36,7 +36,7 @@ pub use snapshot::{
     SnapshotMeta, SnapshotReader, SnapshotWriter, list_snapshots, newest_snapshot, purge_snapshots,
 };
 pub use stream::{SnapshotStream, StreamError};
-pub use wal::{Recovered, ScannedLog, Wal, WalOptions, prepare_spare};
+pub use wal::{Recovered, ScannedLog, Wal, WalOptions, prepare_spare, remove_segments};
 
 /// Version of everything in a data directory; raised when older code could misread it.
 pub const FORMAT_VERSION: u32 = 1;

@@ -390,30 +390,41 @@ impl<D: Disk> Wal<D> {
     /// Removes the segments that hold nothing after entry `index`. The caller has a durable
     /// snapshot up to there, or keeps an older one and passes its index.
     pub fn purge(&mut self, index: u64) -> Result<(), StoreError> {
+        let names = self.release(index)?;
+        remove_segments(&self.disk, &names)
+    }
+
+    /// As [`Wal::purge`], but leaves it to the caller to hand the names to [`remove_segments`],
+    /// in the order of the calls, from any thread.
+    pub fn release(&mut self, index: u64) -> Result<Vec<String>, StoreError> {
         if self.poisoned {
             return Err(StoreError::Poisoned);
         }
         // All that precedes a segment stands at or before its mark.
         let unneeded = self.segments.iter().skip(1).take_while(|m| m.last.index <= index).count();
-        if unneeded == 0 {
-            return Ok(());
+        if unneeded > 0 {
+            // The new oldest segment carries the hard state for those removed.
+            self.sync()?;
         }
-        // The new oldest segment carries the hard state for those removed.
-        self.sync()?;
-        self.remove_before(unneeded)
+        Ok(self.segments.drain(..unneeded).map(|mark| segment_name(mark.sequence)).collect())
     }
 
-    /// Oldest first, so that what a crash leaves has no hole.
     fn remove_before(&mut self, count: usize) -> Result<(), StoreError> {
-        for _ in 0..count {
-            let mark = self.segments.pop_front().expect("count is bounded");
-            let name = segment_name(mark.sequence);
-            self.disk
-                .remove(&name)
-                .map_err(|e| StoreError::io("removing", &self.disk, &name, e))?;
-        }
-        self.disk.sync_dir().map_err(|e| StoreError::io("syncing", &self.disk, "", e))
+        let gone = self.segments.drain(..count).map(|mark| segment_name(mark.sequence));
+        remove_segments(&self.disk, &gone.collect::<Vec<_>>())
     }
+}
+
+/// Removes segments that [`Wal::release`] has named: oldest first, so that what a crash leaves has
+/// no hole.
+pub fn remove_segments<D: Disk>(disk: &D, names: &[String]) -> Result<(), StoreError> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    for name in names {
+        disk.remove(name).map_err(|e| StoreError::io("removing", disk, name, e))?;
+    }
+    disk.sync_dir().map_err(|e| StoreError::io("syncing", disk, "", e))
 }
 
 /// Writes the first bytes of a file once more.
