@@ -108,6 +108,8 @@ impl Client {
             {
                 continue;
             }
+            // One request is out at a time: its reply is all that can be here, and what follows
+            // brings an event of its own.
             let reply = &self.input[4..];
             let mut out = Vec::with_capacity(128);
             match self.stage {
@@ -126,6 +128,7 @@ impl Client {
             }
             self.input.clear();
             self.stream.write_all(&out)?;
+            return Ok(false);
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::load::{self, Pace};
 use crate::raw::Sessions;
 use crate::results::Results;
 use crate::suite::{Part, Suite};
-use crate::{echo, page, process, report};
+use crate::{churn, echo, page, process, report};
 
 #[derive(Parser)]
 #[command(version, about)]
@@ -65,8 +65,9 @@ enum Command {
         fresh: bool,
         #[arg(long, value_enum)]
         engine: Vec<EngineName>,
-        #[arg(long, default_value_t = 3)]
-        repetitions: usize,
+        /// Of each cell, engines in turn; 3, or 2 of a quick run
+        #[arg(long)]
+        repetitions: Option<usize>,
         /// Length of a measured window
         #[arg(long)]
         seconds: Option<f64>,
@@ -122,6 +123,15 @@ enum Command {
         #[arg(long, default_value_t = 1_000_000)]
         znodes: u64,
     },
+    /// Opens and closes sessions on servers that run already, for a look or a profile
+    Churn {
+        #[arg(long, required = true)]
+        server: Vec<SocketAddr>,
+        #[arg(long, default_value_t = 16)]
+        clients: usize,
+        #[arg(long, default_value_t = 3.0)]
+        seconds: f64,
+    },
     /// How much the pipelined client does when the server behind it costs nothing
     CheckClient,
     /// The server of canned replies that `check-client` uses
@@ -159,12 +169,12 @@ pub fn run() -> Result<()> {
     };
     match cli.command {
         Command::Run { part, quick, fresh, engine, repetitions, seconds, znodes, failovers } => {
-            let window = seconds.unwrap_or(0.8);
+            let window = seconds.unwrap_or(0.7);
             let suite = Suite {
                 bench,
                 engines: engines(&engine),
                 quick,
-                repetitions,
+                repetitions: repetitions.unwrap_or(if quick { 2 } else { 3 }),
                 pace: pace(window),
                 znodes,
                 failovers: failovers.unwrap_or(if quick { 3 } else { 20 }),
@@ -215,6 +225,21 @@ pub fn run() -> Result<()> {
             Ok(())
         }
         Command::Fill { server, znodes } => load::fill(&server, "fill", znodes, 100),
+        Command::Churn { server, clients, seconds } => {
+            load::prepare_parents(server[0], "churn", 0)?;
+            let prefix = format!("/bench/churn/{}-", std::process::id());
+            let mut own = Vec::new();
+            let (cycles, elapsed) = churn::run(&server, clients, &prefix, pace(seconds), |_| {
+                own.push(process::own_thread_cpu_time());
+            })?;
+            let own = own[1].saturating_sub(own[0]).as_secs_f64() * 1e6;
+            report::line(&format!(
+                "{:.0} sessions/s, client {:.1} us each",
+                cycles as f64 / elapsed.as_secs_f64(),
+                own / cycles as f64
+            ));
+            Ok(())
+        }
         Command::CheckClient => check_client(&bench),
         Command::Echo { port } => echo::serve(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), 100),
     }

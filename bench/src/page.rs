@@ -111,8 +111,8 @@ const METHOD: &str = "\n## How it is measured\n\n\
   write for all requests. `coordinator-bench check-client` drives it against canned replies: it makes\n  \
   several times the operations any server here does, so it is not the limit. Its share of a core\n  \
   stands beside every cell. **The C client** takes two threads a session and on two cores is often\n  \
-  the limit itself: where it took more than the servers and both more than nine tenths of the\n  \
-  machine, its cell is marked and counts for no target.\n\
+  the limit itself: where it took more CPU time than all servers and more than two thirds of a\n  \
+  core, its cell is marked and counts for no target.\n\
 - Between two samples the bench waits until the servers rest, for two seconds at most, so that a\n  \
   snapshot of the one is not counted with the other. What a sample created is deleted after it.\n\
 - Sessions are spread over all servers. Set, get and exists pick from 1,024 znodes at random; create\n  \

@@ -21,7 +21,7 @@ use crate::wire::{self, Session};
 
 const READ_BYTES: usize = 256 * 1024;
 /// Nothing answers for this long: the cell has failed.
-const SILENCE: Duration = Duration::from_secs(20);
+const SILENCE: Duration = Duration::from_mins(1);
 
 /// The open sessions of a cell; closed in order by [`Sessions::close`].
 pub struct Sessions {

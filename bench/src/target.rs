@@ -155,17 +155,16 @@ fn figure_targets(results: &Results, rows: &mut Vec<Verdict>) {
     rows.push(absolute(results, "idle-1000", what, 1.0, |spread| spread.max));
 }
 
-/// Whether Debian's client, not the coordinator, is what limits a cell: it took more of the machine
-/// than the servers, and both together nine tenths of it.
+/// Whether Debian's client, not the coordinator, is what limits a cell: it took more CPU time than
+/// all servers, and more than two thirds of a core.
 pub fn client_limits(cell: &Cell) -> bool {
     let client = Spread::of(cell.coordinator.iter().map(|sample| sample.client_share));
     let servers = |sample: &Sample| sample.server_us_per_op * sample.ops_per_s / 1e6;
     let servers = Spread::of(cell.coordinator.iter().map(servers));
-    let cores = std::thread::available_parallelism().map_or(1.0, |cores| cores.get() as f64);
     cell.client == Client::C
-        && client.zip(servers).is_some_and(|(client, servers)| {
-            client.median > servers.median && client.median + servers.median > 0.9 * cores
-        })
+        && client
+            .zip(servers)
+            .is_some_and(|(client, servers)| client.median > servers.median && client.median > 0.67)
 }
 
 /// Medians of both engines.
