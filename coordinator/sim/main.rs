@@ -50,6 +50,12 @@ struct Arguments {
     /// Run the seeds that once failed first
     #[arg(long)]
     failed: bool,
+    /// Run one seed in so many twice: both runs must be the same, bit for bit
+    #[arg(long, value_name = "N")]
+    twice: Option<u64>,
+    /// Print the trace of each seed: what differs between two processes differs in them
+    #[arg(long)]
+    traces: bool,
 }
 
 fn main() -> ExitCode {
@@ -81,7 +87,10 @@ fn main() -> ExitCode {
                         Some(&(seed, _)) => seed,
                         None => first + n - known.len() as u64,
                     };
-                    let outcome = run(seed, arguments.trace);
+                    let mut outcome = run(seed, arguments.trace);
+                    if arguments.twice.is_some_and(|one_in| seed.is_multiple_of(one_in)) {
+                        outcome.compare(&run(seed, false));
+                    }
                     let mut total = total.lock().expect("no thread panics with it");
                     if tell(seed, &outcome) {
                         total.2.push(seed);
@@ -91,7 +100,7 @@ fn main() -> ExitCode {
                     }
                     total.0 += 1;
                     total.1.add(&outcome.stats);
-                    if arguments.runs == 1 {
+                    if arguments.runs == 1 || arguments.traces {
                         println!("seed {seed}: trace {:016x}", outcome.trace);
                     }
                 }
@@ -117,6 +126,20 @@ fn tell(seed: u64, outcome: &Outcome) -> bool {
     let Some(failure) = &outcome.failure else { return false };
     println!("seed {seed} at {:.3} s: {failure}", outcome.stats.virtual_us as f64 / 1e6);
     true
+}
+
+impl Outcome {
+    /// Another run of the same seed must be the same run.
+    fn compare(&mut self, again: &Outcome) {
+        if (self.trace, self.stats.events) != (again.trace, again.stats.events) {
+            self.failure.get_or_insert_with(|| {
+                format!(
+                    "a second run of the seed was another one: trace {:016x} of {} events, then {:016x} of {}",
+                    self.trace, self.stats.events, again.trace, again.stats.events
+                )
+            });
+        }
+    }
 }
 
 impl Statistics {
@@ -174,11 +197,13 @@ mod tests {
     const RUNS: u64 = 300;
     const TIME: Duration = Duration::from_secs(25);
 
+    /// Twenty, because what is left to chance shows in some runs only.
     #[test]
     fn one_seed_gives_one_run() {
-        for seed in [1, 2, 3] {
-            let (first, second) = (run(seed, false), run(seed, false));
-            assert_eq!(first.trace, second.trace, "seed {seed}");
+        for seed in 1..=20 {
+            let mut first = run(seed, false);
+            first.compare(&run(seed, false));
+            assert!(first.failure.is_none(), "seed {seed}: {:?}", first.failure);
             assert!(first.stats.writes > 0, "seed {seed} did nothing");
         }
     }

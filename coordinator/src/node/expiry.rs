@@ -3,7 +3,10 @@
 //! Only the leader keeps it, only from its election on: a new leader gives every session its full
 //! timeout again (`SessionTrackerImpl`; nobody may expire while nobody could be heard).
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
+
+use foldhash::quality::FixedState;
+use hashbrown::HashMap;
 
 #[derive(Debug, Clone, Copy)]
 struct Tracked {
@@ -16,7 +19,7 @@ struct Tracked {
 /// Deadlines of all sessions of the ensemble.
 #[derive(Default)]
 pub(super) struct Expiry {
-    sessions: HashMap<i64, Tracked>,
+    sessions: HashMap<i64, Tracked, FixedState>,
     /// (time, session), soonest first. A touch does not move a session here: it is looked at
     /// again when its time has come, so that a ping costs one look-up.
     due: BTreeSet<(u64, i64)>,

@@ -180,8 +180,6 @@ pub struct Node {
     applied_term: u64,
     /// (leader, term) as last seen.
     leadership: (u64, u64),
-    /// The election timeout in ticks that our own source gave.
-    drawn_timeout: usize,
     /// Entry under construction; sealed ones wait to be proposed.
     proposal: Vec<u8>,
     sealed: VecDeque<Vec<u8>>,
@@ -288,7 +286,6 @@ impl Node {
             applied_index,
             applied_term,
             leadership: (0, 0),
-            drawn_timeout: 0,
             proposal: Vec::new(),
             sealed: VecDeque::new(),
             persisting: VecDeque::new(),

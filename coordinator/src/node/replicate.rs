@@ -30,6 +30,9 @@ pub(super) fn start_raft(config: &NodeConfig, log: LogCache, applied: u64) -> Ra
     let raft_config = Config {
         id: u64::from(config.id),
         election_tick,
+        // Raft draws the timeout from an unseeded source at each change of term or leader. Its
+        // draws fall far outside of ours, so that each is seen, and replaced.
+        max_election_tick: usize::MAX,
         heartbeat_tick: ((config.heartbeat_ms / tick) as usize).clamp(1, election_tick - 1),
         applied,
         max_size_per_msg: APPEND_BYTES,
@@ -80,6 +83,7 @@ impl Node {
             self.raft.raft.election_elapsed = 0;
             return;
         }
+        self.redraw_election_timeout();
         self.raft.tick();
         self.after_raft();
     }
@@ -106,19 +110,20 @@ impl Node {
         self.campaign_ms = Some(self.campaign_ms.map_or(at, |c| c.min(at)));
     }
 
-    /// Raft draws its timeout from an unseeded source at each term: draw again from ours.
+    /// Replaces what raft has drawn by a draw from our own source, in one to two timeouts. That
+    /// the two can be told apart is what [`start_raft`] sees to: were they taken for the same when
+    /// they are equal by chance, runs of one seed would part there.
     pub(super) fn redraw_election_timeout(&mut self) {
-        let base = self.raft.raft.election_timeout() as u64;
-        let drawn = base + self.random.below(base);
-        self.drawn_timeout = drawn as usize;
-        self.raft.raft.set_randomized_election_timeout(self.drawn_timeout);
+        let base = self.raft.raft.election_timeout();
+        if self.raft.raft.randomized_election_timeout() >= base * 2 {
+            let drawn = base + self.random.below(base as u64) as usize;
+            self.raft.raft.set_randomized_election_timeout(drawn);
+        }
     }
 
     /// After everything that may have changed raft's mind about who leads.
     fn after_raft(&mut self) {
-        if self.raft.raft.randomized_election_timeout() != self.drawn_timeout {
-            self.redraw_election_timeout();
-        }
+        self.redraw_election_timeout();
         let now = (self.raft.raft.leader_id, self.raft.raft.term);
         if now == self.leadership {
             return;
