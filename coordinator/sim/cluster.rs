@@ -901,7 +901,7 @@ fn copy_snapshot(
 }
 
 /// Flips a bit in the older half of the log, where no crash can have torn anything.
-pub fn rot(disk: &FaultyDisk, random: &mut coordinator::store::Seeded) -> Option<String> {
+pub fn rot(disk: &FaultyDisk, random: &mut coordinator::random::Seeded) -> Option<String> {
     let names = disk.list().ok()?;
     let logs: Vec<_> = names.iter().filter(|n| n.starts_with("log-")).collect();
     let name = logs.first()?;

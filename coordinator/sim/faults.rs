@@ -1,6 +1,7 @@
 //! What befalls a run: drawn once from its seed, so that each run has faults of its own kind.
 
-use coordinator::store::{CrashModel, Seeded};
+use coordinator::random::Seeded;
+use coordinator::store::CrashModel;
 
 use crate::cluster::{Arrival, rot};
 use crate::network::{MS, Micros, SECOND, Weather};

@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 
-use coordinator::store::Seeded;
+use coordinator::random::Seeded;
 
 /// Microseconds of virtual time.
 pub type Micros = u64;

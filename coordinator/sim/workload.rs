@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use coordinator::store::Seeded;
+use coordinator::random::Seeded;
 use coordinator::wire::acl::AclList;
 use coordinator::wire::code::Code;
 use coordinator::wire::frame;

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
-use coordinator::store::Seeded;
+use coordinator::random::Seeded;
 
 use crate::check::{Checks, Verdict};
 use crate::cluster::{Arrival, Server};

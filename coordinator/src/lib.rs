@@ -7,12 +7,14 @@
 //! `store` is what stands on disk, `offline` works on it while no server does, `admin` is what operators read, `client` is the other end.
 
 pub mod admin;
+mod bytes;
 pub mod cli;
 pub mod client;
 pub mod config;
 pub mod edge;
 pub mod node;
 pub mod offline;
+pub mod random;
 pub mod shell;
 pub mod state;
 pub mod status;

@@ -10,6 +10,7 @@
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
+use crate::bytes::take;
 use crate::node::PeerHello;
 
 /// Largest frame of an introduction.
@@ -189,12 +190,6 @@ fn decode_hello(mut bytes: &[u8]) -> Option<PeerHello> {
     }
     let hello = PeerHello { id, cluster_id, incarnation, blank: blank != 0, members, known };
     input.is_empty().then_some(hello)
-}
-
-fn take<const N: usize>(input: &mut &[u8]) -> Option<[u8; N]> {
-    let (head, rest) = input.split_first_chunk::<N>()?;
-    *input = rest;
-    Some(*head)
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 //! `kind u8`, `length u32`, payload. One entry carries the writes of many clients of many
 //! servers; what a server forwarded in one piece stays one segment.
 
+use crate::bytes::take;
+
 /// Version of the layout above.
 const VERSION: u8 = 1;
 
@@ -142,12 +144,6 @@ impl<'a> Segments<'a> {
         };
         input.is_empty().then_some(segment)
     }
-}
-
-fn take<const N: usize>(input: &mut &[u8]) -> Option<[u8; N]> {
-    let (head, rest) = input.split_first_chunk::<N>()?;
-    *input = rest;
-    Some(*head)
 }
 
 #[cfg(test)]

@@ -21,7 +21,6 @@ mod membership;
 mod outbox;
 pub mod peer;
 mod pipeline;
-pub mod random;
 mod replicate;
 mod stats;
 mod sweep;
@@ -42,9 +41,9 @@ pub use stats::Stats;
 use client::Clients;
 use expiry::Expiry;
 use outbox::Outbox;
-use random::Random;
 use sync::Sync;
 
+use crate::random::Seeded;
 use crate::state::watch::Watches;
 use crate::state::{Effects, State};
 
@@ -156,7 +155,7 @@ pub struct Node {
     started_ms: u64,
     /// For people and for znodes' times only.
     wall_ms: i64,
-    random: Random,
+    random: Seeded,
 
     state: State,
     watches: Watches,
@@ -269,7 +268,7 @@ impl Node {
             now_ms,
             started_ms: now_ms,
             wall_ms,
-            random: Random::new(seed),
+            random: Seeded::new(seed),
             state,
             watches: Watches::default(),
             effects: Effects::new(false),

@@ -3,6 +3,7 @@
 //! A message is `kind u8` and a payload (little-endian); the edge frames it with its length.
 //! Only raft's own messages are protobuf, and those are decoded from authenticated peers alone.
 
+use crate::bytes::take;
 use protobuf::Message as _;
 use raft::eraftpb::Message as RaftMessage;
 
@@ -105,7 +106,7 @@ pub fn parse(bytes: &[u8]) -> Result<PeerMessage<'_>, BadMessage> {
         KIND_FORWARD => PeerMessage::Forward {
             boot: number(input)?,
             first_sequence: number(input)?,
-            count: u32::from_le_bytes(take(input)?),
+            count: u32::from_le_bytes(take(input).ok_or(BadMessage)?),
             ops: std::mem::take(input),
         },
         KIND_REPORT => {
@@ -124,13 +125,7 @@ pub fn parse(bytes: &[u8]) -> Result<PeerMessage<'_>, BadMessage> {
 }
 
 fn number(input: &mut &[u8]) -> Result<u64, BadMessage> {
-    take(input).map(u64::from_le_bytes)
-}
-
-fn take<const N: usize>(input: &mut &[u8]) -> Result<[u8; N], BadMessage> {
-    let (head, rest) = input.split_first_chunk::<N>().ok_or(BadMessage)?;
-    *input = rest;
-    Ok(*head)
+    take(input).map(u64::from_le_bytes).ok_or(BadMessage)
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 
 use raft::ProgressState;
 
-use super::random::Random;
 use super::{Level, Node, Output, SnapshotPoint};
+use crate::random::Seeded;
 use crate::state::State;
 
 /// Znodes looked at in one step: well under a millisecond.
@@ -33,7 +33,7 @@ pub(super) struct Sweep {
 impl Sweep {
     /// Draws when the next snapshot is due: servers should not all write at once
     /// (`SyncRequestProcessor` draws from the upper half of `snapCount` too).
-    pub(super) fn next_after(&mut self, ops: u64, random: &mut Random) {
+    pub(super) fn next_after(&mut self, ops: u64, random: &mut Seeded) {
         self.ops_since = 0;
         self.ops_due = ops / 2 + random.below(ops / 2 + 1) + 1;
     }

@@ -5,6 +5,7 @@
 use super::quota::Quotas;
 use super::txn::Corrupt;
 use super::{Roster, Scratch, Session, State};
+use crate::bytes::take;
 use crate::tree::image::Builder;
 use std::collections::BTreeMap;
 
@@ -174,12 +175,6 @@ impl Head {
 fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
     out.extend_from_slice(bytes);
-}
-
-fn take<const N: usize>(input: &mut &[u8]) -> Option<[u8; N]> {
-    let (head, rest) = input.split_first_chunk::<N>()?;
-    *input = rest;
-    Some(*head)
 }
 
 fn take_bytes<'a>(input: &mut &'a [u8]) -> Option<&'a [u8]> {

@@ -4,6 +4,7 @@
 //! Part of the replicated state: every server has the same roster at the same log index, so
 //! "this write was applied already" is decided alike everywhere.
 
+use crate::bytes::take;
 use std::collections::BTreeMap;
 
 /// The replicated record of the ensemble and its members.
@@ -135,12 +136,6 @@ impl Roster {
         }
         input.is_empty().then_some(roster)
     }
-}
-
-fn take<const N: usize>(input: &mut &[u8]) -> Option<[u8; N]> {
-    let (head, rest) = input.split_first_chunk::<N>()?;
-    *input = rest;
-    Some(*head)
 }
 
 #[cfg(test)]

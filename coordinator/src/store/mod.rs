@@ -29,7 +29,7 @@ mod wal;
 pub use check::{Report, check};
 pub use disk::{Disk, DiskFile, RealDisk};
 pub use error::StoreError;
-pub use faulty::{CrashModel, FaultyDisk, FaultyFile, Seeded};
+pub use faulty::{CrashModel, FaultyDisk, FaultyFile};
 pub use identity::Identity;
 pub use record::Position;
 pub use snapshot::{

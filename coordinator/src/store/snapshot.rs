@@ -9,6 +9,7 @@ use super::disk::{Disk, DiskFile};
 use super::error::StoreError;
 use super::record::Position;
 use super::stream::{SnapshotStream, StreamError};
+use crate::bytes::take;
 
 pub(super) const MAGIC: &[u8; 8] = b"coordsnp";
 const PREFIX: &str = "snapshot-";
@@ -77,12 +78,6 @@ impl SnapshotMeta {
         };
         bytes.is_empty().then_some(SnapshotMeta { index, term, conf_state, zxid, cluster_id })
     }
-}
-
-fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
-    let (first, rest) = bytes.split_first_chunk::<N>()?;
-    *bytes = rest;
-    Some(*first)
 }
 
 fn name_of(position: Position) -> String {

@@ -2,9 +2,10 @@
 
 use raft::eraftpb::{ConfState, Entry, EntryType, HardState};
 
-use super::faulty::{CrashModel, FaultyDisk, Seeded};
+use super::faulty::{CrashModel, FaultyDisk};
 use super::scan::segment_name;
 use super::*;
+use crate::random::Seeded;
 
 const SALT: u64 = 0x5a17;
 

@@ -8,6 +8,7 @@ use super::Tree;
 use super::acl::{AclId, OPEN};
 use super::index::hash_name;
 use super::node::{Changed, Family, Kind, NAME_BYTES_MAX, NONE, Node, NodeId, ROOT, flag};
+use crate::bytes::take;
 
 const FIXED_BYTES: usize = 37;
 const NULL: u8 = 1;
@@ -128,12 +129,6 @@ impl<'a> Record<'a> {
             _ => Kind::Persistent,
         }
     }
-}
-
-fn take<const N: usize>(input: &mut &[u8]) -> Option<[u8; N]> {
-    let (head, rest) = input.split_first_chunk::<N>()?;
-    *input = rest;
-    Some(*head)
 }
 
 /// A tree that is being restored. `None` from any function: the bytes are no snapshot.
