@@ -22,5 +22,22 @@ fn main() -> std::io::Result<()> {
             }
         }
     }
+    // Scripts of whole connections: a handshake, then the vector as it is and as a frame.
+    let directory = corpus.join("connections");
+    fs::create_dir_all(&directory)?;
+    for file in ["handshake.txt", "requests.txt", "malformed.txt", "frames.txt"] {
+        for (number, vector) in vectors::read(file).iter().enumerate() {
+            for servers in [0, 1] {
+                let mut script = vec![servers, 2, 6];
+                for part in vector.bytes.chunks(255) {
+                    script.extend_from_slice(&[5, part.len() as u8]);
+                    script.extend_from_slice(part);
+                    script.extend_from_slice(&[2, part.len() as u8]);
+                    script.extend_from_slice(part);
+                }
+                fs::write(directory.join(format!("{file}-{number}-{servers}")), &script)?;
+            }
+        }
+    }
     Ok(())
 }

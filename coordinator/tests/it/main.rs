@@ -1,10 +1,15 @@
 //! The one test binary of the crate. `UPDATE_CASES=1` records the cases under `tests/cases` anew.
 
+/// The name under which scripts shared with the fuzzer know the library.
+use coordinator as whole;
+
 mod admin;
 mod backup;
 mod cases;
 mod client;
 mod config;
+mod connection_script;
+mod connections;
 mod engine;
 mod ensemble;
 mod membership;
