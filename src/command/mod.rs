@@ -1,6 +1,7 @@
 //! One module per command, each a function of its arguments that reads top to bottom.
 
 pub mod apply;
+pub mod backup;
 pub mod build;
 pub mod destroy;
 pub mod fetch;
@@ -11,6 +12,7 @@ pub mod logs;
 pub mod man;
 pub mod plan;
 pub mod restart;
+pub mod restore;
 pub mod schema;
 pub mod shell;
 pub mod status;
@@ -49,8 +51,8 @@ pub fn run(arguments: Arguments) -> Outcome {
         Command::Rollback(_) => not_built("rollback"),
         Command::Unlock(unlock) => wait(unlock::run(unlock)),
         Command::Destroy(destroy) => wait(destroy::run(destroy)),
-        Command::Backup(_) => not_built("backup"),
-        Command::Restore(_) => not_built("restore"),
+        Command::Backup(backup) => wait(backup::run(backup)),
+        Command::Restore(restore) => wait(restore::run(restore)),
         Command::Shell(shell) => shell::run(&shell),
         Command::Logs(logs) => wait(logs::run(logs)),
     }

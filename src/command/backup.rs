@@ -1,0 +1,202 @@
+//! `zkprov backup`: one moment of the ensemble in one file, streamed from the leader.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufWriter, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::cli;
+use crate::command::Outcome;
+use crate::desired::BINARY;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::fleet::Asked;
+use crate::health;
+use crate::inventory::{Engine, Inventory};
+use crate::lock::{self, Operator};
+use crate::plan::Only;
+use crate::remote::Event;
+use crate::remote::script::{self, Script};
+use crate::run::{Drawn, Run};
+
+pub(super) const SHELL: &str = include_str!("backup.sh");
+/// A backup of some gigabytes over a slow line; who needs longer has another problem.
+pub(super) const DEADLINE: Duration = Duration::from_hours(2);
+
+pub async fn run(arguments: cli::Backup) -> Outcome {
+    let inventory = Inventory::load(&arguments.inventory)?;
+    engine(&inventory)?;
+    if arguments.file.exists() {
+        let cause = format!("`{}` exists already", arguments.file.display());
+        return Err(Failure::usage(cause).hint("name a new file: a backup replaces nothing"));
+    }
+    let everybody = cli::Selection::default();
+    let telling = cli::Telling { output: cli::Output::Text };
+    let run = Run::new(inventory, &everybody, &arguments.connection, &telling).await?;
+    let mut part = Part::begin(&arguments.file)?;
+    tokio::select! {
+        outcome = whole(&run, &mut part) => outcome,
+        interrupted = run.heed_interrupts() => Err(interrupted),
+    }
+}
+
+/// Only our own server has the commands.
+pub(super) fn engine(inventory: &Inventory) -> Result<(), Failure> {
+    if inventory.coordinator.engine == Engine::Coordinator {
+        return Ok(());
+    }
+    Err(Failure::refused("backup and restore need `engine: coordinator`").hint(
+        "with Apache ZooKeeper copy `version-2` of the leader's data directory, snapshots and logs",
+    ))
+}
+
+async fn whole(run: &Run, part: &mut Part) -> Outcome {
+    let drawn = run.draw(&Only::default()).await?;
+    for failure in &drawn.failures {
+        run.reporter.failed(failure);
+    }
+    let outcome = lock::holding(&Operator::me(), &drawn.asked, async {
+        let leader = leader(run, &drawn)?;
+        run.reporter.aside(&format!("from {}, which leads", leader.host.name));
+        let said = receive(leader, part).await.map_err(|f| f.host(&leader.host.name))?;
+        part.finish(&said)?;
+        Ok(said)
+    })
+    .await;
+    run.fleet.close(drawn.asked).await;
+    let said = outcome?;
+    let word = |name: &str| said[name].as_str().unwrap_or("?").to_owned();
+    let text = format!(
+        "{}: {} znodes at zxid {}, {} bytes, sha256 {}",
+        part.target.display(),
+        said["znodes"],
+        word("zxid"),
+        said["bytes"],
+        word("sha256"),
+    );
+    run.reporter.summary(&text, json!({"backup": said}));
+    Ok(Exit::Done)
+}
+
+/// The leader has everything that was acknowledged anywhere.
+fn leader<'a, 'b>(run: &Run, drawn: &'b Drawn<'a>) -> Result<&'b Asked<'a>, Failure> {
+    let find = |name: &str| drawn.asked.iter().find(|asked| asked.host.name == name);
+    let view = health::view(
+        &run.inventory,
+        |host| find(&host.name).map(|asked| &asked.observed),
+        |_| Some("not reached".into()),
+    );
+    view.leader().and_then(|leader| find(&leader.host)).ok_or_else(|| {
+        Failure::refused(format!("no backup was taken: {}", view.complaints().join("; ")))
+            .hint("a backup is taken from a leader, since only a serving ensemble knows what is acknowledged: `zkprov status`")
+    })
+}
+
+/// Writes what the host sends to the file; gives what its coordinator says about it.
+async fn receive(leader: &Asked<'_>, part: &mut Part) -> Result<Value, Failure> {
+    let socket = format!("{}/coordinator/admin.sock", leader.host.data_dir);
+    let mut script = Script::new(&script::nonce());
+    script.library(SHELL);
+    script.call("zk_guard", [DEADLINE.as_secs().to_string().as_str()]);
+    script.call("backup_send", [BINARY, &socket]);
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let mut said = None;
+    let mut broken = None;
+    let ended = leader.link.run_until(&script, &[], DEADLINE, None, stopped, |event| {
+        let Event::Frame(frame) = event else { return };
+        match frame.kind.as_str() {
+            "piece" if broken.is_none() => {
+                if let Err(error) = part.write(&frame.body) {
+                    broken = Some(error);
+                    let _ = stop.send(true);
+                }
+            }
+            "backup" => said = Some(frame.text()),
+            _ => {}
+        }
+    });
+    let ended = ended.await;
+    if let Some(failure) = broken {
+        return Err(failure);
+    }
+    let ended = ended?;
+    let Some(said) = said else {
+        let why = ended.stderr.lines().last().unwrap_or("the connection was lost").to_owned();
+        return Err(Failure::failed(format!("the backup did not come to its end: {why}")));
+    };
+    let (said, status) = said.rsplit_once("status ").unwrap_or((said.as_str(), ""));
+    match serde_json::from_str::<Value>(said.trim()) {
+        Ok(value) if status.trim() == "0" => Ok(value),
+        _ => Err(Failure::failed(said.trim().to_owned())),
+    }
+}
+
+/// The file while it is being written: under a name that says that it is not whole.
+#[derive(Debug)]
+struct Part {
+    target: PathBuf,
+    path: PathBuf,
+    file: Option<BufWriter<File>>,
+    hash: Sha256,
+    bytes: u64,
+}
+
+impl Part {
+    fn begin(target: &Path) -> Result<Self, Failure> {
+        let mut name = target.as_os_str().to_owned();
+        name.push(".partial");
+        let path = PathBuf::from(name);
+        // Data and credentials' digests are in it: nobody else reads it.
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        let file = options.open(&path).map_err(|error| {
+            Failure::usage(format!("cannot write `{}`: {error}", path.display()))
+        })?;
+        let file = Some(BufWriter::new(file));
+        Ok(Self { target: target.to_owned(), path, file, hash: Sha256::new(), bytes: 0 })
+    }
+
+    fn failed(&self, error: &std::io::Error) -> Failure {
+        Failure::failed(format!("cannot write `{}`: {error}", self.path.display()))
+            .hint("no backup was taken; the ensemble is as it was")
+    }
+
+    fn write(&mut self, piece: &[u8]) -> Result<(), Failure> {
+        self.hash.update(piece);
+        self.bytes += piece.len() as u64;
+        let written = self.file.as_mut().map_or(Ok(()), |file| file.write_all(piece));
+        written.map_err(|error| self.failed(&error))
+    }
+
+    /// Whole, as the other end says, on disk, and only then under its name.
+    fn finish(&mut self, said: &Value) -> Result<(), Failure> {
+        let sha256 = crate::probe::hex(&self.hash.clone().finalize());
+        if said["sha256"].as_str() != Some(&sha256) || said["bytes"].as_u64() != Some(self.bytes) {
+            return Err(Failure::failed(format!(
+                "what arrived is not what was sent: {} bytes with sha256 {sha256}, instead of {} with {}",
+                self.bytes, said["bytes"], said["sha256"],
+            )));
+        }
+        let Some(file) = self.file.take() else { return Ok(()) };
+        let synced = file.into_inner().map_err(std::io::IntoInnerError::into_error);
+        synced
+            .and_then(|file| file.sync_all())
+            .and_then(|()| std::fs::rename(&self.path, &self.target))
+            .and_then(|()| {
+                let parent = self.target.parent().filter(|parent| !parent.as_os_str().is_empty());
+                File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+            })
+            .map_err(|error| self.failed(&error))
+    }
+}
+
+impl Drop for Part {
+    /// What is not whole is no backup; once it is, there is nothing under this name.
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}

@@ -1,0 +1,287 @@
+//! `zkprov restore`: a backup becomes what the ensemble holds. Verified here first; then every member
+//! is stopped, given the data, and started.
+
+use std::process::{Command, Stdio};
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use crate::cli;
+use crate::command::Outcome;
+use crate::command::backup::{DEADLINE, SHELL, engine};
+use crate::command::restart::confirm;
+use crate::desired::{self, BINARY, CONFIG_FILE, UNIT};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::fleet::{Asked, gather};
+use crate::health;
+use crate::inventory::Inventory;
+use crate::lock::{self, Operator};
+use crate::plan::Only;
+use crate::remote::script::{self, Script};
+use crate::remote::{Event, Payload};
+use crate::resource::{Phase, service};
+use crate::run::{Drawn, Run};
+use crate::{show, supply};
+
+/// How long a restored member may need until it serves in a quorum.
+const SERVING_S: &str = "120";
+/// A restore goes on in the next epoch that is a multiple of this.
+const EPOCH_STRIDE: u64 = 4096;
+
+pub async fn run(arguments: cli::Restore) -> Outcome {
+    let inventory = Inventory::load(&arguments.inventory)?;
+    engine(&inventory)?;
+    let sound = check(&inventory, &arguments.file)?;
+    let everybody = cli::Selection::default();
+    let telling = cli::Telling { output: cli::Output::Text };
+    let run = Run::new(inventory, &everybody, &arguments.connection, &telling).await?;
+    tokio::select! {
+        outcome = whole(&run, &arguments, &sound) => outcome,
+        interrupted = run.heed_interrupts() => Err(interrupted),
+    }
+}
+
+/// What is in the backup, read to its end on this machine before any host is asked.
+fn check(inventory: &Inventory, file: &std::path::Path) -> Result<Value, Failure> {
+    let name = file.display();
+    std::fs::File::open(file)
+        .map_err(|error| Failure::usage(format!("cannot read the backup `{name}`: {error}")))?;
+    let binary = supply::binary(inventory, std::env::consts::ARCH)?.path;
+    let output =
+        Command::new(&binary).arg("check").arg(file).stdin(Stdio::null()).output().map_err(
+            |error| Failure::failed(format!("cannot run `{}`: {error}", binary.display())),
+        )?;
+    if output.status.success()
+        && let Ok(sound) = serde_json::from_slice::<Value>(&output.stdout)
+        && sound["sound"] == true
+    {
+        return Ok(sound);
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let said = said.trim().trim_start_matches("coordinator: ");
+    Err(Failure::refused(said.to_owned()).hint("no host was touched"))
+}
+
+async fn whole(run: &Run, arguments: &cli::Restore, sound: &Value) -> Outcome {
+    let drawn = run.draw(&Only::default()).await?;
+    let outcome = Box::pin(replace(run, arguments, sound, &drawn)).await;
+    run.fleet.close(drawn.asked).await;
+    let restored = outcome?;
+    let text = format!(
+        "{} restored in {:.1} s: {} znodes, digest {}, from zxid {} on",
+        show::count(run.inventory.hosts.len(), "member"),
+        run.reporter.elapsed_s(),
+        restored["znodes"],
+        restored["digest"].as_str().unwrap_or("?"),
+        restored["zxid"].as_str().unwrap_or("?"),
+    );
+    run.reporter.summary(&text, json!({"restored": restored}));
+    Ok(Exit::Done)
+}
+
+async fn replace(
+    run: &Run,
+    arguments: &cli::Restore,
+    sound: &Value,
+    drawn: &Drawn<'_>,
+) -> Result<Value, Failure> {
+    ready(run, drawn)?;
+    if !arguments.force {
+        empty(&drawn.asked).await?;
+    }
+    run.reporter.text(&format!(
+        "{}: {} znodes at zxid {}, {} sessions that will end\n",
+        arguments.file.display(),
+        sound["znodes"],
+        sound["zxid"].as_str().unwrap_or("?"),
+        sound["sessions"],
+    ));
+    let ensemble = &run.inventory.ensemble;
+    confirm(arguments.yes, &format!("Stop all members of {ensemble} and replace what they hold?"))?;
+    let operator = Operator::me();
+    let work = async {
+        // All of them down first: no member may serve beside one that has other data.
+        each(run, &drawn.asked, |_, script| script.step("stop", "do_stop", [UNIT])).await?;
+        let restored = load(run, arguments, &drawn.asked, epoch(run, drawn, sound)).await?;
+        let digest = &sound["digest"];
+        if let Some((host, _)) = restored.iter().find(|(_, told)| told["digest"] != *digest) {
+            let cause = format!("it holds another tree than the backup, whose digest is {digest}");
+            return Err(Failure::failed(cause).host(host).step("restore"));
+        }
+        each(run, &drawn.asked, |asked, script| {
+            let server = desired::server(asked.host);
+            script.step("start", "do_start", [UNIT]);
+            let words = [UNIT, SERVING_S, BINARY, "status", "--server", &server];
+            script.step("serves", "do_await", words);
+        })
+        .await?;
+        Ok(restored.into_iter().next().map(|(_, told)| told).unwrap_or_default())
+    };
+    Box::pin(lock::holding(&operator, &drawn.asked, work)).await
+}
+
+/// Every member is there and is what the inventory says, but for the service's running.
+fn ready(run: &Run, drawn: &Drawn<'_>) -> Result<(), Failure> {
+    for failure in &drawn.failures {
+        run.reporter.failed(failure);
+    }
+    if !drawn.failures.is_empty() {
+        let missing = show::count(drawn.failures.len(), "host");
+        let cause =
+            format!("{missing} cannot be reached, and a restore takes all; nothing was changed");
+        return Err(Failure::new(Exit::Unreachable, cause));
+    }
+    let unready = drawn.plan.hosts.iter().find(|host| {
+        !host.refusals.is_empty() || host.steps.iter().any(|step| step.phase == Phase::Switch)
+    });
+    match unready {
+        None => Ok(()),
+        Some(host) => Err(Failure::refused("it is not as the inventory says; nothing was changed")
+            .host(&host.host)
+            .hint("`zkprov apply` first: a restore fills an ensemble that is installed")),
+    }
+}
+
+/// Refuses when a member holds anything.
+async fn empty(asked: &[Asked<'_>]) -> Result<(), Failure> {
+    for asked in asked {
+        let held = asked.observed.listing(&asked.host.data_dir);
+        if !held.contains(&"coordinator".into()) && !held.contains(&"version-2".into()) {
+            continue;
+        }
+        let mut script = Script::new(&script::nonce());
+        script.library(SHELL);
+        script.call("zk_guard", ["30"]);
+        script.call("ask_empty", [BINARY, &desired::server(asked.host)]);
+        let (frames, _) = gather(&asked.link, &script, std::time::Duration::from_secs(30)).await?;
+        let root = frames.iter().find(|frame| frame.name == "root");
+        let root = root.map(crate::remote::frame::Frame::text).unwrap_or_default();
+        let root = root.trim();
+        if root == "[zookeeper]" {
+            continue;
+        }
+        let what = if root.starts_with('[') {
+            format!("the ensemble is not empty: / has {root}")
+        } else {
+            let path = &asked.host.data_dir;
+            format!("{path} holds data, and the server does not say what: {root}")
+        };
+        return Err(Failure::refused(format!("{what}; nothing was changed"))
+            .host(&asked.host.name)
+            .hint(
+                "--force replaces it; what is there is kept beside it, as coordinator.replaced-N",
+            ));
+    }
+    Ok(())
+}
+
+/// The epoch to go on in: above the backup's, and above what serves now.
+fn epoch(run: &Run, drawn: &Drawn<'_>, sound: &Value) -> u64 {
+    let find = |name: &str| drawn.asked.iter().find(|asked| asked.host.name == name);
+    let view = health::view(
+        &run.inventory,
+        |host| find(&host.name).map(|asked| &asked.observed),
+        |_| None,
+    );
+    let seen = view.members.iter().filter_map(health::Member::epoch).max().unwrap_or(0);
+    let zxid = sound["zxid"].as_str().unwrap_or_default().trim_start_matches("0x");
+    let backup = u64::from_str_radix(zxid, 16).unwrap_or(0) >> 32;
+    next_epoch(backup, u64::try_from(seen).unwrap_or(0))
+}
+
+fn next_epoch(backup: u64, seen: u64) -> u64 {
+    ((backup.max(seen)) / EPOCH_STRIDE + 1) * EPOCH_STRIDE
+}
+
+/// Sends the file to every host; gives what each one's coordinator says about what it loaded.
+async fn load(
+    run: &Run,
+    arguments: &cli::Restore,
+    asked: &[Asked<'_>],
+    epoch: u64,
+) -> Result<Vec<(String, Value)>, Failure> {
+    let bytes = std::fs::metadata(&arguments.file).map_or(0, |data| data.len());
+    let payload = Payload { path: arguments.file.clone(), bytes };
+    let word = script::nonce();
+    let outcomes = join_all(asked.iter().map(|asked| async {
+        let (size, epoch) = (bytes.to_string(), epoch.to_string());
+        let mut script = Script::new(&script::nonce());
+        script.library(SHELL);
+        script.step("restore", "do_restore", [BINARY, CONFIG_FILE, &size, &word, &epoch]);
+        script.call("zk_guard", [DEADLINE.as_secs().to_string().as_str()]);
+        let mut frames = Vec::new();
+        let payloads = std::slice::from_ref(&payload);
+        let ended = asked.link.run(&script, payloads, DEADLINE, |event| {
+            if let Event::Frame(frame) = event {
+                frames.push(frame);
+            }
+        });
+        let ended = ended.await.map_err(|failure| failure.host(&asked.host.name))?;
+        let at = |cause: String| Failure::failed(cause).host(&asked.host.name).step("restore");
+        if let Some(failed) = frames.iter().find(|frame| frame.kind == "fail") {
+            return Err(at(failed.text().trim().replace('\n', "\n    ")));
+        }
+        let said = frames.iter().find(|f| f.kind == "end").map(crate::remote::frame::Frame::text);
+        let told = said.as_deref().and_then(|said| {
+            said.lines().find_map(|line| serde_json::from_str::<Value>(line).ok())
+        });
+        let told =
+            told.ok_or_else(|| at(format!("it did not come to its end: {}", ended.stderr)))?;
+        run.reporter.aside(&format!("{}  restored", asked.host.name));
+        Ok((asked.host.name.clone(), told))
+    }))
+    .await;
+    outcomes.into_iter().collect::<Result<_, _>>().map_err(|failure: Failure| {
+        failure.hint(
+            "all members are stopped, what they held is kept as coordinator.replaced-N in the data \
+             directories; once it is mended: `zkprov restore --force`",
+        )
+    })
+}
+
+/// One script on every host; the first failure is told.
+async fn each(
+    run: &Run,
+    asked: &[Asked<'_>],
+    steps: impl Fn(&Asked<'_>, &mut Script),
+) -> Result<(), Failure> {
+    let outcomes = join_all(asked.iter().map(|asked| {
+        let mut script = Script::new(&script::nonce());
+        script.library(service::SHELL);
+        script.library(SHELL);
+        script.call("zk_guard", ["300"]);
+        steps(asked, &mut script);
+        script.line("zk_frame live finished \"$zk_bad\"");
+        async move {
+            let host = &asked.host.name;
+            let deadline = std::time::Duration::from_mins(5);
+            let (frames, stderr) = gather(&asked.link, &script, deadline).await?;
+            if let Some(failed) = frames.iter().find(|frame| frame.kind == "fail") {
+                let said = failed.text().trim().replace('\n', "\n    ");
+                return Err(Failure::failed(said).host(host).step(&failed.name));
+            }
+            for frame in frames.iter().filter(|frame| frame.kind == "end") {
+                run.reporter.aside(&format!("{host}  {}", frame.name));
+            }
+            if frames.iter().any(|frame| frame.name == "finished") {
+                return Ok(());
+            }
+            Err(Failure::failed(format!("it did not come to its end: {stderr}")).host(host))
+        }
+    }))
+    .await;
+    outcomes.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::next_epoch;
+
+    #[test]
+    fn zxids_never_go_back() {
+        assert_eq!(next_epoch(3, 0), 4096);
+        assert_eq!(next_epoch(3, 4097), 8192, "above what serves now");
+        assert_eq!(next_epoch(4096, 4096), 8192);
+    }
+}
