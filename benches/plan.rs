@@ -31,7 +31,7 @@ fn main() {
             path: None,
             urls: Vec::new(),
         }),
-        secret: None,
+        ..Supplies::default()
     };
     let observed = Observed::of([
         ("kernel", "Linux 6.1.0 x86_64"),

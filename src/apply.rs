@@ -61,7 +61,7 @@ pub fn program(nonce: &str, operator: &Operator, steps: &[&Step]) -> Program {
     }
     let rest = |step: &&&Step| !binary(step) && !account(step) && !archive(step);
     // Apache's engine is started out of the archive.
-    let needs_archive = |step: &Step| step.phase == Phase::Serve;
+    let needs_archive = |step: &Step| matches!(step.phase, Phase::Serve | Phase::BrokerServe);
     let mut waited = beside.is_empty();
     for step in steps.iter().filter(rest) {
         if needs_archive(step) && !waited && beside.iter().any(|step| step.phase == Phase::Switch) {

@@ -51,7 +51,7 @@ pub enum Command {
     /// Show health and drift of each host; ends with 0 only when healthy and converged
     Status(Status),
 
-    /// Restart members one after the other, leader last, never losing the quorum
+    /// Restart members one after the other, leader last, never losing the quorum; then brokers, controller last
     Restart(Restart),
     /// Put members back to the release they ran before
     Rollback(Rollback),
@@ -260,9 +260,12 @@ pub struct Restart {
     pub inventory: InventoryFile,
     #[command(flatten)]
     pub selection: Selection,
-    /// Also members whose running state is what the inventory says
+    /// Also members and brokers whose running state is what the inventory says
     #[arg(long)]
     pub all: bool,
+    /// Only coordinators, or only brokers; both when left out, coordinators first
+    #[arg(long, value_enum)]
+    pub role: Option<Part>,
     /// Go on with a roll that was interrupted
     #[arg(long, value_name = "RUN")]
     pub resume: Option<String>,
@@ -282,6 +285,15 @@ pub struct Restart {
     pub telling: Telling,
     #[command(flatten)]
     pub reports: Reports,
+}
+
+/// What a roll is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Part {
+    /// The members of the ensemble
+    Coordinator,
+    /// Kafka's brokers
+    Broker,
 }
 
 #[derive(Args, Debug)]

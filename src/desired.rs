@@ -1,5 +1,7 @@
 //! What shall be on a host: the whole job on one page, in the order in which it is done.
 
+mod broker;
+
 use std::path::PathBuf;
 
 use crate::failure::Failure;
@@ -25,6 +27,9 @@ pub const UNIT_FILE: &str = "/etc/systemd/system/zookeeper.service";
 pub const CONFIG_DIR: &str = "/etc/kafka";
 pub const CONFIG_FILE: &str = "/etc/kafka/zookeeper.properties";
 pub const SECRET_FILE: &str = "/etc/kafka/coordinator.secret";
+pub const BROKER_UNIT: &str = "kafka.service";
+pub const BROKER_UNIT_FILE: &str = "/etc/systemd/system/kafka.service";
+pub const BROKER_CONFIG_FILE: &str = "/etc/kafka/server.properties";
 const SYSCTL_FILE: &str = "/etc/sysctl.d/60-zkprov.conf";
 /// Where binaries live, one file per digest.
 pub const BINARY_DIR: &str = "/usr/local/lib/zkprov";
@@ -43,6 +48,8 @@ pub struct Supplies {
     pub release: Option<Release>,
     /// By which members prove that they belong to the ensemble.
     pub secret: Option<Secret>,
+    /// Of the host, once it has been asked: what a heap's size follows.
+    pub memory_kb: Option<u64>,
 }
 
 /// A file of the controller.
@@ -78,10 +85,14 @@ pub fn resources(
         Resource::Fstab(Fstab),
         Resource::File(plain(SYSCTL_FILE, sysctl_file(), Phase::Prepare)),
         Resource::Sysctl(Sysctl { settings: SETTINGS.to_vec() }),
-        Resource::Directory(owned(&host.data_dir)),
     ];
-    if let Some(log_dir) = &host.data_log_dir {
-        all.push(Resource::Directory(owned(log_dir)));
+    if host.is_member() {
+        all.push(Resource::Directory(owned(&host.data_dir)));
+        all.extend(host.data_log_dir.iter().map(|folder| Resource::Directory(owned(folder))));
+    }
+    let broker = inventory.broker_on(host);
+    for folder in broker.iter().flat_map(|broker| &broker.log_dirs) {
+        all.push(Resource::Directory(owned(folder)));
     }
     all.push(Resource::Directory(Directory {
         path: CONFIG_DIR.into(),
@@ -90,7 +101,24 @@ pub fn resources(
         mode: "755".into(),
     }));
     release(inventory, supplies, &mut all);
+    let binary = binary(inventory, host, supplies, &mut all);
+    if host.is_member() {
+        member(inventory, host, supplies, binary, &mut all)?;
+    }
+    if let Some(on) = broker {
+        broker::resources(inventory, host, on, supplies, &mut all)?;
+    }
+    Ok(all)
+}
 
+/// A member of the ensemble: its configuration, its identity, its service.
+fn member(
+    inventory: &Inventory,
+    host: &Host,
+    supplies: &Supplies,
+    exe: Option<String>,
+    all: &mut Vec<Resource>,
+) -> Result<(), Failure> {
     let config = template::render(inventory, host, "zookeeper.properties")?;
     all.push(Resource::File(plain(CONFIG_FILE, config, Phase::Switch)));
     if let Some(secret) = &supplies.secret {
@@ -114,29 +142,6 @@ pub fn resources(
         rule: Rule::Once,
     }));
 
-    let binary = supplies.binary.as_ref().map(|supply| Binary {
-        path: format!("{BINARY}-{}", &supply.sha256[..16]),
-        source: supply.path.clone(),
-        sha256: supply.sha256.clone(),
-        bytes: supply.bytes,
-    });
-    let exe = binary.as_ref().map(|binary| binary.path.clone());
-    if let Some(binary) = binary {
-        let name = binary.path.rsplit('/').next().unwrap_or_default().to_owned();
-        all.push(Resource::Binary(binary));
-        all.push(Resource::Symlink(Symlink {
-            path: BINARY.into(),
-            target: name,
-            with_archive: false,
-            // With Apache's engine it is a tool beside the server, and no reason for a restart.
-            phase: match inventory.coordinator.engine {
-                Engine::Coordinator => Phase::Switch,
-                Engine::Zookeeper => Phase::Prepare,
-            },
-            inside: None,
-        }));
-    }
-
     let unit = template::render(inventory, host, "zookeeper.service")?;
     all.push(Resource::File(plain(UNIT_FILE, unit, Phase::Switch)));
     all.push(Resource::Service(Service {
@@ -146,8 +151,38 @@ pub fn resources(
         exe: exe.filter(|_| inventory.coordinator.engine == Engine::Coordinator),
         ports: vec![host.ports.client, host.ports.quorum, host.ports.election],
         reload_after: vec![format!("file {UNIT_FILE}"), "fstab swap lines".into()],
+        phase: Phase::Serve,
     }));
-    Ok(all)
+    Ok(())
+}
+
+/// The coordinator of this host's architecture; where no server is to run it, it is the tool that
+/// `status` asks with. Gives the path it will be run by.
+fn binary(
+    inventory: &Inventory,
+    host: &Host,
+    supplies: &Supplies,
+    all: &mut Vec<Resource>,
+) -> Option<String> {
+    let supply = supplies.binary.as_ref()?;
+    let binary = Binary {
+        path: format!("{BINARY}-{}", &supply.sha256[..16]),
+        source: supply.path.clone(),
+        sha256: supply.sha256.clone(),
+        bytes: supply.bytes,
+    };
+    let path = binary.path.clone();
+    let serves = host.is_member() && inventory.coordinator.engine == Engine::Coordinator;
+    all.push(Resource::Binary(binary));
+    all.push(Resource::Symlink(Symlink {
+        path: BINARY.into(),
+        target: path.rsplit('/').next().unwrap_or_default().to_owned(),
+        with_archive: false,
+        // Where it is a tool beside another server, it is no reason for a restart.
+        phase: if serves { Phase::Switch } else { Phase::Prepare },
+        inside: None,
+    }));
+    Some(path)
 }
 
 /// Everything the probe has to read on `host`. The binary is not among the supplies yet: which one it
@@ -160,10 +195,17 @@ pub fn reading(
     let mut reading = Reading::of(&resources(inventory, host, supplies)?);
     reading.path(BINARY);
     reading.function("probe_binary", [BINARY]);
-    reading.function("probe_listing", [host.data_dir.as_str()]);
-    reading.space(&host.data_dir);
-    reading.function("probe_status", [BINARY, &server(host)]);
-    if inventory.coordinator.engine == Engine::Zookeeper {
+    if host.is_member() {
+        reading.function("probe_listing", [host.data_dir.as_str()]);
+        reading.space(&host.data_dir);
+        reading.function("probe_status", [BINARY, &server(host)]);
+    }
+    if let Some(broker) = inventory.broker_on(host) {
+        reading.function("probe_memory", []);
+        reading.function("probe_java", [broker.java_home.as_deref().unwrap_or_default()]);
+        let id = broker.id.to_string();
+        reading.function("probe_broker", [BINARY, &inventory.connect(), &id]);
+    } else if inventory.coordinator.engine == Engine::Zookeeper && host.is_member() {
         let home = inventory.coordinator.java_home.as_deref().unwrap_or_default();
         reading.function("probe_java", [home]);
     }

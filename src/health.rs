@@ -199,7 +199,7 @@ pub fn view<'a>(
     observed: impl Fn(&Host) -> Option<&'a Observed>,
     unreachable: impl Fn(&Host) -> Option<String>,
 ) -> View {
-    let members = inventory.hosts.iter().map(|host| match observed(host) {
+    let members = inventory.members().map(|host| match observed(host) {
         Some(observed) => Member::of(host, observed),
         None => Member::silent(host, unreachable(host)),
     });

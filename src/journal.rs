@@ -17,6 +17,9 @@ pub enum Entry {
     Begin {
         ensemble: String,
         targets: Vec<Target>,
+        /// They are the hosts' brokers, not the coordinators.
+        #[serde(default)]
+        brokers: bool,
     },
     /// The member is about to be restarted.
     Restart {
@@ -34,20 +37,24 @@ pub enum Entry {
 #[derive(Debug)]
 pub struct Journal {
     pub run: String,
+    /// It is of a roll of brokers.
+    pub brokers: bool,
     file: File,
     path: PathBuf,
 }
 
 impl Journal {
     /// Begins the file of a new run.
-    pub fn begin(ensemble: &str, targets: &[Target]) -> Result<Self, Failure> {
+    pub fn begin(ensemble: &str, targets: &[Target], brokers: bool) -> Result<Self, Failure> {
         let seconds = std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
             .unwrap_or_default()
             .as_secs();
-        let run = format!("{ensemble}-{seconds}-{}", std::process::id());
-        let mut journal = Self::open(run)?;
-        journal.write(&Entry::Begin { ensemble: ensemble.into(), targets: targets.to_vec() })?;
+        let what = if brokers { "-brokers" } else { "" };
+        let run = format!("{ensemble}{what}-{seconds}-{}", std::process::id());
+        let mut journal = Self::open(run, brokers)?;
+        let targets = targets.to_vec();
+        journal.write(&Entry::Begin { ensemble: ensemble.into(), targets, brokers })?;
         Ok(journal)
     }
 
@@ -61,12 +68,12 @@ impl Journal {
             ))
             .hint("a stopped roll prints its name")
         })?;
-        let left = unfinished(&text, ensemble)
+        let (left, brokers) = unfinished(&text, ensemble)
             .map_err(|why| Failure::usage(format!("run `{run}`: {why}")))?;
-        Ok((Self::open(run.to_owned())?, left))
+        Ok((Self::open(run.to_owned(), brokers)?, left))
     }
 
-    fn open(run: String) -> Result<Self, Failure> {
+    fn open(run: String, brokers: bool) -> Result<Self, Failure> {
         let folder = folder()?;
         let path = folder.join(format!("{run}.jsonl"));
         let failed = |error: std::io::Error| {
@@ -75,7 +82,7 @@ impl Journal {
         std::fs::create_dir_all(&folder).map_err(failed)?;
         let file =
             OpenOptions::new().create(true).append(true).mode(0o600).open(&path).map_err(failed)?;
-        Ok(Self { run, file, path })
+        Ok(Self { run, brokers, file, path })
     }
 
     /// On disk before what it tells of goes on.
@@ -87,25 +94,25 @@ impl Journal {
     }
 }
 
-/// What a run file leaves to be done.
-fn unfinished(text: &str, ensemble: &str) -> Result<Vec<Target>, String> {
-    let mut left = Vec::new();
+/// What a run file leaves to be done, and whether that is brokers.
+fn unfinished(text: &str, ensemble: &str) -> Result<(Vec<Target>, bool), String> {
+    let (mut left, mut of_brokers) = (Vec::new(), false);
     for line in text.lines() {
         // A run that was killed may have left half a line: what it tells of was not begun.
         let Ok(entry) = serde_json::from_str(line) else { continue };
         match entry {
-            Entry::Begin { ensemble: of, targets } => {
+            Entry::Begin { ensemble: of, targets, brokers } => {
                 if of != ensemble {
                     return Err(format!("it is of ensemble `{of}`, not `{ensemble}`"));
                 }
-                left = targets;
+                (left, of_brokers) = (targets, brokers);
             }
             Entry::Restart { .. } => {}
             Entry::Back { host } => left.retain(|target| target.host != host),
             Entry::Finished => return Err("it came to its end".into()),
         }
     }
-    Ok(left)
+    Ok((left, of_brokers))
 }
 
 /// `$XDG_STATE_HOME/zkprov/runs`, else under the home.
@@ -128,7 +135,8 @@ mod tests {
         let back = r#"{"entry":"back","host":"a"}"#;
         let restart = r#"{"entry":"restart","host":"b"}"#;
         let killed = format!("{begin}\n{back}\n{restart}\n{{\"entry\":\"ba");
-        let left = unfinished(&killed, "demo").expect("a run");
+        let (left, brokers) = unfinished(&killed, "demo").expect("a run");
+        assert!(!brokers);
         assert_eq!(left, [Target { host: "b".into(), why: "x".into() }], "b may not be back");
         assert!(unfinished(&killed, "other").is_err());
         assert!(unfinished(&format!("{killed}\n{{\"entry\":\"finished\"}}\n"), "demo").is_err());

@@ -21,6 +21,7 @@ pub mod plan;
 pub mod show;
 
 pub mod apply;
+pub mod cluster;
 pub mod fleet;
 pub mod health;
 pub mod journal;

@@ -13,6 +13,9 @@ use crate::resource::{Action, Change, Difference, Lane, Phase, Resource};
 /// The format of a saved plan; another one is refused.
 pub const FORMAT: u32 = 1;
 
+/// The oldest Java that Kafka's brokers run on without being told that its days are counted.
+const JAVA_LEAST: u32 = 11;
+
 /// What a run would change on all hosts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
@@ -57,12 +60,26 @@ pub struct Step {
 impl HostPlan {
     /// Whether a serving process would have to be restarted.
     pub fn restarts(&self) -> bool {
-        self.steps.iter().any(|step| step.change.action == Action::Restart)
+        self.serves(Action::Restart, Phase::Serve)
     }
 
     /// Whether the service would be started.
     pub fn starts(&self) -> bool {
-        self.steps.iter().any(|step| step.change.action == Action::Start)
+        self.serves(Action::Start, Phase::Serve)
+    }
+
+    /// Whether a running broker would have to be restarted.
+    pub fn restarts_broker(&self) -> bool {
+        self.serves(Action::Restart, Phase::BrokerServe)
+    }
+
+    /// Whether a broker would be started.
+    pub fn starts_broker(&self) -> bool {
+        self.serves(Action::Start, Phase::BrokerServe)
+    }
+
+    fn serves(&self, action: Action, phase: Phase) -> bool {
+        self.steps.iter().any(|step| step.phase == phase && step.change.action == action)
     }
 }
 
@@ -149,22 +166,28 @@ pub fn host(
         steps: Vec::new(),
         same: Vec::new(),
         notes: Vec::new(),
-        refusals: fitness(inventory, observed),
+        refusals: fitness(inventory, host, observed),
         running: false,
     };
     if !plan.refusals.is_empty() {
         return plan;
     }
     plan.notes.extend(address_note(host, observed));
-    // What will have been changed before a resource's turn; `switched`: what the service reads.
+    plan.notes.extend(java_note(inventory, host, observed));
+    // What will have been changed before a resource's turn; `switched`: what the services read.
     let mut changed = Vec::new();
-    let mut switched = Vec::new();
+    let mut switched: Vec<(Phase, String)> = Vec::new();
     for resource in resources {
         let name = resource.name();
+        let of_service: Vec<String>;
         let known = if let Resource::Service(service) = resource {
-            plan.running = service.running(observed) == Running::Ours;
+            if service.phase == Phase::Serve {
+                plan.running = service.running(observed) == Running::Ours;
+            }
             plan.notes.extend(service.notes(observed).into_iter().map(|note| (name.clone(), note)));
-            &switched
+            let read = switched.iter().filter(|(phase, _)| phase.concerns(service.phase));
+            of_service = read.map(|(_, name)| name.clone()).collect();
+            &of_service
         } else {
             &changed
         };
@@ -200,8 +223,14 @@ pub fn host(
                         change,
                     });
                 }
-                if resource.phase() == Phase::Switch || resource.kind() == "fstab" {
-                    switched.push(name.clone());
+                match resource.phase() {
+                    Phase::Prepare if resource.kind() == "fstab" => {
+                        switched.push((Phase::Switch, name.clone()));
+                    }
+                    phase @ (Phase::Switch | Phase::BrokerSwitch) => {
+                        switched.push((phase, name.clone()));
+                    }
+                    _ => {}
                 }
                 changed.push(name);
             }
@@ -211,7 +240,7 @@ pub fn host(
 }
 
 /// Whether zkprov can work on this host at all.
-fn fitness(inventory: &Inventory, observed: &Observed) -> Vec<Refusal> {
+fn fitness(inventory: &Inventory, host: &Host, observed: &Observed) -> Vec<Refusal> {
     let refuse = |cause: String, hint: &str| {
         vec![Refusal { resource: "host".into(), cause, hint: hint.into() }]
     };
@@ -241,14 +270,60 @@ fn fitness(inventory: &Inventory, observed: &Observed) -> Vec<Refusal> {
             "install them; every ordinary Debian, Ubuntu or RHEL has them",
         );
     }
-    if inventory.coordinator.engine == Engine::Zookeeper && observed.text("java").trim().is_empty()
-    {
-        return refuse(
-            "there is no Java, which `engine: zookeeper` needs".into(),
-            "install a JRE (11 or 17), set `coordinator.java_home`, or use the default engine, which needs none",
-        );
+    if let Some((cause, hint)) = java_missing(inventory, host, observed) {
+        return refuse(cause, hint);
     }
     Vec::new()
+}
+
+/// What on this host needs Java, as a person would say it.
+fn needs_java(inventory: &Inventory, host: &Host) -> Option<&'static str> {
+    if inventory.broker_on(host).is_some() {
+        return Some("a broker");
+    }
+    let apache = inventory.coordinator.engine == Engine::Zookeeper && host.is_member();
+    apache.then_some("`engine: zookeeper`")
+}
+
+/// Java is looked for, never installed: that is the operator's to decide.
+fn java_missing(
+    inventory: &Inventory,
+    host: &Host,
+    observed: &Observed,
+) -> Option<(String, &'static str)> {
+    let who = needs_java(inventory, host)?;
+    let (java, version) = (observed.text("java"), observed.text("java_version"));
+    let (java, version) = (java.trim(), version.trim());
+    if java.is_empty() {
+        return Some((
+            format!("there is no Java, which {who} needs"),
+            "install a JRE, 11 or later (Debian: openjdk-17-jre-headless), or set `java_home` to where one is",
+        ));
+    }
+    // `17.0.15`, and `1.8.0_402` of the old way.
+    let mut numbers = version.split(['.', '_', '-', '+']).map(|part| part.parse::<u32>().ok());
+    let major = match numbers.next().flatten() {
+        Some(1) => numbers.next().flatten(),
+        major => major,
+    };
+    match major {
+        Some(major) if major >= JAVA_LEAST => None,
+        Some(_) => Some((
+            format!("Java {version} ({java}) is too old for {who}, which needs {JAVA_LEAST} or later"),
+            "install a newer JRE, or set `java_home` to where one is",
+        )),
+        None => Some((
+            format!("{java} does not say which Java it is (`{version}`)"),
+            "does `java -version` work there? Set `java_home` to where a JRE is, 11 or later",
+        )),
+    }
+}
+
+/// Which Java was found is a fact people want to see before anything runs on it.
+fn java_note(inventory: &Inventory, host: &Host, observed: &Observed) -> Option<(String, String)> {
+    needs_java(inventory, host)?;
+    let (java, version) = (observed.text("java"), observed.text("java_version"));
+    Some(("java".into(), format!("{} at {}", version.trim(), java.trim())))
 }
 
 /// An address that is not the host's own is right behind NAT and wrong nearly everywhere else.
@@ -284,8 +359,9 @@ pub fn ensemble(
         });
     }
 
-    let all_known = inventory.hosts.len() == observed.len();
-    let blank = observed.iter().all(|(host, observed)| !has_data(host, observed));
+    let members = observed.iter().filter(|(host, _)| host.is_member());
+    let all_known = inventory.members().count() == members.clone().count();
+    let blank = members.clone().all(|(host, observed)| !has_data(host, observed));
     if all_known && blank {
         for plan in &mut hosts {
             let asked = observed.iter().find(|(host, _)| host.name == plan.host);
@@ -313,7 +389,7 @@ fn membership_change(inventory: &Inventory, observed: &[(&Host, &Observed)]) -> 
             continue;
         }
         for (id, address) in &old {
-            match inventory.hosts.iter().find(|host| host.myid == *id) {
+            match inventory.members().find(|host| host.myid == *id) {
                 None => moved.insert(format!("{id} goes")),
                 // One's own line may say where it listens instead of where it is.
                 Some(host) if host.address != *address && *address != "0.0.0.0" => {
@@ -322,7 +398,7 @@ fn membership_change(inventory: &Inventory, observed: &[(&Host, &Observed)]) -> 
                 Some(_) => false,
             };
         }
-        let new = inventory.hosts.iter().filter(|host| old.iter().all(|(id, _)| *id != host.myid));
+        let new = inventory.members().filter(|host| old.iter().all(|(id, _)| *id != host.myid));
         moved.extend(new.map(|host| format!("{} comes", host.myid)));
     }
     moved.into_iter().collect()

@@ -18,6 +18,9 @@ pub struct Reading {
     contents: BTreeSet<String>,
     digests: BTreeSet<String>,
     spaces: BTreeSet<String>,
+    /// In order: what is asked of the process is asked of the first one's.
+    units: Vec<String>,
+    ports: Vec<u16>,
     libraries: Vec<&'static str>,
     calls: Vec<Call>,
 }
@@ -47,6 +50,16 @@ impl Reading {
     /// Free space where `path` is, or will be.
     pub fn space(&mut self, path: &str) {
         self.spaces.insert(path.to_owned());
+    }
+
+    /// A service, as systemd sees it.
+    pub fn unit(&mut self, unit: &str) {
+        self.units.push(unit.to_owned());
+    }
+
+    /// Who listens there.
+    pub fn port(&mut self, port: u16) {
+        self.ports.push(port);
     }
 
     pub fn library(&mut self, text: &'static str) {
@@ -94,6 +107,13 @@ impl Reading {
         }
         if !self.spaces.is_empty() {
             script.call("probe_space", self.spaces.iter().map(String::as_str));
+        }
+        if !self.units.is_empty() {
+            script.call("read_service", self.units.iter().map(String::as_str));
+        }
+        if !self.ports.is_empty() {
+            let ports: Vec<String> = self.ports.iter().map(ToString::to_string).collect();
+            script.call("probe_ports", ports.iter().map(String::as_str));
         }
         for call in self.calls {
             script.push(call);
@@ -239,6 +259,11 @@ impl Observed {
                 Some(address.to_owned())
             })
             .collect()
+    }
+
+    /// Kilobytes of memory that the host may use.
+    pub fn memory_kb(&self) -> Option<u64> {
+        self.text("memory").trim().parse().ok()
     }
 
     /// The distribution, as it calls itself.

@@ -55,9 +55,39 @@ probe_status() {
   zk_frame live status "$(timeout 5 "$1" status --server "$2" --json 2>&1)"
 }
 
-# probe_java HOME: the java that Apache ZooKeeper would run on.
+# probe_java HOME: the java that Kafka's programs would run on. Its version stands beside it in a file;
+# only where there is none it is started to say so.
 probe_java() {
-  zk_frame fact java "$(command -v "${1:+$1/bin/}java")"
+  zk_java=$(command -v "${1:+$1/bin/}java") && zk_java=$(readlink -f -- "$zk_java") || zk_java=
+  zk_frame fact java "$zk_java"
+  [ -n "$zk_java" ] || return 0
+  zk_version=$(sed -n 's/^JAVA_VERSION="\(.*\)"$/\1/p' "${zk_java%/bin/java}/release" 2>/dev/null)
+  [ -n "$zk_version" ] ||
+    zk_version=$(timeout 20 "$zk_java" -version 2>&1 | sed -n 's/^.* version "\([^"]*\)".*$/\1/p' | head -n 1)
+  zk_frame fact java_version "$zk_version"
+}
+
+# probe_memory: kilobytes the host may use: the machine's, or less where a control group says so.
+probe_memory() {
+  zk_memory=$(awk '$1 == "MemTotal:" { print $2 }' /proc/meminfo)
+  if read -r zk_limit 2>/dev/null </sys/fs/cgroup/memory.max; then
+    case $zk_limit in
+      '' | *[!0-9]*) ;;
+      *) [ $((zk_limit / 1024)) -ge "$zk_memory" ] || zk_memory=$((zk_limit / 1024)) ;;
+    esac
+  fi
+  zk_frame fact memory "$zk_memory"
+}
+
+# probe_broker BINARY SERVERS ID: what is known to the coordinators of a broker that runs here.
+probe_broker() {
+  [ -L /run/systemd/units/invocation:kafka.service ] && [ -x "$1" ] || return 0
+  zk_frame live broker "$(timeout 5 "$1" brokers --server "$2" --id "$3" --timeout-ms 2000 2>&1)"
+}
+
+# probe_brokers BINARY SERVERS: brokers and partitions, as Kafka keeps them with the coordinators.
+probe_brokers() {
+  zk_frame live brokers "$(timeout 12 "$1" brokers --server "$2" --timeout-ms 5000 2>&1)"
 }
 
 # probe_digests PATH...

@@ -6,7 +6,9 @@
 //! counts as back when it serves, has caught up with what the leader had, is counted by the leader, and
 //! has stayed so for a while.
 
+pub mod brokers;
 pub mod drive;
+pub mod drive_brokers;
 
 use serde::{Deserialize, Serialize};
 

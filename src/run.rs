@@ -163,6 +163,7 @@ impl Run {
             };
             supplies.binary = Some(binary);
         }
+        supplies.memory_kb = asked.observed.memory_kb();
         let resources = desired::resources(&self.inventory, asked.host, &supplies)?;
         let mut plan = plan::host(&self.inventory, asked.host, &resources, asked.observed, only);
         let skew_ms = asked.skew.certain_ms();

@@ -27,7 +27,7 @@ pub async fn gather(inventory: &Inventory) -> Result<Supplies, Failure> {
         });
         release = Some(Release { sha512, bytes, path: None, urls: urls.collect() });
     }
-    Ok(Supplies { binary: None, release, secret })
+    Ok(Supplies { release, secret, ..Supplies::default() })
 }
 
 /// The coordinator for hosts of one architecture, with its digest.

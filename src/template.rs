@@ -1,6 +1,8 @@
 //! The files that land on the hosts, rendered from `templates/`: a value that is missing is an
 //! error, and so is a file in the user's folder that overrides nothing.
 
+mod broker;
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -37,6 +39,16 @@ pub const TEMPLATES: &[Template] = &[
         source: include_str!("../templates/zookeeper.service"),
         about: "the systemd unit",
     },
+    Template {
+        name: "server.properties",
+        source: include_str!("../templates/server.properties"),
+        about: "the broker's configuration",
+    },
+    Template {
+        name: "kafka.service",
+        source: include_str!("../templates/kafka.service"),
+        about: "the broker's systemd unit",
+    },
 ];
 
 /// The account the service runs as.
@@ -54,12 +66,22 @@ pub struct Source {
     pub file: Option<PathBuf>,
 }
 
-/// Renders the template `name` for `host`.
+/// Renders the template `name` for `host`, of which nothing but the inventory is known.
 pub fn render(inventory: &Inventory, host: &Host, name: &str) -> Result<String, Failure> {
+    render_on(inventory, host, None, name)
+}
+
+/// Renders the template `name` for `host`, which has so much memory.
+pub fn render_on(
+    inventory: &Inventory,
+    host: &Host,
+    memory_kb: Option<u64>,
+    name: &str,
+) -> Result<String, Failure> {
     let source = source(inventory, name)?;
     let shown =
         source.file.as_ref().map_or_else(|| name.to_owned(), |file| file.display().to_string());
-    render_text(&source.text, &values(inventory, host)).map_err(|error| {
+    render_text(&source.text, &values(inventory, host, memory_kb)).map_err(|error| {
         let line = error.line().map_or(String::new(), |line| format!(":{line}"));
         let detail = error.detail().map_or_else(|| error.kind().to_string(), ToOwned::to_owned);
         Failure::usage(format!("template {shown}{line}: {detail}"))
@@ -133,7 +155,7 @@ fn render_text(text: &str, values: &Value) -> Result<String, minijinja::Error> {
 }
 
 /// What the templates see for `host`.
-pub fn values(inventory: &Inventory, host: &Host) -> Value {
+pub fn values(inventory: &Inventory, host: &Host, memory_kb: Option<u64>) -> Value {
     let coordinator = &inventory.coordinator;
     let engine = match coordinator.engine {
         Engine::Coordinator => "coordinator",
@@ -144,7 +166,7 @@ pub fn values(inventory: &Inventory, host: &Host) -> Value {
         Engine::Zookeeper => None,
     };
     let servers: Vec<Value> =
-        inventory.hosts.iter().map(|other| server(other, &bind(inventory, host, other))).collect();
+        inventory.members().map(|other| server(other, &bind(inventory, host, other))).collect();
     json!({
         "account": ACCOUNT,
         "config_file": CONFIG_FILE,
@@ -167,7 +189,14 @@ pub fn values(inventory: &Inventory, host: &Host) -> Value {
             "version": inventory.kafka.version,
             "scala": inventory.kafka.scala,
             "home": format!("{}/kafka", inventory.kafka.install_root.trim_end_matches('/')),
+            // By version: a broker goes on running what it was started from, and can go back to it.
+            "release": format!(
+                "{}/{}",
+                inventory.kafka.install_root.trim_end_matches('/'),
+                inventory.kafka.distribution()
+            ),
         },
+        "broker": inventory.broker_on(host).map(|on| broker::values(inventory, host, on, memory_kb)),
         "properties": inventory.properties_of(host),
     })
 }
@@ -185,6 +214,7 @@ fn server(host: &Host, bind: &str) -> Value {
     let role = match host.role {
         Role::Participant => "participant",
         Role::Observer => "observer",
+        Role::Broker => "broker",
     };
     json!({
         "name": host.name,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::Config;
-use crate::{edge, offline, shell, status, store};
+use crate::{brokers, edge, offline, shell, status, store};
 
 /// A replicated coordination server that speaks the protocol of Apache ZooKeeper.
 #[derive(Debug, Parser)]
@@ -24,6 +24,8 @@ pub enum Command {
     Shell(shell::Arguments),
     /// Say what a server is doing; exit 0 only when it serves in a quorum
     Status(status::Arguments),
+    /// Show what Kafka keeps here about its brokers and partitions, as JSON
+    Brokers(brokers::Arguments),
     /// Verify log and snapshots of a stopped server, or a backup; exit 1 on damage
     Check(CheckArguments),
     /// Begin an ensemble anew with a backup: run it on every member, all of them stopped and empty
@@ -134,6 +136,7 @@ pub fn run(arguments: Arguments) -> Result<u8, Failure> {
         Command::Serve(arguments) => serve(&arguments),
         Command::Shell(arguments) => shell::run(arguments),
         Command::Status(arguments) => status::run(&arguments),
+        Command::Brokers(arguments) => brokers::run(&arguments),
         Command::Check(arguments) => check(&arguments),
         Command::Restore(arguments) => restore(&arguments),
         Command::Rescue(arguments) => rescue(&arguments),

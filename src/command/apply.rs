@@ -22,6 +22,8 @@ use crate::roll::Target;
 use crate::run::{self, Drawn, Run};
 use crate::{show, supply};
 
+mod broker;
+
 /// How long a server may need until it serves in a quorum.
 const SERVING_S: u64 = 60;
 
@@ -76,13 +78,20 @@ async fn changes(
     };
     let mut failures = drawn.failures.clone();
     // A roll that stopped leaves the rest untouched on purpose: there is nothing to verify there.
-    let stopped = if plan.hosts.iter().any(HostPlan::restarts) {
-        failures.extend(Box::pin(roll(run, arguments, &plan, drawn)).await);
+    let (members, brokers) = apart(&plan);
+    let mut stopped = if members.hosts.iter().any(HostPlan::restarts) {
+        failures.extend(Box::pin(roll(run, arguments, &members, drawn)).await);
         failures.len() > drawn.failures.len()
     } else {
-        failures.extend(change_hosts(run, &plan, &drawn.asked).await);
+        failures.extend(change_hosts(run, &members, &drawn.asked).await);
         false
     };
+    // Brokers come when the ensemble serves, and are not touched where anything has failed before.
+    if brokers.changes() > 0 && failures.len() == drawn.failures.len() && !run.stopped() {
+        let failed = Box::pin(broker::change(run, arguments, &brokers, drawn)).await;
+        stopped = !failed.is_empty();
+        failures.extend(failed);
+    }
     if !stopped && !run.stopped() {
         failures.extend(verify(run, &plan, &drawn.asked, &failures, only).await);
     }
@@ -117,6 +126,18 @@ fn confirm(arguments: &cli::Apply, plan: &Plan) -> Result<(), Failure> {
         Some("y" | "Y" | "yes") => Ok(()),
         _ => Err(Failure::refused("not confirmed, and nothing was changed")),
     }
+}
+
+/// The plan without what concerns brokers, and the plan of that alone.
+fn apart(plan: &Plan) -> (Plan, Plan) {
+    let (mut members, mut brokers) = (plan.clone(), plan.clone());
+    for host in &mut members.hosts {
+        host.steps.retain(|step| !step.phase.of_broker());
+    }
+    for host in &mut brokers.hosts {
+        host.steps.retain(|step| step.phase.of_broker());
+    }
+    (members, brokers)
 }
 
 /// Downloads the release when a host of this plan needs it.
@@ -231,6 +252,9 @@ async fn verify(
         |host: &str| failed.iter().any(|failure| failure.host.as_deref() == Some(host));
     let whole: Vec<&Asked<'_>> =
         asked.iter().filter(|asked| !has_failed(&asked.host.name)).collect();
+    // Hosts that are no members have nothing to serve and nothing to wait for.
+    let members: Vec<&Asked<'_>> =
+        whole.iter().filter(|asked| asked.host.is_member()).copied().collect();
     let voters = run.inventory.participants().count();
     let up =
         whole.iter().filter(|asked| asked.host.role == crate::inventory::Role::Participant).count();
@@ -241,9 +265,9 @@ async fn verify(
             .aside(&format!("not waiting for a quorum: {up} of {voters} participants are left"));
     }
     let serving = quorum && plan.hosts.iter().any(|host| host.starts() || host.restarts());
-    let writer = whole.first().map(|asked| asked.host.name.clone());
+    let writer = members.first().map(|asked| asked.host.name.clone());
     let reader =
-        whole.last().map(|asked| format!("{}:{}", asked.host.address, asked.host.ports.client));
+        members.last().map(|asked| format!("{}:{}", asked.host.address, asked.host.ports.client));
     let outcomes = join_all(whole.iter().map(|&asked| {
         let (writer, reader) = (writer.as_deref(), reader.as_deref());
         async move {
@@ -255,7 +279,7 @@ async fn verify(
             script.library(service::SHELL);
             script.call("zk_guard", ["120"]);
             let server = desired::server(asked.host);
-            if serving {
+            if serving && asked.host.is_member() {
                 let wait = SERVING_S.to_string();
                 let words = [UNIT, &wait, BINARY, "status", "--server", &server];
                 script.step("ensemble serves", "do_await", words);

@@ -7,19 +7,24 @@ use serde_json::json;
 
 use crate::cli;
 use crate::command::Outcome;
-use crate::desired::{ACCOUNT, BINARY_DIR, CONFIG_DIR, CONFIG_FILE, SECRET_FILE, UNIT, UNIT_FILE};
+use crate::desired::{
+    ACCOUNT, BINARY_DIR, BROKER_CONFIG_FILE, BROKER_UNIT, BROKER_UNIT_FILE, CONFIG_DIR, CONFIG_FILE,
+    SECRET_FILE, UNIT, UNIT_FILE,
+};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::fleet::gather;
+use crate::fleet::{Asked, gather};
 use crate::inventory::{Host, Inventory};
 use crate::lock::{self, Operator};
 use crate::plan::Only;
 use crate::remote::script::{self, Script};
-use crate::resource::{self, fstab};
+use crate::resource::{self, fstab, service};
 use crate::run::{self, Run};
 use crate::{report, show};
 
 const DEADLINE: Duration = Duration::from_mins(5);
+/// A broker may take the 300 s its unit gives it.
+const BROKERS_DEADLINE: Duration = Duration::from_mins(7);
 
 pub async fn run(arguments: cli::Destroy) -> Outcome {
     let inventory = Inventory::load(&arguments.inventory.inventory)?;
@@ -60,6 +65,8 @@ async fn whole(run: &Run, arguments: &cli::Destroy) -> Outcome {
     let drawn = run.draw(&Only::default()).await?;
     let mut failures = drawn.failures.clone();
     let destroyed = lock::holding(&Operator::me(), &drawn.asked, async {
+        // A broker that stops asks the coordinators who shall lead its partitions: they go last.
+        stop_brokers(run, &drawn.asked).await?;
         Ok(join_all(drawn.asked.iter().map(|asked| async {
             let script = program(run, asked.host, arguments.purge_data);
             let (frames, stderr) = gather(&asked.link, &script, DEADLINE).await?;
@@ -104,6 +111,29 @@ async fn whole(run: &Run, arguments: &cli::Destroy) -> Outcome {
     Ok(exit)
 }
 
+/// Ends all brokers at once, before anything else goes.
+async fn stop_brokers(run: &Run, asked: &[Asked<'_>]) -> Result<(), Failure> {
+    let hosts = asked.iter().filter(|asked| run.inventory.broker_on(asked.host).is_some());
+    let outcomes = join_all(hosts.map(|asked| async move {
+        let mut script = Script::new(&script::nonce());
+        script.library(service::SHELL);
+        script.call("zk_guard", [BROKERS_DEADLINE.as_secs().to_string().as_str()]);
+        script.step(&format!("service {BROKER_UNIT}"), "undo_service", [BROKER_UNIT]);
+        let (frames, stderr) = gather(&asked.link, &script, BROKERS_DEADLINE).await?;
+        match frames.iter().find(|frame| frame.kind == "fail" || frame.kind == "end") {
+            Some(frame) if frame.kind == "end" => {
+                run.reporter.text(&format!("{}  gone  {}\n", asked.host.name, frame.name));
+                Ok(())
+            }
+            Some(frame) => Err(Failure::failed(frame.text()).step(&frame.name).host(&asked.host.name)),
+            None => Err(Failure::failed(format!("it did not come to its end: {stderr}"))
+                .host(&asked.host.name)),
+        }
+    }))
+    .await;
+    outcomes.into_iter().collect()
+}
+
 /// Everything back, in the opposite order of the making.
 fn program(run: &Run, host: &Host, purge_data: bool) -> Script {
     let root = run.inventory.kafka.install_root.trim_end_matches('/').to_owned();
@@ -116,6 +146,11 @@ fn program(run: &Run, host: &Host, purge_data: bool) -> Script {
         let words = [name, function].into_iter().chain(arguments.iter().copied());
         script.call("zk_step", words);
     };
+    let broker = run.inventory.broker_on(host);
+    if broker.is_some() {
+        undo(&format!("file {BROKER_UNIT_FILE}"), "undo_file", &[BROKER_UNIT_FILE]);
+        undo(&format!("file {BROKER_CONFIG_FILE}"), "undo_file", &[BROKER_CONFIG_FILE]);
+    }
     undo(&format!("service {UNIT}"), "undo_service", &[UNIT]);
     undo(&format!("file {UNIT_FILE}"), "undo_file", &[UNIT_FILE]);
     undo("systemd's view", "do_reload", &[]);
@@ -130,7 +165,8 @@ fn program(run: &Run, host: &Host, purge_data: bool) -> Script {
     undo("kept state", "purge_directory", &["/var/lib/zkprov"]);
     if purge_data {
         let paths = [Some(&host.data_dir), host.data_log_dir.as_ref()];
-        for path in paths.into_iter().flatten() {
+        let logs = broker.iter().flat_map(|broker| &broker.log_dirs);
+        for path in paths.into_iter().flatten().filter(|_| host.is_member()).chain(logs) {
             undo(&format!("directory {path}"), "purge_directory", &[path]);
         }
         undo(&format!("user {ACCOUNT}"), "undo_user", &[ACCOUNT]);

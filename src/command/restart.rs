@@ -7,12 +7,14 @@ use crate::command::Outcome;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::fleet::Asked;
-use crate::inventory::Inventory;
+use crate::inventory::{Host, Inventory};
 use crate::journal::Journal;
 use crate::lock::{self, Operator};
-use crate::plan::{Only, Plan};
+use crate::plan::{Only, Plan, Step};
+use crate::resource::Phase;
+use crate::roll::brokers::{self, BrokerRoll};
 use crate::roll::drive::Drive;
-use crate::roll::{Policy, Roll, Target};
+use crate::roll::{Policy, Roll, Target, drive_brokers};
 use crate::run::{self, Run};
 use crate::{report, selection, show};
 
@@ -46,35 +48,44 @@ async fn whole(run: &Run, arguments: &cli::Restart) -> Outcome {
         .transpose()?;
     let drawn = run.draw(&Only::default()).await?;
     let outcome = Box::pin(async {
-        let targets = match &resumed {
-            Some((_, left)) => left.clone(),
-            None => targets(&drawn.plan, &limit, arguments.all),
+        let wanted = |role| arguments.role.is_none_or(|only| only == role);
+        let chosen = |role, phase| match &resumed {
+            Some((journal, left)) if journal.brokers == (role == cli::Part::Broker) => left.clone(),
+            None if wanted(role) => targets(run, &drawn.plan, phase, &limit, arguments.all),
+            _ => Vec::new(),
         };
-        if targets.is_empty() {
+        let members = chosen(cli::Part::Coordinator, Phase::Serve);
+        let brokers = chosen(cli::Part::Broker, Phase::BrokerServe);
+        let count = members.len() + brokers.len();
+        if count == 0 {
             run.reporter.summary("0 to restart", json!({"restarted": 0}));
             return Ok(run::worst(&drawn.failures));
         }
-        for target in &targets {
+        for target in &members {
             run.reporter.text(&format!("restart {}  ({})\n", target.host, target.why));
         }
-        let count = targets.len();
-        confirm(
-            arguments.yes,
-            &format!("Restart {} one after the other?", show::count(count, "member")),
-        )?;
+        for target in &brokers {
+            run.reporter.text(&format!("restart broker on {}  ({})\n", target.host, target.why));
+        }
+        let what = restarted(members.len(), brokers.len());
+        confirm(arguments.yes, &format!("Restart {what} one after the other?"))?;
         let operator = Operator::me();
         Box::pin(lock::holding(&operator, &drawn.asked, async {
             let wish =
                 Wish { allow_quorum_loss: arguments.allow_quorum_loss, settle_s: arguments.settle };
-            let journal = resumed.map(|(journal, _)| journal);
-            roll(run, &drawn.asked, Vec::new(), targets, journal, wish).await
+            let mut journal = resumed.map(|(journal, _)| journal);
+            // Never both at once: every broker is touched only when all members serve again.
+            if !members.is_empty() {
+                let journal = journal.take();
+                roll(run, &drawn.asked, Vec::new(), members, journal, wish).await?;
+            }
+            if !brokers.is_empty() {
+                roll_brokers(run, &drawn.asked, Vec::new(), brokers, journal, wish).await?;
+            }
+            Ok(())
         }))
         .await?;
-        let text = format!(
-            "{} restarted in {:.1} s",
-            show::count(count, "member"),
-            run.reporter.elapsed_s()
-        );
+        let text = format!("{what} restarted in {:.1} s", run.reporter.elapsed_s());
         run.reporter.summary(&text, json!({"restarted": count}));
         Ok(Exit::Done)
     })
@@ -101,14 +112,29 @@ pub(super) fn confirm(yes: bool, question: &str) -> Result<(), Failure> {
     }
 }
 
-/// Members whose process does not run what is on disk; with `--all`, every one.
-fn targets(plan: &Plan, limit: &[&str], all: bool) -> Vec<Target> {
+fn restarted(members: usize, brokers: usize) -> String {
+    match (members, brokers) {
+        (_, 0) => show::count(members, "member"),
+        (0, _) => show::count(brokers, "broker"),
+        _ => format!("{} and {}", show::count(members, "member"), show::count(brokers, "broker")),
+    }
+}
+
+/// Members, or brokers, whose process does not run what is on disk; with `--all`, every one.
+fn targets(run: &Run, plan: &Plan, phase: Phase, limit: &[&str], all: bool) -> Vec<Target> {
+    let has = |host: &&Host| match phase {
+        Phase::BrokerServe => run.inventory.broker_on(host).is_some(),
+        _ => host.is_member(),
+    };
+    let hosts: Vec<&str> =
+        run.inventory.hosts.iter().filter(has).map(|host| host.name.as_str()).collect();
     plan.hosts
         .iter()
-        .filter(|host| limit.contains(&host.host.as_str()))
+        .filter(|host| limit.contains(&host.host.as_str()) && hosts.contains(&host.host.as_str()))
         .filter_map(|host| {
             // What `apply` would change first is not this command's business: only what is stale now.
-            let stale = host.steps.iter().find(|step| step.change.function == "do_restart");
+            let restarts = |step: &&Step| step.phase == phase && step.change.function == "do_restart";
+            let stale = host.steps.iter().find(restarts);
             let stale = stale.filter(|step| !step.change.why.starts_with("it runs without"));
             let why = match stale {
                 Some(step) => step.change.why.clone(),
@@ -131,7 +157,7 @@ pub(super) struct Wish {
 pub(super) async fn roll(
     run: &Run,
     asked: &[Asked<'_>],
-    switches: Vec<(String, Vec<crate::plan::Step>)>,
+    switches: Vec<(String, Vec<Step>)>,
     targets: Vec<Target>,
     journal: Option<Journal>,
     wish: Wish,
@@ -157,8 +183,46 @@ pub(super) async fn roll(
     }
     let mut journal = match journal {
         Some(journal) => journal,
-        None => Journal::begin(&run.inventory.ensemble, &targets)?,
+        None => Journal::begin(&run.inventory.ensemble, &targets, false)?,
     };
     run.reporter.aside(&format!("run {}", journal.run));
     drive.drive(&mut roll, &mut journal).await
+}
+
+/// One roll of brokers, from the preflight to its end.
+pub(super) async fn roll_brokers(
+    run: &Run,
+    asked: &[Asked<'_>],
+    switches: Vec<(String, Vec<Step>)>,
+    targets: Vec<Target>,
+    journal: Option<Journal>,
+    wish: Wish,
+) -> Result<(), Failure> {
+    let drive = Drive { run, asked, switches };
+    let policy = brokers::Policy {
+        gate_timeout_ms: 300_000,
+        back_timeout_ms: 600_000,
+        settle_ms: wish.settle_s.map_or(10_000, |seconds| u64::from(seconds) * 1000),
+    };
+    let mut roll = BrokerRoll::new(policy, targets.clone());
+    let cluster = drive_brokers::look(&drive).await;
+    let reasons = roll.preflight(&cluster);
+    if !reasons.is_empty() {
+        let cause = format!("no broker may be taken down now: {}", reasons.join("; "));
+        return Err(Failure::refused(cause).hint("`zkprov status` shows the brokers"));
+    }
+    let bare = cluster.without_spare();
+    if !bare.is_empty() {
+        let names: Vec<&str> = bare.iter().map(String::as_str).collect();
+        run.reporter.aside(&format!(
+            "without a spare replica, not to be written to while a broker of theirs restarts: {}",
+            names.join(", ")
+        ));
+    }
+    let mut journal = match journal {
+        Some(journal) => journal,
+        None => Journal::begin(&run.inventory.ensemble, &targets, true)?,
+    };
+    run.reporter.aside(&format!("run {}", journal.run));
+    drive_brokers::drive(&drive, &mut roll, &mut journal).await
 }

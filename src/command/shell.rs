@@ -13,8 +13,7 @@ use crate::supply;
 pub fn run(arguments: &cli::Shell) -> Outcome {
     let inventory = Inventory::load(&arguments.inventory.inventory)?;
     let servers: Vec<String> = inventory
-        .hosts
-        .iter()
+        .members()
         .map(|host| {
             let (address, port) = (&host.address, host.ports.client);
             if address.contains(':') {

@@ -49,7 +49,7 @@ fn show(arguments: &cli::TemplateShow) -> Outcome {
         .hint(format!("hosts: {}", names.join(", ")))
     })?;
     let rendered = template::render(&inventory, host, &arguments.name);
-    let values = serde_json::to_string_pretty(&template::values(&inventory, host))
+    let values = serde_json::to_string_pretty(&template::values(&inventory, host, None))
         .map_err(|error| Failure::failed(format!("cannot show the values: {error}")))?;
     // The values are talk about the file, and needed most when it cannot be rendered.
     report::talk(&format!("values of {} for {}:\n{values}", arguments.name, host.name));

@@ -20,7 +20,7 @@ pub fn run(arguments: &cli::Validate) -> Outcome {
     };
     match &reading.inventory {
         Some(inventory) if warnings == 0 || !arguments.strict => {
-            let observers = inventory.hosts.len() - inventory.participants().count();
+            let observers = inventory.members().count() - inventory.participants().count();
             let mut line = format!(
                 "{}: valid: ensemble `{}`, {}",
                 path.display(),
@@ -29,6 +29,9 @@ pub fn run(arguments: &cli::Validate) -> Outcome {
             );
             if observers > 0 {
                 let _ = write!(line, ", {}", count(observers, "observer"));
+            }
+            if !inventory.brokers.is_empty() {
+                let _ = write!(line, ", {}", count(inventory.brokers.len(), "broker"));
             }
             if warnings > 0 {
                 let _ = write!(line, "; {}", count(warnings, "warning"));

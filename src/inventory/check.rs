@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 use crate::inventory::address::Address;
+use crate::inventory::broker;
 use crate::inventory::finding::{Finding, Place};
 use crate::inventory::read::{Draft, HostDraft};
 use crate::inventory::{Engine, Role, scalar};
@@ -15,11 +16,13 @@ pub fn check(draft: &Draft, findings: &mut Vec<Finding>) {
     addresses(draft, findings);
     quorum(draft, findings);
     for host in &draft.hosts {
+        number(host, findings);
         folders(host, findings);
         ports(host, findings);
     }
     release(draft, findings);
     engine(draft, findings);
+    broker::check(draft, findings);
 }
 
 /// Reports every value that several hosts have, pointing at the first.
@@ -198,7 +201,10 @@ fn quorum(draft: &Draft, findings: &mut Vec<Finding>) {
     match voters {
         0 if draft.hosts.is_empty() => {}
         0 => findings.push(
-            Finding::error(place, "all hosts are observers: nobody votes")
+            Finding::error(place, match draft.hosts.iter().any(|host| host.role == Role::Broker) {
+                true => "no host is a participant: nobody votes",
+                false => "all hosts are observers: nobody votes",
+            })
                 .hint("an ensemble needs one, three or five participants"),
         ),
         1 => findings.push(
@@ -229,6 +235,26 @@ fn quorum(draft: &Draft, findings: &mut Vec<Finding>) {
                 format!("{many} participants: every write waits for {} of them", many / 2 + 1),
             )
             .hint("five or seven vote, further hosts are better observers (`role: observer`)"),
+        ),
+        _ => {}
+    }
+}
+
+/// A member has a number; a host that is none must not look like one.
+fn number(host: &HostDraft, findings: &mut Vec<Finding>) {
+    let name = &host.name.value;
+    match (host.role, host.myid_written) {
+        (Role::Participant | Role::Observer, false) => findings.push(
+            Finding::error(host.name.place, format!("`{name}` has no `myid`")).hint(
+                "the member's number, unique in the ensemble; a host for a broker alone says `role: broker`",
+            ),
+        ),
+        (Role::Broker, true) => findings.push(
+            Finding::error(
+                host.myid.as_ref().map_or(host.name.place, |myid| myid.place),
+                format!("`{name}` has a `myid`, and is no member"),
+            )
+            .hint("take `myid` away; the broker's own number stands under `brokers:`"),
         ),
         _ => {}
     }

@@ -18,8 +18,16 @@ pub enum Kind {
     Section(&'static [Key]),
     /// Host names or ranges of them, each with these keys.
     Hosts(&'static [Key]),
-    /// `name: value`, passed through.
+    /// `name: value`, passed through to `zookeeper.properties`.
     Properties,
+    /// `name: value`, passed through to `server.properties`.
+    BrokerProperties,
+    /// The brokers by their hosts' names or ranges of them, each with these keys.
+    Brokers(&'static [Key]),
+    /// `PLAINTEXT://10.0.0.11:9092`, several with commas.
+    Listeners,
+    /// Absolute paths on the hosts, as a list.
+    RemotePaths,
     /// `{ env: NAME }` or `{ file: PATH }`.
     Secret,
     Name,
@@ -87,6 +95,12 @@ pub const INVENTORY: &[Key] = &[
     key("kafka", Kind::Section(KAFKA), "", "The Kafka distribution that is put on the hosts"),
     key("coordinator", Kind::Section(COORDINATOR), "", "The coordination service itself"),
     key(
+        "brokers",
+        Kind::Brokers(BROKER),
+        "",
+        "Kafka's brokers, by the name of the host each runs on; `kafka[1:3]` stands for three",
+    ),
+    key(
         "properties",
         Kind::Properties,
         "",
@@ -107,16 +121,17 @@ pub const HOST: &[Key] = &[
         Kind::Address,
         "By which the other members and the clients know the host: an IP address or a name",
     ),
-    required(
+    key(
         "myid",
         Kind::Number { min: 1, max: 255 },
-        "The member's number, unique in the ensemble",
+        "",
+        "The member's number, unique in the ensemble; required unless the role is broker",
     ),
     key(
         "role",
-        Kind::Choice(&["participant", "observer"]),
+        Kind::Choice(&["participant", "observer", "broker"]),
         "participant",
-        "A participant votes; an observer follows and serves, but does not vote",
+        "A participant votes; an observer follows and serves, but does not vote; a broker's host is no member",
     ),
     key("ssh", Kind::Section(HOST_SSH), "", "How the controller gets into this host"),
     key("become", BECOME, "the inventory's", "How the login becomes root on this host"),
@@ -260,6 +275,34 @@ pub const COORDINATOR: &[Key] = &[
 /// `coordinator` of one host.
 pub const HOST_COORDINATOR: &[Key] =
     &[DATA_DIR, DATA_LOG_DIR, CLIENT_PORT, QUORUM_PORT, ELECTION_PORT];
+
+/// One broker.
+pub const BROKER: &[Key] = &[
+    required(
+        "broker_id",
+        Kind::Number { min: 0, max: 2_147_483_647 },
+        "The broker's number, unique in the cluster; it belongs to the data and never changes",
+    ),
+    required(
+        "listeners",
+        Kind::Listeners,
+        "Where it listens, as Kafka writes it: `PLAINTEXT://10.0.0.11:9092`",
+    ),
+    key(
+        "log_dirs",
+        Kind::RemotePaths,
+        "[ /data/kafka ]",
+        "The folders of its partitions, each of the service's own",
+    ),
+    key(
+        "heap",
+        Kind::Heap,
+        "a quarter of the host's memory, from 256M to 6G",
+        "The size of Java's heap",
+    ),
+    key("java_home", Kind::RemotePath, "java in PATH", "Where Java is, 11 or later"),
+    key("properties", Kind::BrokerProperties, "", "Further lines of `server.properties`"),
+];
 
 /// A secret's place.
 pub const SECRET: &[Key] = &[

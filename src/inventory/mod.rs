@@ -2,6 +2,7 @@
 //! check that needs no network.
 
 pub mod address;
+pub mod broker;
 pub mod check;
 pub mod finding;
 pub mod import;
@@ -19,6 +20,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
+use crate::inventory::broker::{Broker, BrokerDraft};
 use crate::inventory::finding::{Finding, Severity};
 use crate::inventory::read::{Base, Draft, HostDraft};
 
@@ -39,6 +41,8 @@ pub struct Inventory {
     pub templates: Option<PathBuf>,
     /// Where the sudo password comes from, when the user does not type it.
     pub become_password: Option<SecretSource>,
+    /// In the order of the file; ranges expanded.
+    pub brokers: Vec<Broker>,
 }
 
 /// One host, with everything that may differ between hosts already settled.
@@ -48,7 +52,7 @@ pub struct Host {
     pub name: String,
     /// By which members and clients know it: an IP address or a host name.
     pub address: String,
-    /// 1 to 255, unique in the ensemble.
+    /// 1 to 255, unique in the ensemble; 0 on a host that is no member.
     pub myid: u8,
     pub role: Role,
     /// How the controller gets in.
@@ -77,6 +81,8 @@ pub enum Role {
     Participant,
     /// Follows and serves reads, does not vote.
     Observer,
+    /// No member at all: the host runs a broker and nothing else.
+    Broker,
 }
 
 /// The way in, which need not be the address the ensemble uses.
@@ -300,7 +306,29 @@ impl Inventory {
             properties: draft.properties,
             templates: draft.templates.map(|templates| templates.value),
             become_password: draft.become_password,
+            brokers: draft
+                .brokers
+                .into_iter()
+                .map(BrokerDraft::finish)
+                .collect::<Option<_>>()?,
         })
+    }
+
+    /// The hosts that belong to the ensemble.
+    pub fn members(&self) -> impl Iterator<Item = &Host> {
+        self.hosts.iter().filter(|host| host.is_member())
+    }
+
+    /// The broker on `host`.
+    pub fn broker_on(&self, host: &Host) -> Option<&Broker> {
+        self.brokers.iter().find(|broker| broker.host == host.name)
+    }
+
+    /// Where clients connect: every member, observers too.
+    pub fn connect(&self) -> String {
+        let at = |host: &Host| format!("{}:{}", address::in_url(&host.address), host.ports.client);
+        let servers: Vec<String> = self.members().map(at).collect();
+        servers.join(",")
     }
 
     pub fn participants(&self) -> impl Iterator<Item = &Host> {
@@ -321,11 +349,20 @@ impl Inventory {
 }
 
 impl Host {
+    /// Whether it belongs to the ensemble.
+    pub fn is_member(&self) -> bool {
+        self.role != Role::Broker
+    }
+
     fn of(draft: HostDraft) -> Option<Self> {
+        let myid = match draft.role {
+            Role::Broker => 0,
+            _ => draft.myid?.value,
+        };
         Some(Self {
             name: draft.name.value,
             address: draft.address?.value,
-            myid: draft.myid?.value,
+            myid,
             role: draft.role,
             ssh: draft.ssh,
             r#become: draft.r#become,

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::inventory::address::Address;
+use crate::inventory::broker::{self, BrokerDraft};
 use crate::inventory::finding::{Finding, Place};
 use crate::inventory::keys;
 use crate::inventory::yaml::{Key, Node, Value};
@@ -37,6 +38,8 @@ pub struct Draft {
     pub properties: BTreeMap<String, String>,
     pub templates: Option<Placed<PathBuf>>,
     pub become_password: Option<SecretSource>,
+    pub brokers: Vec<BrokerDraft>,
+    pub brokers_place: Option<Place>,
 }
 
 #[derive(Clone, Debug)]
@@ -46,6 +49,8 @@ pub struct HostDraft {
     /// The address by meaning.
     pub meaning: Option<Address>,
     pub myid: Option<Placed<u8>>,
+    /// Something stands there, right or wrong.
+    pub myid_written: bool,
     pub role: Role,
     pub ssh: SshTarget,
     pub ssh_place: Place,
@@ -97,7 +102,8 @@ pub fn draft(root: &Node, base: &Base, findings: &mut Vec<Finding>) -> Option<Dr
     let kafka_node = root.get("kafka");
     let coordinator_node = root.get("coordinator");
     let kafka = kafka(kafka_node, base);
-    let hosts = expand(hosts_node, findings);
+    let hosts = expand(hosts_node, keys::HOST, "", findings);
+    let brokers = root.get("brokers").map(|node| expand(node, keys::BROKER, "broker ", findings));
     let hosts = hosts.iter().map(|(key, node)| host(key, node, root, base)).collect();
     let engine = layered([None, coordinator_node], "engine");
     Some(Draft {
@@ -133,11 +139,18 @@ pub fn draft(root: &Node, base: &Base, findings: &mut Vec<Finding>) -> Option<Dr
         templates: text(root, "templates")
             .map(|path| Placed { value: base.join(&path.value), place: path.place }),
         become_password: root.get("become_password").and_then(|node| base.secret(node)),
+        brokers: brokers.iter().flatten().map(|(key, node)| broker::draft(key, node)).collect(),
+        brokers_place: broker::place(root),
     })
 }
 
 /// Ranges expanded, each host's values checked; what is wrong in a range is said once.
-fn expand(node: &Node, findings: &mut Vec<Finding>) -> Vec<(Key, Node)> {
+fn expand(
+    node: &Node,
+    known: &'static [keys::Key],
+    what: &str,
+    findings: &mut Vec<Finding>,
+) -> Vec<(Key, Node)> {
     let mut hosts: Vec<(Key, Node)> = Vec::new();
     for (name, node) in node.mapping() {
         let mut own = Vec::new();
@@ -146,7 +159,7 @@ fn expand(node: &Node, findings: &mut Vec<Finding>) -> Vec<(Key, Node)> {
                 own.push(Finding { hint: wrong.hint, ..Finding::error(key.place, wrong.message) });
             }
             let mut shape = Vec::new();
-            shape::section(&node, keys::HOST, &format!("`{}`", key.text), &mut shape);
+            shape::section(&node, known, &format!("{what}`{}`", key.text), &mut shape);
             // Where a range is wrong, what was made of it is no second mistake.
             shape.retain(|finding| own.iter().all(|earlier| earlier.place != finding.place));
             own.extend(shape.into_iter().map(|finding| placed(finding, key.place)));
@@ -186,8 +199,10 @@ fn host(name: &Key, node: &Node, root: &Node, base: &Base) -> HostDraft {
         name: Placed { value: name.text.clone(), place: name.place },
         myid: text(node, "myid")
             .and_then(|myid| Some(Placed { value: myid.value.parse().ok()?, place: myid.place })),
+        myid_written: node.get("myid").is_some(),
         role: match text(node, "role") {
             Some(role) if role.value == "observer" => Role::Observer,
+            Some(role) if role.value == "broker" => Role::Broker,
             _ => Role::Participant,
         },
         ssh_place: node
@@ -278,7 +293,7 @@ fn coordinator(node: Option<&Node>, base: &Base) -> Coordinator {
     }
 }
 
-fn properties(node: Option<&Node>) -> BTreeMap<String, String> {
+pub(super) fn properties(node: Option<&Node>) -> BTreeMap<String, String> {
     node.map(Node::mapping)
         .unwrap_or_default()
         .iter()
@@ -290,7 +305,7 @@ fn properties(node: Option<&Node>) -> BTreeMap<String, String> {
 }
 
 /// What stands under `key`, as text.
-fn text(node: &Node, key: &str) -> Option<Placed<String>> {
+pub(super) fn text(node: &Node, key: &str) -> Option<Placed<String>> {
     let node = node.get(key).filter(|node| !node.is_null())?;
     match &node.value {
         Value::Scalar { text, .. } => Some(Placed { value: text.clone(), place: node.place }),
@@ -299,10 +314,10 @@ fn text(node: &Node, key: &str) -> Option<Placed<String>> {
 }
 
 /// The first section that says something about `key` decides.
-fn layered(sections: [Option<&Node>; 2], key: &str) -> Option<Placed<String>> {
+pub(super) fn layered(sections: [Option<&Node>; 2], key: &str) -> Option<Placed<String>> {
     sections.into_iter().flatten().find_map(|section| text(section, key))
 }
 
-fn place_of(section: Option<&Node>, key: &str) -> Option<Place> {
+pub(super) fn place_of(section: Option<&Node>, key: &str) -> Option<Place> {
     section?.get(key).map(|node| node.place)
 }

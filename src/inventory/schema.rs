@@ -43,13 +43,13 @@ fn kind(kind: &Kind) -> Value {
             section["type"] = json!(["object", "null"]);
             section
         }
-        Kind::Hosts(known) => json!({
+        Kind::Hosts(known) | Kind::Brokers(known) => json!({
             "type": "object",
             "minProperties": 1,
             "propertyNames": { "pattern": r"^[A-Za-z0-9_][A-Za-z0-9._-]*(\[[0-9]+:[0-9]+\])?[A-Za-z0-9._-]*$" },
             "additionalProperties": ranged(section(known)),
         }),
-        Kind::Properties => json!({
+        Kind::Properties | Kind::BrokerProperties => json!({
             "type": ["object", "null"],
             "additionalProperties": { "type": ["string", "number", "boolean"] },
         }),
@@ -72,6 +72,11 @@ fn kind(kind: &Kind) -> Value {
         Kind::Sources => {
             json!({ "type": "array", "minItems": 1, "items": { "type": "string", "minLength": 1 } })
         }
+        Kind::Listeners => text(r"^[A-Za-z0-9_.-]+://[^,\s]*:[0-9\[\]:]+(,[A-Za-z0-9_.-]+://[^,\s]*:[0-9\[\]:]+)*$"),
+        Kind::RemotePaths => json!({
+            "type": "array", "minItems": 1,
+            "items": text(r"^/[A-Za-z0-9/._+@-]*(\[[0-9]+:[0-9]+\])?[A-Za-z0-9/._+@-]*$"),
+        }),
         Kind::Heap => text("^[1-9][0-9]*[kKmMgG]$"),
         Kind::Address | Kind::SshHost | Kind::User | Kind::Path | Kind::Sha512 => {
             json!({ "type": "string", "minLength": 1 })

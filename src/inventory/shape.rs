@@ -1,6 +1,7 @@
 //! Does each value look as its key demands? Goes by the table of keys and reports all that do not.
 
 use crate::inventory::address::Address;
+use crate::inventory::broker::Listener;
 use crate::inventory::finding::{Finding, Place};
 use crate::inventory::keys::{self, Key, Kind};
 use crate::inventory::scalar;
@@ -56,8 +57,10 @@ fn value(
         Kind::Section(known) => {
             return section(node, known, &format!("`{}`", inside().replace('`', "")), findings);
         }
-        Kind::Hosts(_) => return hosts(node, findings),
-        Kind::Properties => return properties(node, findings),
+        Kind::Hosts(_) | Kind::Brokers(_) => return hosts(node, key, findings),
+        Kind::Properties => return properties(node, &COORDINATORS, findings),
+        Kind::BrokerProperties => return properties(node, &BROKERS, findings),
+        Kind::RemotePaths => return remote_paths(node, key, findings),
         Kind::Secret => return secret(node, key, findings),
         Kind::Sources => return sources(node, key, findings),
         _ => {}
@@ -108,26 +111,103 @@ fn scalar(kind: &Kind, text: &str, plain: bool) -> Result<(), scalar::Wrong> {
         Kind::RemotePath => scalar::remote_path(text),
         Kind::Sha512 => scalar::sha512(text).map(|_| ()),
         Kind::Heap => scalar::heap(text),
-        Kind::Section(_) | Kind::Hosts(_) | Kind::Properties | Kind::Secret | Kind::Sources => {
-            Ok(())
-        }
+        Kind::Listeners => Listener::parse_all(text).map(|_| ()),
+        Kind::Section(_)
+        | Kind::Hosts(_)
+        | Kind::Brokers(_)
+        | Kind::Properties
+        | Kind::BrokerProperties
+        | Kind::RemotePaths
+        | Kind::Secret
+        | Kind::Sources => Ok(()),
     }
 }
 
 /// The hosts themselves are read after their ranges are expanded; here only that there are some.
-fn hosts(node: &Node, findings: &mut Vec<Finding>) {
-    let example = "such as `kafka1: { address: 10.0.0.11, myid: 1 }`";
-    match &node.value {
-        Value::Mapping(entries) if !entries.is_empty() => {}
-        Value::Sequence(_) => findings.push(
-            Finding::error(node.place, "`hosts` is a mapping from names to hosts, not a list")
-                .hint(example),
-        ),
-        _ => findings.push(Finding::error(node.place, "`hosts` names no host").hint(example)),
+fn hosts(node: &Node, key: &Key, findings: &mut Vec<Finding>) {
+    let (what, example) = match key.kind {
+        Kind::Brokers(_) => {
+            ("brokers", "such as `kafka1: { broker_id: 1, listeners: \"PLAINTEXT://10.0.0.11:9092\" }`")
+        }
+        _ => ("hosts", "such as `kafka1: { address: 10.0.0.11, myid: 1 }`"),
+    };
+    let finding = match &node.value {
+        Value::Mapping(entries) if !entries.is_empty() => return,
+        Value::Sequence(_) => {
+            format!("`{}` is a mapping from names to {what}, not a list", key.name)
+        }
+        _ => format!("`{}` names no host", key.name),
+    };
+    findings.push(Finding::error(node.place, finding).hint(example));
+}
+
+fn remote_paths(node: &Node, key: &Key, findings: &mut Vec<Finding>) {
+    let Value::Sequence(items) = &node.value else {
+        findings.push(
+            Finding::error(node.place, format!("`{}` is a list, not {}", key.name, describe(node)))
+                .hint(format!("such as `{}: [ /data/kafka ]`", key.name)),
+        );
+        return;
+    };
+    if items.is_empty() {
+        findings.push(
+            Finding::error(node.place, format!("`{}` names no folder", key.name))
+                .hint(format!("take the line away for the default, {}", key.default)),
+        );
+    }
+    for item in items {
+        let checked = match &item.value {
+            Value::Scalar { text, .. } if !item.is_null() => scalar::remote_path(text),
+            _ => Err(scalar::Wrong {
+                message: format!("a folder is one path, not {}", describe(item)),
+                hint: None,
+            }),
+        };
+        if let Err(wrong) = checked {
+            findings.push(Finding { hint: wrong.hint, ..Finding::error(item.place, wrong.message) });
+        }
     }
 }
 
-/// The keys zkprov writes itself, and where they are set.
+/// Which lines of a file of properties are the user's to write.
+struct Passed {
+    /// The keys zkprov writes itself, and where they are set.
+    written: &'static [(&'static str, &'static str)],
+    /// Beginnings of names that are not passed through, why not, and a hint.
+    refused: &'static [(&'static str, &'static str, &'static str)],
+    example: &'static str,
+}
+
+const SERVERS: &str = "the `server.N` lines are made from `hosts`; groups and weights are not supported";
+
+const COORDINATORS: Passed = Passed {
+    written: &WRITTEN,
+    refused: &[
+        ("server.", "follows from the hosts", SERVERS),
+        ("group.", "follows from the hosts", SERVERS),
+        ("weight.", "follows from the hosts", SERVERS),
+    ],
+    example: "autopurge.purgeInterval: 1",
+};
+
+const KRAFT: &str = "these brokers are coordinated by the ensemble of this inventory";
+
+const BROKERS: Passed = Passed {
+    written: &[
+        ("broker.id", "brokers: broker_id"),
+        ("node.id", "brokers: broker_id"),
+        ("listeners", "brokers: listeners"),
+        ("log.dir", "brokers: log_dirs"),
+        ("log.dirs", "brokers: log_dirs"),
+        ("zookeeper.connect", "hosts, of which it is made"),
+    ],
+    refused: &[
+        ("process.roles", "is for Kafka without ZooKeeper", KRAFT),
+        ("controller.quorum.", "is for Kafka without ZooKeeper", KRAFT),
+    ],
+    example: "min.insync.replicas: 2",
+};
+
 const WRITTEN: [(&str, &str); 10] = [
     ("dataDir", "coordinator: data_dir"),
     ("dataLogDir", "coordinator: data_log_dir"),
@@ -141,7 +221,7 @@ const WRITTEN: [(&str, &str); 10] = [
     ("myid", "a host's myid"),
 ];
 
-fn properties(node: &Node, findings: &mut Vec<Finding>) {
+fn properties(node: &Node, passed: &Passed, findings: &mut Vec<Finding>) {
     if node.is_null() {
         return;
     }
@@ -151,24 +231,23 @@ fn properties(node: &Node, findings: &mut Vec<Finding>) {
                 node.place,
                 format!("`properties` is a mapping, not {}", describe(node)),
             )
-            .hint("such as `autopurge.purgeInterval: 1`"),
+            .hint(format!("such as `{}`", passed.example)),
         );
         return;
     };
     for (key, value) in entries {
         let name = &key.text;
         if let Some((_, place)) =
-            WRITTEN.iter().find(|(written, _)| written.eq_ignore_ascii_case(name))
+            passed.written.iter().find(|(written, _)| written.eq_ignore_ascii_case(name))
         {
             findings.push(
                 Finding::error(key.place, format!("`{name}` is written by zkprov itself"))
                     .hint(format!("set it under `{place}`")),
             );
-        } else if ["server.", "group.", "weight."].iter().any(|prefix| name.starts_with(prefix)) {
-            findings
-                .push(Finding::error(key.place, format!("`{name}` follows from the hosts")).hint(
-                "the `server.N` lines are made from `hosts`; groups and weights are not supported",
-            ));
+        } else if let Some((_, why, hint)) =
+            passed.refused.iter().find(|(prefix, ..)| name.starts_with(prefix))
+        {
+            findings.push(Finding::error(key.place, format!("`{name}` {why}")).hint(*hint));
         } else if name.is_empty()
             || name.chars().any(|c| c.is_whitespace() || c.is_control() || "=:#!\\".contains(c))
         {
@@ -191,7 +270,7 @@ fn properties(node: &Node, findings: &mut Vec<Finding>) {
                 value.place,
                 format!("`{name}` takes one value, not {}", describe(value)),
             )
-            .hint("a property's name has its dots in it: `autopurge.purgeInterval: 1`"),
+            .hint(format!("a property's name has its dots in it: `{}`", passed.example)),
         };
         findings.push(problem);
     }

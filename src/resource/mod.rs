@@ -115,6 +115,22 @@ pub enum Phase {
     Switch,
     /// The service itself.
     Serve,
+    /// What the host's broker reads when it starts: after the coordinators, and in its own turn.
+    BrokerSwitch,
+    /// The broker itself.
+    BrokerServe,
+}
+
+impl Phase {
+    /// Whether it concerns the broker alone.
+    pub const fn of_broker(self) -> bool {
+        matches!(self, Self::BrokerSwitch | Self::BrokerServe)
+    }
+
+    /// Changes of this phase ask for a restart of the service whose own phase is `service`.
+    pub fn concerns(self, service: Self) -> bool {
+        matches!((self, service), (Self::Switch, Self::Serve) | (Self::BrokerSwitch, Self::BrokerServe))
+    }
 }
 
 /// What runs beside what: the release is unpacked while everything else goes on.
@@ -271,7 +287,7 @@ impl Resource {
     /// When its changes may run.
     pub const fn phase(&self) -> Phase {
         match self {
-            Self::Service(_) => Phase::Serve,
+            Self::Service(service) => service.phase,
             Self::File(file::File { phase, .. })
             | Self::Symlink(symlink::Symlink { phase, .. }) => *phase,
             _ => Phase::Prepare,

@@ -1,9 +1,11 @@
 //! The unit: enabled, running, and running what is on disk.
 
-use super::{Action, Change, Difference};
+use super::{Action, Change, Difference, Phase};
 use crate::probe::{Observed, Reading};
 
 pub const SHELL: &str = include_str!("service.sh");
+/// Seconds within which a broker has ended and another process runs: a little more than its unit gives.
+pub const BROKER_STOPS_S: &str = "330";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Service {
@@ -18,6 +20,8 @@ pub struct Service {
     pub ports: Vec<u16>,
     /// Whether systemd must read its files anew because of another resource's change.
     pub reload_after: Vec<String>,
+    /// The coordinator's or the broker's.
+    pub phase: Phase,
 }
 
 /// What the service does at this moment.
@@ -33,9 +37,8 @@ pub enum Running {
 impl Service {
     pub fn read(&self, reading: &mut Reading) {
         reading.library(SHELL);
-        reading.function("read_service", [self.unit.as_str()]);
-        let ports: Vec<String> = self.ports.iter().map(ToString::to_string).collect();
-        reading.function("probe_ports", ports.iter().map(String::as_str));
+        reading.unit(&self.unit);
+        self.ports.iter().for_each(|port| reading.port(*port));
         for path in &self.reads {
             reading.path(path);
         }
@@ -102,7 +105,11 @@ impl Service {
             };
             changes.push(Change::new(Action::Start, why, "do_start", [&self.unit]));
         } else if let Some(why) = self.stale(observed, changed) {
-            changes.push(Change::new(Action::Restart, why, "do_restart", [&self.unit]));
+            let mut change = Change::new(Action::Restart, why, "do_restart", [&self.unit]);
+            if self.phase == Phase::BrokerServe {
+                change.arguments.push(BROKER_STOPS_S.into());
+            }
+            changes.push(change);
         }
         if changes.is_empty() { Difference::Same } else { Difference::Changes(changes) }
     }
@@ -190,6 +197,7 @@ mod tests {
             exe: Some("/usr/local/lib/zkprov/coordinator-1".into()),
             ports: vec![2181, 2888, 3888],
             reload_after: vec!["file /etc/systemd/system/zookeeper.service".into()],
+            phase: Phase::Serve,
         }
     }
 

@@ -1,13 +1,13 @@
 # shellcheck shell=sh
 # The unit: enabled, and running what is on disk.
 
-# read_service UNIT: how systemd sees it, and every unit for swap with it (one call is dear enough).
+# read_service UNIT...: how systemd sees them, and every unit for swap with them (one call is dear enough).
 read_service() {
   zk_units=$(TZ=UTC systemctl show \
     -p Id,LoadState,ActiveState,SubState,UnitFileState,FragmentPath,SourcePath,DropInPaths \
-    -p NeedDaemonReload,MainPID,ExecMainStartTimestamp,NRestarts,Result,User -- "$1" '*.swap' 2>/dev/null)
+    -p NeedDaemonReload,MainPID,ExecMainStartTimestamp,NRestarts,Result,User -- "$@" '*.swap' 2>/dev/null)
   zk_frame fact units "$zk_units"
-  # The first MainPID is the service's: swap units have none.
+  # The first MainPID is the first service's: swap units have none.
   zk_main=${zk_units#*MainPID=}
   zk_main=${zk_main%%[!0-9]*}
   zk_exe=
@@ -31,13 +31,13 @@ do_start() {
   zk_run systemctl start --no-block -- "$1"
 }
 
-# do_restart UNIT: until another process runs under it. That this one serves is awaited by a step of
+# do_restart UNIT [SECONDS]: until another process runs under it. That this one serves is awaited by a step of
 # its own: a unit that tells when it is ready may take as long as it catches up with the leader.
 do_restart() {
   zk_old=$(systemctl show -p MainPID --value -- "$1")
   systemctl reset-failed -- "$1" 2>/dev/null
   zk_run systemctl restart --no-block -- "$1" || return
-  zk_left=1800
+  zk_left=$((${2:-90} * 20))
   while :; do
     zk_now=$(systemctl show -p MainPID --value -- "$1")
     [ "${zk_now:-0}" = 0 ] || [ "$zk_now" = "$zk_old" ] || return 0
@@ -107,7 +107,7 @@ do_verify() {
 
 # do_keep FILE... LINK: what the member runs now, for `undo_switch`.
 do_keep() {
-  zk_keep=/var/lib/zkprov/previous
+  zk_keep=${zk_previous:-/var/lib/zkprov/previous}
   rm -rf -- "$zk_keep"
   zk_run mkdir -p -m 0700 -- "$zk_keep" || return
   for zk_path in "$@"; do
@@ -118,7 +118,7 @@ do_keep() {
 
 # undo_switch FILE... LINK: what `do_keep` has kept takes its place again.
 undo_switch() {
-  zk_keep=/var/lib/zkprov/previous
+  zk_keep=${zk_previous:-/var/lib/zkprov/previous}
   for zk_path in "$@"; do
     zk_kept=$zk_keep/${zk_path##*/}
     [ -e "$zk_kept" ] || [ -L "$zk_kept" ] || continue
@@ -127,4 +127,16 @@ undo_switch() {
     zk_run mv -fT -- "$zk_tmp" "$zk_path" || return
   done
   zk_run systemctl daemon-reload
+}
+
+# do_keep_broker FILE...: the same for the broker beside it.
+do_keep_broker() {
+  zk_previous=/var/lib/zkprov/previous-broker
+  do_keep "$@"
+}
+
+# undo_switch_broker FILE...
+undo_switch_broker() {
+  zk_previous=/var/lib/zkprov/previous-broker
+  undo_switch "$@"
 }

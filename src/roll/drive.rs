@@ -113,7 +113,7 @@ impl Drive<'_> {
             .hint(format!("`zkprov restart --resume {}` goes on", journal.run))
     }
 
-    fn tell(&self, what: &str, host: &str, why: &str) {
+    pub(super) fn tell(&self, what: &str, host: &str, why: &str) {
         self.run.reporter.event("roll", json!({"what": what, "host": host, "why": why}));
         let elapsed = self.run.reporter.elapsed_s();
         self.run.reporter.aside(&format!("{elapsed:7.1}s  {what:<8}  {host}  {why}"));
@@ -137,7 +137,7 @@ impl Drive<'_> {
         )
     }
 
-    fn asked(&self, host: &str) -> Result<&Asked<'_>, Failure> {
+    pub(super) fn asked(&self, host: &str) -> Result<&Asked<'_>, Failure> {
         self.asked
             .iter()
             .find(|asked| asked.host.name == host)
@@ -176,7 +176,7 @@ impl Drive<'_> {
     }
 
     /// Runs a script of steps; the first that fails is the failure.
-    async fn done(
+    pub(super) async fn done(
         &self,
         asked: &Asked<'_>,
         script: &Script,

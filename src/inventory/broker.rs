@@ -1,0 +1,328 @@
+//! Kafka's brokers: what the inventory says of each, and the rules that only they have.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use crate::inventory::address;
+use crate::inventory::finding::{Finding, Place};
+use crate::inventory::read::{Draft, Placed, layered, place_of, properties, text};
+use crate::inventory::scalar::{self, Wrong};
+use crate::inventory::yaml::{Key, Node, Value};
+use crate::inventory::{Host, Role};
+
+/// A broker and the host it runs on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broker {
+    /// A name under `hosts`.
+    pub host: String,
+    pub id: u32,
+    /// One at least.
+    pub listeners: Vec<Listener>,
+    /// Absolute paths on the host; one at least.
+    pub log_dirs: Vec<String>,
+    /// As Java writes it; `None`: by the host's memory.
+    pub heap: Option<String>,
+    /// `None`: the `java` in PATH.
+    pub java_home: Option<String>,
+    /// Further lines of `server.properties`.
+    pub properties: BTreeMap<String, String>,
+}
+
+/// `PLAINTEXT://10.0.0.11:9092`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    pub name: String,
+    /// In brackets where it is an IPv6 address; empty: the default interface.
+    pub host: String,
+    pub port: u16,
+}
+
+impl Listener {
+    /// Several, as Kafka writes them: with commas.
+    pub fn parse_all(text: &str) -> Result<Vec<Self>, Wrong> {
+        let wrong = |why: String| Wrong {
+            message: why,
+            hint: Some("such as PLAINTEXT://10.0.0.11:9092".to_owned()),
+        };
+        let mut listeners: Vec<Self> = Vec::new();
+        for part in text.split(',').map(str::trim) {
+            let listener = Self::parse(part)
+                .ok_or_else(|| wrong(format!("`{}` is no listener", part.escape_debug())))?;
+            if listeners.iter().any(|other| other.name == listener.name) {
+                return Err(wrong(format!("two listeners have the name {}", listener.name)));
+            }
+            if listeners.iter().any(|other| other.port == listener.port) {
+                return Err(wrong(format!("two listeners have the port {}", listener.port)));
+            }
+            listeners.push(listener);
+        }
+        Ok(listeners)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let (name, rest) = text.split_once("://")?;
+        let (host, port) = rest.rsplit_once(':')?;
+        let named = !name.is_empty()
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let hosted = match bare {
+            Some(six) => six.parse::<std::net::Ipv6Addr>().is_ok(),
+            None => host.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b)),
+        };
+        let port = scalar::number(port, true, 1, 65535).ok()?;
+        (named && hosted).then(|| Self {
+            name: name.to_owned(),
+            host: host.to_owned(),
+            port: u16::try_from(port).unwrap_or_default(),
+        })
+    }
+
+    /// Whether it listens everywhere, so that its text tells clients nothing.
+    fn everywhere(&self) -> bool {
+        matches!(self.host.as_str(), "" | "0.0.0.0" | "[::]")
+    }
+
+    fn at(&self, host: &str) -> String {
+        format!("{}://{host}:{}", self.name, self.port)
+    }
+}
+
+impl Broker {
+    pub fn listeners_line(&self) -> String {
+        let lines: Vec<String> = self.listeners.iter().map(|l| l.at(&l.host)).collect();
+        lines.join(",")
+    }
+
+    /// What clients are told, where it is not what the listeners say: one that listens everywhere is
+    /// known by the host's address.
+    pub fn advertised_line(&self, host: &Host) -> Option<String> {
+        let given = self.properties.contains_key("advertised.listeners");
+        if given || !self.listeners.iter().any(Listener::everywhere) {
+            return None;
+        }
+        let address = address::in_url(&host.address);
+        let lines: Vec<String> = self
+            .listeners
+            .iter()
+            .map(|l| l.at(if l.everywhere() { &address } else { &l.host }))
+            .collect();
+        Some(lines.join(","))
+    }
+}
+
+/// A broker of which single values have been looked at.
+#[derive(Clone, Debug)]
+pub struct BrokerDraft {
+    pub host: Placed<String>,
+    pub id: Option<Placed<u32>>,
+    pub listeners: Option<Placed<Vec<Listener>>>,
+    pub log_dirs: Vec<Placed<String>>,
+    pub heap: Option<String>,
+    pub java_home: Option<String>,
+    pub properties: BTreeMap<String, String>,
+}
+
+/// One entry under `brokers`.
+pub fn draft(name: &Key, node: &Node) -> BrokerDraft {
+    let log_dirs = match node.get("log_dirs").map(|node| &node.value) {
+        Some(Value::Sequence(items)) => items
+            .iter()
+            .filter_map(|item| match &item.value {
+                Value::Scalar { text, .. } => {
+                    Some(Placed { value: text.clone(), place: item.place })
+                }
+                _ => None,
+            })
+            .collect(),
+        _ => vec![Placed { value: "/data/kafka".to_owned(), place: name.place }],
+    };
+    BrokerDraft {
+        host: Placed { value: name.text.clone(), place: name.place },
+        id: text(node, "broker_id")
+            .and_then(|id| Some(Placed { value: id.value.parse().ok()?, place: id.place })),
+        listeners: text(node, "listeners").and_then(|line| {
+            let value = Listener::parse_all(&line.value).ok()?;
+            Some(Placed { value, place: line.place })
+        }),
+        log_dirs,
+        heap: layered([Some(node), None], "heap").map(|heap| heap.value),
+        java_home: layered([Some(node), None], "java_home").map(|home| home.value),
+        properties: properties(node.get("properties")),
+    }
+}
+
+impl BrokerDraft {
+    /// A draft without errors has everything.
+    pub fn finish(self) -> Option<Broker> {
+        Some(Broker {
+            host: self.host.value,
+            id: self.id?.value,
+            listeners: self.listeners?.value,
+            log_dirs: self.log_dirs.into_iter().map(|folder| folder.value).collect(),
+            heap: self.heap,
+            java_home: self.java_home,
+            properties: self.properties,
+        })
+    }
+}
+
+/// The rules across brokers, and between them and the hosts.
+pub fn check(draft: &Draft, findings: &mut Vec<Finding>) {
+    let mut ids: HashMap<u32, &Placed<u32>> = HashMap::new();
+    let mut hosts: HashMap<&str, Place> = HashMap::new();
+    for broker in &draft.brokers {
+        let name = &broker.host.value;
+        if let Some(id) = &broker.id
+            && let Some(other) = ids.insert(id.value, id)
+        {
+            findings.push(
+                Finding::error(id.place, format!("`broker_id` {} is used twice", id.value))
+                    .also(other.place, "also here")
+                    .hint("every broker has a number of its own, which never changes"),
+            );
+        }
+        if let Some(other) = hosts.insert(name, broker.host.place) {
+            findings.push(
+                Finding::error(broker.host.place, format!("`{name}` has two brokers"))
+                    .also(other, "also here")
+                    .hint("one host runs one broker"),
+            );
+        }
+        let Some(host) = draft.hosts.iter().find(|host| host.name.value == *name) else {
+            let names: Vec<&str> = draft.hosts.iter().map(|h| h.name.value.as_str()).collect();
+            findings.push(
+                Finding::error(broker.host.place, format!("there is no host `{name}`"))
+                    .hint(format!("`hosts` has {}", names.join(", "))),
+            );
+            continue;
+        };
+        folders(broker, host, findings);
+        let ports = [
+            ("client_port", host.ports.client),
+            ("quorum_port", host.ports.quorum),
+            ("election_port", host.ports.election),
+        ];
+        let listeners = broker.listeners.iter();
+        for (place, listener) in listeners.flat_map(|l| l.value.iter().map(|x| (l.place, x))) {
+            if host.role != Role::Broker
+                && let Some((port, _)) = ports.iter().find(|(_, number)| *number == listener.port)
+            {
+                findings.push(
+                    Finding::error(
+                        place,
+                        format!("port {} is the {port} of the coordinator on `{name}`", listener.port),
+                    )
+                    .hint("take another, such as 9092"),
+                );
+            }
+        }
+    }
+    without_broker(draft, findings);
+    release(draft, findings);
+}
+
+/// A host that is no member and no broker is there for nothing.
+fn without_broker(draft: &Draft, findings: &mut Vec<Finding>) {
+    let brokers: BTreeSet<&str> = draft.brokers.iter().map(|b| b.host.value.as_str()).collect();
+    for host in draft.hosts.iter().filter(|host| host.role == Role::Broker) {
+        let name = &host.name.value;
+        if !brokers.contains(name.as_str()) {
+            findings.push(
+                Finding::error(host.name.place, format!("`{name}` has the role broker, and no broker"))
+                    .hint(format!("add `{name}` under `brokers:`")),
+            );
+        }
+    }
+}
+
+/// Each folder is the broker's own: no other's, not within another, not the coordinator's.
+fn folders(
+    broker: &BrokerDraft,
+    host: &crate::inventory::read::HostDraft,
+    findings: &mut Vec<Finding>,
+) {
+    let inside = |inner: &str, outer: &str| {
+        inner == outer || inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'))
+    };
+    let coordinators = [("data_dir", Some(&host.data_dir)), ("data_log_dir", host.data_log_dir.as_ref())];
+    for (index, folder) in broker.log_dirs.iter().enumerate() {
+        let path = &folder.value;
+        let mut report = |finding: Finding| {
+            // A range's value is every broker's: say it once.
+            if !findings.contains(&finding) {
+                findings.push(finding);
+            }
+        };
+        if let Err(wrong) = scalar::own_folder(path) {
+            report(Finding { hint: wrong.hint, ..Finding::error(folder.place, wrong.message) });
+        }
+        for other in &broker.log_dirs[..index] {
+            if inside(path, &other.value) || inside(&other.value, path) {
+                report(
+                    Finding::error(folder.place, format!("`{path}` and `{}` overlap", other.value))
+                        .hint("each log dir is a folder, best a disk, of its own"),
+                );
+            }
+        }
+        if host.role == Role::Broker {
+            continue;
+        }
+        for (key, theirs) in &coordinators {
+            let Some(theirs) = theirs else { continue };
+            if inside(path, &theirs.value) || inside(&theirs.value, path) {
+                report(
+                    Finding::error(
+                        folder.place,
+                        format!("log dir `{path}` and the coordinator's {key} `{}` overlap", theirs.value),
+                    )
+                    .hint("Kafka takes strange folders in its own for damage; take one beside it"),
+                );
+            }
+        }
+    }
+}
+
+fn release(draft: &Draft, findings: &mut Vec<Finding>) {
+    let Some(place) = draft.brokers_place.filter(|_| !draft.brokers.is_empty()) else { return };
+    if !draft.kafka_install.value {
+        findings.push(
+            Finding::error(draft.kafka_install.place, "brokers run from Kafka's tarball")
+                .also(place, "asked for here")
+                .hint("take `install: false` away"),
+        );
+    }
+    let major = draft.kafka.version.split('.').next().and_then(|major| major.parse::<u32>().ok());
+    if major.is_some_and(|major| major >= 4) {
+        findings.push(
+            Finding::error(
+                draft.kafka_version.place,
+                format!("Kafka {} knows no ZooKeeper, with which these brokers are run", draft.kafka.version),
+            )
+            .also(place, "the brokers")
+            .hint("use a 3.x release"),
+        );
+    }
+}
+
+/// Where the entry `brokers` stands.
+pub fn place(root: &Node) -> Option<Place> {
+    place_of(Some(root), "brokers")
+        .and_then(|_| root.mapping().iter().find(|(key, _)| key.text == "brokers"))
+        .map(|(key, _)| key.place)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listeners_are_what_kafka_reads() {
+        let listeners = Listener::parse_all("PLAINTEXT://10.0.0.1:9092, SSL://[::1]:9093").expect("two");
+        assert_eq!(listeners[1], Listener { name: "SSL".into(), host: "[::1]".into(), port: 9093 });
+        for wrong in [
+            "", "9092", "PLAINTEXT://a", "://a:1", "P://a:0", "P://a:70000", "P://a b:1", "P://[x]:1",
+            "P://a:1,P://b:2", "P://a:1,Q://b:1", "P://a:01",
+        ] {
+            assert!(Listener::parse_all(wrong).is_err(), "{wrong}");
+        }
+    }
+}

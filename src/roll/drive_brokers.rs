@@ -1,0 +1,212 @@
+//! Drives a roll of brokers: looks at hosts and coordinators, asks the machine, does what it says,
+//! writes it down. What is known of partitions comes from the coordinators, by the tool that every
+//! host has (docs/decisions/0008 says why).
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+
+use super::Next;
+use super::brokers::BrokerRoll;
+use super::drive::Drive;
+use crate::cluster::Cluster;
+use crate::desired::{BINARY, BROKER_CONFIG_FILE, BROKER_UNIT, BROKER_UNIT_FILE};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::fleet::{Asked, gather};
+use crate::journal::{Entry, Journal};
+use crate::probe::{Observed, Reading};
+use crate::remote::frame::Frame;
+use crate::remote::script::{self, Script};
+use crate::resource::{self, service};
+
+/// A look that takes longer counts as no answer.
+const LOOK: Duration = Duration::from_secs(20);
+/// A broker hands its leaderships over and closes its logs first: the unit gives it 300 s.
+const RESTART: Duration = Duration::from_secs(420);
+/// How long a broker that was put back may take to register.
+const ROLLBACK_S: &str = "240";
+/// What a broker reads when it starts.
+const READ: [&str; 2] = [BROKER_UNIT_FILE, BROKER_CONFIG_FILE];
+
+/// The cluster now, every broker's host asked at the same time, and the coordinators by one of them.
+pub async fn look(drive: &Drive<'_>) -> Cluster {
+    let inventory = &drive.run.inventory;
+    let connect = inventory.connect();
+    let hosts: Vec<&Asked<'_>> = drive
+        .asked
+        .iter()
+        .filter(|asked| inventory.broker_on(asked.host).is_some())
+        .collect();
+    let answers: Vec<(String, Result<Observed, Failure>)> =
+        join_all(hosts.into_iter().map(|asked| {
+            let connect = connect.as_str();
+            async move { (asked.host.name.clone(), look_at(asked, connect).await) }
+        }))
+        .await;
+    // A host that is cut off from the coordinators says so; another one may know.
+    let told = answers.iter().filter_map(|(_, answer)| answer.as_ref().ok());
+    let mut told = told.map(|observed| observed.text("brokers"));
+    let first = told.next();
+    let line = match first {
+        Some(line) if !line.trim_start().starts_with('{') => {
+            Ok(told.find(|line| line.trim_start().starts_with('{')).unwrap_or(line))
+        }
+        Some(line) => Ok(line),
+        None => Err("no broker's host can be reached".to_owned()),
+    };
+    Cluster::of(
+        inventory,
+        |name| match answers.iter().find(|(host, _)| host == name) {
+            Some((_, Ok(observed))) => Ok(observed),
+            Some((_, Err(failure))) => Err(failure.cause.clone()),
+            None => Err("it cannot be reached".to_owned()),
+        },
+        line.as_deref().map_err(Clone::clone),
+    )
+}
+
+async fn look_at(asked: &Asked<'_>, connect: &str) -> Result<Observed, Failure> {
+    let mut script = Script::new(&script::nonce());
+    script.library(service::SHELL);
+    script.call("zk_guard", ["20"]);
+    let mut reading = Reading::default();
+    reading.unit(BROKER_UNIT);
+    reading.function("probe_brokers", [BINARY, connect]);
+    reading.ask_only(&mut script);
+    let (frames, stderr) = gather(&asked.link, &script, LOOK).await?;
+    let observed = Observed::new(frames);
+    if observed.is_whole() {
+        return Ok(observed);
+    }
+    Err(Failure::new(Exit::Unreachable, stderr.lines().last().unwrap_or("no answer").to_owned()))
+}
+
+/// The roll from its first look to its end.
+pub async fn drive(
+    drive: &Drive<'_>,
+    roll: &mut BrokerRoll,
+    journal: &mut Journal,
+) -> Result<(), Failure> {
+    let began = Instant::now();
+    let now_ms = || u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let again = format!("`zkprov restart --resume {}`", journal.run);
+    let mut told = String::new();
+    loop {
+        let cluster = look(drive).await;
+        let left = roll.pending().len();
+        if drive.run.stopped() {
+            let cause = format!("stopped between two brokers; {left} were not begun");
+            return Err(Failure::failed(cause).hint(format!("{again} goes on")));
+        }
+        match roll.next(&cluster, now_ms()) {
+            Next::Wait { pause_ms, why } => {
+                if why != told {
+                    drive.tell("wait", "", &why);
+                    told = why;
+                }
+                tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+            }
+            Next::Transfer { .. } => {}
+            Next::Restart { host, why } => {
+                drive.tell("restart", &host, &format!("broker: {why}"));
+                journal.write(&Entry::Restart { host: host.clone() })?;
+                roll.restarted(&host, &cluster, now_ms());
+                if let Err(failure) = restart(drive, &host).await {
+                    return Err(failed(drive, &host, failure).await);
+                }
+            }
+            Next::Back { host } => {
+                journal.write(&Entry::Back { host: host.clone() })?;
+                drive.tell("back", &host, "broker: registered, no partition under-replicated");
+            }
+            Next::Finished => {
+                journal.write(&Entry::Finished)?;
+                return Ok(());
+            }
+            Next::Refused { why } => {
+                let cause = format!("the roll of the brokers was stopped: {why}");
+                return Err(Failure::refused(cause)
+                    .hint(format!("{left} brokers are untouched; mend it, then {again}")));
+            }
+            Next::Failed { host, why } => {
+                let said = said(drive, &host).await.replace('\n', "\n    ");
+                let failure = Failure::failed(format!("{why}\n    {said}"))
+                    .host(&host)
+                    .step("restart of the broker")
+                    .hint(format!("the roll stopped, {left} brokers are untouched; {again} goes on"));
+                return Err(failed(drive, &host, failure).await);
+            }
+        }
+    }
+}
+
+/// Changes what the broker reads, where there is something to change, and restarts it.
+async fn restart(drive: &Drive<'_>, host: &str) -> Result<(), Failure> {
+    let asked = drive.asked(host)?;
+    let mut script = Script::new(&script::nonce());
+    script.library(service::SHELL);
+    script.call("zk_guard", ["420"]);
+    let switch = drive.switches.iter().find(|(name, _)| name == host);
+    if let Some((_, steps)) = switch {
+        script.step("keep what the broker runs", "do_keep_broker", READ);
+        for step in steps {
+            script.library(resource::library(&step.change.function));
+            let arguments = step.change.arguments.iter().map(String::as_str);
+            script.step(&step.name, &step.change.function, arguments);
+        }
+    }
+    if switch.is_none_or(|(_, steps)| steps.iter().all(|s| s.change.function != "do_restart")) {
+        script.step("restart", "do_restart", [BROKER_UNIT, service::BROKER_STOPS_S]);
+    }
+    drive.done(asked, &script, RESTART).await
+}
+
+/// The end of the broker's journal on a host.
+async fn said(drive: &Drive<'_>, host: &str) -> String {
+    let Ok(asked) = drive.asked(host) else { return String::new() };
+    let mut script = Script::new(&script::nonce());
+    script.library(service::SHELL);
+    script.call("zk_guard", ["15"]);
+    script.call("zk_step", ["said", "service_said", BROKER_UNIT]);
+    let frames = gather(&asked.link, &script, LOOK).await;
+    frames
+        .ok()
+        .and_then(|(frames, _)| frames.iter().find(|f| f.kind == "end").map(Frame::text))
+        .unwrap_or_default()
+}
+
+/// A broker that was changed and did not come back gets what it ran before.
+async fn failed(drive: &Drive<'_>, host: &str, failure: Failure) -> Failure {
+    if !drive.switches.iter().any(|(name, steps)| name == host && !steps.is_empty()) {
+        return failure;
+    }
+    drive.tell("rollback", host, "the broker is put back to what it ran before");
+    let inventory = &drive.run.inventory;
+    let back = async {
+        let asked = drive.asked(host)?;
+        let id = inventory.broker_on(asked.host).map_or(0, |broker| broker.id).to_string();
+        let connect = inventory.connect();
+        let mut script = Script::new(&script::nonce());
+        script.library(service::SHELL);
+        script.call("zk_guard", ["700"]);
+        script.step("put back", "undo_switch_broker", READ);
+        script.step("restart", "do_restart", [BROKER_UNIT, service::BROKER_STOPS_S]);
+        let words = [BROKER_UNIT, ROLLBACK_S, BINARY, "brokers", "--server", &connect, "--id", &id];
+        script.step("registers again", "do_await", words);
+        drive.done(asked, &script, Duration::from_mins(12)).await
+    };
+    let (exit, cause, hint) = match back.await {
+        Ok(()) => (
+            Exit::RolledBack,
+            format!("{}\n    it was put back to what it ran before, and is registered", failure.cause),
+            "the other brokers are untouched; correct the inventory, then apply again",
+        ),
+        Err(second) => (
+            Exit::RollbackFailed,
+            format!("{}\n    putting it back failed too: {}", failure.cause, second.cause),
+            "the other brokers are untouched and serve; look at this host first",
+        ),
+    };
+    Failure { exit, cause, hint: Some(hint.into()), ..failure }
+}
