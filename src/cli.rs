@@ -51,7 +51,7 @@ pub enum Command {
     /// Show health and drift of each host; ends with 0 only when healthy and converged
     Status(Status),
 
-    /// Restart members one after the other, leader last, never losing the quorum; then brokers, controller last
+    /// Restart members, then brokers, one after the other, never losing the quorum
     Restart(Restart),
     /// Put members back to the release they ran before
     Rollback(Rollback),

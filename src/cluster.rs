@@ -179,7 +179,13 @@ impl Partition {
 
     /// As people write it.
     pub fn say(&self) -> String {
-        format!("{}-{} has {:?} of {:?} in sync", self.topic, self.partition, self.in_sync(), self.replicas)
+        format!(
+            "{}-{} has {:?} of {:?} in sync",
+            self.topic,
+            self.partition,
+            self.in_sync(),
+            self.replicas
+        )
     }
 }
 

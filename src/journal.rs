@@ -22,13 +22,9 @@ pub enum Entry {
         brokers: bool,
     },
     /// The member is about to be restarted.
-    Restart {
-        host: String,
-    },
+    Restart { host: String },
     /// It is back, and has stayed so.
-    Back {
-        host: String,
-    },
+    Back { host: String },
     /// All are done; there is nothing to resume.
     Finished,
 }

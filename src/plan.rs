@@ -309,7 +309,9 @@ fn java_missing(
     match major {
         Some(major) if major >= JAVA_LEAST => None,
         Some(_) => Some((
-            format!("Java {version} ({java}) is too old for {who}, which needs {JAVA_LEAST} or later"),
+            format!(
+                "Java {version} ({java}) is too old for {who}, which needs {JAVA_LEAST} or later"
+            ),
             "install a newer JRE, or set `java_home` to where one is",
         )),
         None => Some((

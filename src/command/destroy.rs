@@ -8,8 +8,8 @@ use serde_json::json;
 use crate::cli;
 use crate::command::Outcome;
 use crate::desired::{
-    ACCOUNT, BINARY_DIR, BROKER_CONFIG_FILE, BROKER_UNIT, BROKER_UNIT_FILE, CONFIG_DIR, CONFIG_FILE,
-    SECRET_FILE, UNIT, UNIT_FILE,
+    ACCOUNT, BINARY_DIR, BROKER_CONFIG_FILE, BROKER_UNIT, BROKER_UNIT_FILE, CONFIG_DIR,
+    CONFIG_FILE, SECRET_FILE, UNIT, UNIT_FILE,
 };
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -125,7 +125,9 @@ async fn stop_brokers(run: &Run, asked: &[Asked<'_>]) -> Result<(), Failure> {
                 run.reporter.text(&format!("{}  gone  {}\n", asked.host.name, frame.name));
                 Ok(())
             }
-            Some(frame) => Err(Failure::failed(frame.text()).step(&frame.name).host(&asked.host.name)),
+            Some(frame) => {
+                Err(Failure::failed(frame.text()).step(&frame.name).host(&asked.host.name))
+            }
             None => Err(Failure::failed(format!("it did not come to its end: {stderr}"))
                 .host(&asked.host.name)),
         }

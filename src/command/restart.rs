@@ -133,7 +133,8 @@ fn targets(run: &Run, plan: &Plan, phase: Phase, limit: &[&str], all: bool) -> V
         .filter(|host| limit.contains(&host.host.as_str()) && hosts.contains(&host.host.as_str()))
         .filter_map(|host| {
             // What `apply` would change first is not this command's business: only what is stale now.
-            let restarts = |step: &&Step| step.phase == phase && step.change.function == "do_restart";
+            let restarts =
+                |step: &&Step| step.phase == phase && step.change.function == "do_restart";
             let stale = host.steps.iter().find(restarts);
             let stale = stale.filter(|step| !step.change.why.starts_with("it runs without"));
             let why = match stale {

@@ -4,10 +4,11 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::cli;
 use crate::command::Outcome;
+use crate::desired::BROKER_UNIT;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::health::{self, Member, Mode, View};
@@ -49,7 +50,9 @@ async fn once(run: &Run) -> Result<(String, Exit), Failure> {
     let drawn = run.draw(&Only::default()).await?;
     let view = view(run, &drawn);
     let mut text = table(run, &view, &drawn);
-    let complaints = view.complaints();
+    let (brokers, broken) = brokers(run, &drawn);
+    text.push_str(&brokers);
+    let complaints = [view.complaints(), broken].concat();
     for member in &view.members {
         if asked_for(run, &member.host) {
             run.reporter.event("host", host_json(&view, member, &drawn));
@@ -83,6 +86,45 @@ async fn once(run: &Run) -> Result<(String, Exit), Failure> {
     );
     run.fleet.close(drawn.asked).await;
     Ok((text, exit))
+}
+
+/// The brokers' own table, and what is wrong with them; both empty where the inventory has none.
+fn brokers(run: &Run, drawn: &Drawn<'_>) -> (String, Vec<String>) {
+    let mut rows =
+        vec![["broker", "host", "unit", "registered", "controller"].map(str::to_owned).to_vec()];
+    let mut complaints = Vec::new();
+    let yes = |is: bool| if is { "yes" } else { "-" }.to_owned();
+    for broker in run.inventory.brokers.iter().filter(|broker| asked_for(run, &broker.host)) {
+        let (id, host) = (broker.id, broker.host.clone());
+        let asked = drawn.asked.iter().find(|asked| asked.host.name == host);
+        let told = asked.map(|asked| asked.observed.text("broker")).unwrap_or_default();
+        let told: Value =
+            serde_json::from_str(told.lines().next().unwrap_or_default()).unwrap_or_default();
+        let state = asked.map(|a| a.observed.unit(BROKER_UNIT).get("ActiveState").to_owned());
+        let registered = !told["registeredMs"].is_null();
+        match (&state, registered) {
+            (None, _) => complaints.push(format!("broker {id} on {host} is unreachable")),
+            (Some(state), _) if state != "active" => {
+                let state = if state.is_empty() { "not installed" } else { state };
+                complaints.push(format!("broker {id} on {host} does not run ({state})"));
+            }
+            (_, false) => {
+                complaints.push(format!("broker {id} on {host} runs and is not registered"))
+            }
+            _ => {}
+        }
+        let controls = told["controller"].as_u64() == Some(u64::from(id));
+        run.reporter.event(
+            "broker",
+            json!({"host": host, "id": id, "unit": state, "registered": registered, "controller": controls}),
+        );
+        let state = state.filter(|state| !state.is_empty()).unwrap_or_else(|| "-".into());
+        rows.push(vec![id.to_string(), host, state, yes(registered), yes(controls)]);
+    }
+    if rows.len() == 1 {
+        return (String::new(), complaints);
+    }
+    (show::columns(&rows), complaints)
 }
 
 fn asked_for(run: &Run, host: &str) -> bool {

@@ -209,7 +209,10 @@ pub fn check(draft: &Draft, findings: &mut Vec<Finding>) {
                 findings.push(
                     Finding::error(
                         place,
-                        format!("port {} is the {port} of the coordinator on `{name}`", listener.port),
+                        format!(
+                            "port {} is the {port} of the coordinator on `{name}`",
+                            listener.port
+                        ),
                     )
                     .hint("take another, such as 9092"),
                 );
@@ -227,8 +230,11 @@ fn without_broker(draft: &Draft, findings: &mut Vec<Finding>) {
         let name = &host.name.value;
         if !brokers.contains(name.as_str()) {
             findings.push(
-                Finding::error(host.name.place, format!("`{name}` has the role broker, and no broker"))
-                    .hint(format!("add `{name}` under `brokers:`")),
+                Finding::error(
+                    host.name.place,
+                    format!("`{name}` has the role broker, and no broker"),
+                )
+                .hint(format!("add `{name}` under `brokers:`")),
             );
         }
     }
@@ -243,7 +249,8 @@ fn folders(
     let inside = |inner: &str, outer: &str| {
         inner == outer || inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'))
     };
-    let coordinators = [("data_dir", Some(&host.data_dir)), ("data_log_dir", host.data_log_dir.as_ref())];
+    let coordinators =
+        [("data_dir", Some(&host.data_dir)), ("data_log_dir", host.data_log_dir.as_ref())];
     for (index, folder) in broker.log_dirs.iter().enumerate() {
         let path = &folder.value;
         let mut report = |finding: Finding| {
@@ -272,7 +279,10 @@ fn folders(
                 report(
                     Finding::error(
                         folder.place,
-                        format!("log dir `{path}` and the coordinator's {key} `{}` overlap", theirs.value),
+                        format!(
+                            "log dir `{path}` and the coordinator's {key} `{}` overlap",
+                            theirs.value
+                        ),
                     )
                     .hint("Kafka takes strange folders in its own for damage; take one beside it"),
                 );
@@ -295,7 +305,10 @@ fn release(draft: &Draft, findings: &mut Vec<Finding>) {
         findings.push(
             Finding::error(
                 draft.kafka_version.place,
-                format!("Kafka {} knows no ZooKeeper, with which these brokers are run", draft.kafka.version),
+                format!(
+                    "Kafka {} knows no ZooKeeper, with which these brokers are run",
+                    draft.kafka.version
+                ),
             )
             .also(place, "the brokers")
             .hint("use a 3.x release"),
@@ -316,11 +329,21 @@ mod tests {
 
     #[test]
     fn listeners_are_what_kafka_reads() {
-        let listeners = Listener::parse_all("PLAINTEXT://10.0.0.1:9092, SSL://[::1]:9093").expect("two");
+        let listeners =
+            Listener::parse_all("PLAINTEXT://10.0.0.1:9092, SSL://[::1]:9093").expect("two");
         assert_eq!(listeners[1], Listener { name: "SSL".into(), host: "[::1]".into(), port: 9093 });
         for wrong in [
-            "", "9092", "PLAINTEXT://a", "://a:1", "P://a:0", "P://a:70000", "P://a b:1", "P://[x]:1",
-            "P://a:1,P://b:2", "P://a:1,Q://b:1", "P://a:01",
+            "",
+            "9092",
+            "PLAINTEXT://a",
+            "://a:1",
+            "P://a:0",
+            "P://a:70000",
+            "P://a b:1",
+            "P://[x]:1",
+            "P://a:1,P://b:2",
+            "P://a:1,Q://b:1",
+            "P://a:01",
         ] {
             assert!(Listener::parse_all(wrong).is_err(), "{wrong}");
         }

@@ -201,11 +201,14 @@ fn quorum(draft: &Draft, findings: &mut Vec<Finding>) {
     match voters {
         0 if draft.hosts.is_empty() => {}
         0 => findings.push(
-            Finding::error(place, match draft.hosts.iter().any(|host| host.role == Role::Broker) {
-                true => "no host is a participant: nobody votes",
-                false => "all hosts are observers: nobody votes",
-            })
-                .hint("an ensemble needs one, three or five participants"),
+            Finding::error(
+                place,
+                match draft.hosts.iter().any(|host| host.role == Role::Broker) {
+                    true => "no host is a participant: nobody votes",
+                    false => "all hosts are observers: nobody votes",
+                },
+            )
+            .hint("an ensemble needs one, three or five participants"),
         ),
         1 => findings.push(
             Finding::warning(place, "one participant: when it is down, the ensemble is down")

@@ -306,11 +306,7 @@ impl Inventory {
             properties: draft.properties,
             templates: draft.templates.map(|templates| templates.value),
             become_password: draft.become_password,
-            brokers: draft
-                .brokers
-                .into_iter()
-                .map(BrokerDraft::finish)
-                .collect::<Option<_>>()?,
+            brokers: draft.brokers.into_iter().map(BrokerDraft::finish).collect::<Option<_>>()?,
         })
     }
 

@@ -72,7 +72,9 @@ fn kind(kind: &Kind) -> Value {
         Kind::Sources => {
             json!({ "type": "array", "minItems": 1, "items": { "type": "string", "minLength": 1 } })
         }
-        Kind::Listeners => text(r"^[A-Za-z0-9_.-]+://[^,\s]*:[0-9\[\]:]+(,[A-Za-z0-9_.-]+://[^,\s]*:[0-9\[\]:]+)*$"),
+        Kind::Listeners => text(
+            r"^[A-Za-z0-9_.-]+://[^,\s]*:[0-9\[\]:]+(,[A-Za-z0-9_.-]+://[^,\s]*:[0-9\[\]:]+)*$",
+        ),
         Kind::RemotePaths => json!({
             "type": "array", "minItems": 1,
             "items": text(r"^/[A-Za-z0-9/._+@-]*(\[[0-9]+:[0-9]+\])?[A-Za-z0-9/._+@-]*$"),

@@ -126,9 +126,10 @@ fn scalar(kind: &Kind, text: &str, plain: bool) -> Result<(), scalar::Wrong> {
 /// The hosts themselves are read after their ranges are expanded; here only that there are some.
 fn hosts(node: &Node, key: &Key, findings: &mut Vec<Finding>) {
     let (what, example) = match key.kind {
-        Kind::Brokers(_) => {
-            ("brokers", "such as `kafka1: { broker_id: 1, listeners: \"PLAINTEXT://10.0.0.11:9092\" }`")
-        }
+        Kind::Brokers(_) => (
+            "brokers",
+            "such as `kafka1: { broker_id: 1, listeners: \"PLAINTEXT://10.0.0.11:9092\" }`",
+        ),
         _ => ("hosts", "such as `kafka1: { address: 10.0.0.11, myid: 1 }`"),
     };
     let finding = match &node.value {
@@ -164,7 +165,8 @@ fn remote_paths(node: &Node, key: &Key, findings: &mut Vec<Finding>) {
             }),
         };
         if let Err(wrong) = checked {
-            findings.push(Finding { hint: wrong.hint, ..Finding::error(item.place, wrong.message) });
+            findings
+                .push(Finding { hint: wrong.hint, ..Finding::error(item.place, wrong.message) });
         }
     }
 }
@@ -178,7 +180,8 @@ struct Passed {
     example: &'static str,
 }
 
-const SERVERS: &str = "the `server.N` lines are made from `hosts`; groups and weights are not supported";
+const SERVERS: &str =
+    "the `server.N` lines are made from `hosts`; groups and weights are not supported";
 
 const COORDINATORS: Passed = Passed {
     written: &WRITTEN,
@@ -199,7 +202,7 @@ const BROKERS: Passed = Passed {
         ("listeners", "brokers: listeners"),
         ("log.dir", "brokers: log_dirs"),
         ("log.dirs", "brokers: log_dirs"),
-        ("zookeeper.connect", "hosts, of which it is made"),
+        ("zookeeper.connect", "hosts"),
     ],
     refused: &[
         ("process.roles", "is for Kafka without ZooKeeper", KRAFT),

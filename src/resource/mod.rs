@@ -129,7 +129,10 @@ impl Phase {
 
     /// Changes of this phase ask for a restart of the service whose own phase is `service`.
     pub fn concerns(self, service: Self) -> bool {
-        matches!((self, service), (Self::Switch, Self::Serve) | (Self::BrokerSwitch, Self::BrokerServe))
+        matches!(
+            (self, service),
+            (Self::Switch, Self::Serve) | (Self::BrokerSwitch, Self::BrokerServe)
+        )
     }
 }
 

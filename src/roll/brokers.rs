@@ -57,7 +57,8 @@ impl BrokerRoll {
             match cluster.broker(&target.host) {
                 None => reasons.push(format!("{} has no broker", target.host)),
                 Some(Broker { unreachable: Some(why), .. }) => {
-                    reasons.push(format!("{} is to be restarted and unreachable: {why}", target.host));
+                    reasons
+                        .push(format!("{} is to be restarted and unreachable: {why}", target.host));
                 }
                 Some(_) => {}
             }
@@ -174,9 +175,11 @@ fn closed(cluster: &Cluster, broker: &Broker) -> Option<String> {
             && partition.in_sync().contains(&broker.id)
             && partition.in_sync().len() <= least
     };
-    cluster.partitions.iter().find(falls).map(|partition| {
-        format!("{} and needs {}", partition.say(), cluster.least(partition))
-    })
+    cluster
+        .partitions
+        .iter()
+        .find(falls)
+        .map(|partition| format!("{} and needs {}", partition.say(), cluster.least(partition)))
 }
 
 /// A process that ends again and again is not waited for.

@@ -33,11 +33,8 @@ const READ: [&str; 2] = [BROKER_UNIT_FILE, BROKER_CONFIG_FILE];
 pub async fn look(drive: &Drive<'_>) -> Cluster {
     let inventory = &drive.run.inventory;
     let connect = inventory.connect();
-    let hosts: Vec<&Asked<'_>> = drive
-        .asked
-        .iter()
-        .filter(|asked| inventory.broker_on(asked.host).is_some())
-        .collect();
+    let hosts: Vec<&Asked<'_>> =
+        drive.asked.iter().filter(|asked| inventory.broker_on(asked.host).is_some()).collect();
     let answers: Vec<(String, Result<Observed, Failure>)> =
         join_all(hosts.into_iter().map(|asked| {
             let connect = connect.as_str();
@@ -134,7 +131,9 @@ pub async fn drive(
                 let failure = Failure::failed(format!("{why}\n    {said}"))
                     .host(&host)
                     .step("restart of the broker")
-                    .hint(format!("the roll stopped, {left} brokers are untouched; {again} goes on"));
+                    .hint(format!(
+                        "the roll stopped, {left} brokers are untouched; {again} goes on"
+                    ));
                 return Err(failed(drive, &host, failure).await);
             }
         }
@@ -199,7 +198,10 @@ async fn failed(drive: &Drive<'_>, host: &str, failure: Failure) -> Failure {
     let (exit, cause, hint) = match back.await {
         Ok(()) => (
             Exit::RolledBack,
-            format!("{}\n    it was put back to what it ran before, and is registered", failure.cause),
+            format!(
+                "{}\n    it was put back to what it ran before, and is registered",
+                failure.cause
+            ),
             "the other brokers are untouched; correct the inventory, then apply again",
         ),
         Err(second) => (

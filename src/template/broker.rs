@@ -16,7 +16,8 @@ const HEAP_MB_UNKNOWN: u64 = 1024;
 const G1_MB_MIN: u64 = 512;
 const G1: &str = "-server -XX:+UseG1GC -XX:MaxGCPauseMillis=20 -XX:InitiatingHeapOccupancyPercent=35 \
                   -XX:+ExplicitGCInvokesConcurrent -XX:+ExitOnOutOfMemoryError -Djava.awt.headless=true";
-const SERIAL: &str = "-server -XX:+UseSerialGC -XX:+ExitOnOutOfMemoryError -Djava.awt.headless=true";
+const SERIAL: &str =
+    "-server -XX:+UseSerialGC -XX:+ExitOnOutOfMemoryError -Djava.awt.headless=true";
 
 pub(super) fn values(
     inventory: &Inventory,
@@ -26,12 +27,14 @@ pub(super) fn values(
 ) -> Value {
     let (heap, why) = match (&broker.heap, memory_kb) {
         (Some(heap), _) => (heap.clone(), "the heap that the inventory says".to_owned()),
-        (None, Some(kb)) => {
-            (format!("{}M", heap_mb(kb)), format!("a quarter of the host's {} MB of memory", kb / 1024))
-        }
-        (None, None) => {
-            (format!("{HEAP_MB_UNKNOWN}M"), "follows the host's memory, which was not asked".to_owned())
-        }
+        (None, Some(kb)) => (
+            format!("{}M", heap_mb(kb)),
+            format!("a quarter of the host's {} MB of memory", kb / 1024),
+        ),
+        (None, None) => (
+            format!("{HEAP_MB_UNKNOWN}M"),
+            "follows the host's memory, which was not asked".to_owned(),
+        ),
     };
     let mb = written_mb(&heap);
     let brokers = inventory.brokers.len();
@@ -80,6 +83,9 @@ mod tests {
         let mb = |memory_mb: u64| heap_mb(memory_mb * 1024);
         assert_eq!((mb(400), mb(900), mb(2_000)), (200, 256, 448));
         assert_eq!((mb(8_000), mb(24_000), mb(256_000)), (1_984, 5_952, 6_144));
-        assert_eq!((written_mb("1G"), written_mb("192m"), written_mb("262144k")), (1_024, 192, 256));
+        assert_eq!(
+            (written_mb("1G"), written_mb("192m"), written_mb("262144k")),
+            (1_024, 192, 256)
+        );
     }
 }

@@ -50,6 +50,19 @@ fn describe(text: &mut String, inventory: &Inventory) {
             let _ = writeln!(text, "  properties {properties:?}");
         }
     }
+    for broker in &inventory.brokers {
+        let _ = writeln!(
+            text,
+            "broker {} on {}: {} in {:?} heap {:?} java {:?} {:?}",
+            broker.id,
+            broker.host,
+            broker.listeners_line(),
+            broker.log_dirs,
+            broker.heap,
+            broker.java_home,
+            broker.properties,
+        );
+    }
     let _ = writeln!(text, "{:?}", inventory.kafka);
     let _ = writeln!(text, "{:?}", inventory.coordinator);
 }
@@ -167,7 +180,7 @@ fn every_key(section: &'static [inventory::keys::Key], visit: &mut impl FnMut(&'
     use inventory::keys::Kind;
     for key in section {
         visit(key.name);
-        if let Kind::Section(inner) | Kind::Hosts(inner) = key.kind {
+        if let Kind::Section(inner) | Kind::Hosts(inner) | Kind::Brokers(inner) = key.kind {
             every_key(inner, visit);
         }
     }

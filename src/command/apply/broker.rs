@@ -68,8 +68,7 @@ pub(super) async fn change(
         Target { host: host.host.clone(), why }
     };
     let targets = rolled.iter().map(target).collect();
-    let switches =
-        rolled.iter().map(|host| (host.host.clone(), host.steps.clone())).collect();
+    let switches = rolled.iter().map(|host| (host.host.clone(), host.steps.clone())).collect();
     let wish = Wish { allow_quorum_loss: arguments.allow_quorum_loss, settle_s: arguments.settle };
     let operator = Operator::me();
     let rolled = lock::holding(&operator, &drawn.asked, async {

@@ -94,7 +94,8 @@ impl World {
         for _ in 0..1_000 {
             event(self);
             let missing = |p: &Partition| p.replicas.len() - p.in_sync().len();
-            self.worst = self.worst.max(self.cluster.partitions.iter().map(missing).max().unwrap_or(0));
+            self.worst =
+                self.worst.max(self.cluster.partitions.iter().map(missing).max().unwrap_or(0));
             match roll.next(&self.cluster.clone(), self.now_ms) {
                 Next::Wait { pause_ms, .. } => self.pass(pause_ms),
                 Next::Restart { host, .. } => {
