@@ -17,7 +17,7 @@ demo-local: ## three coordinators on loopback as the present user, no privileges
 clean-demo: ## takes away what the demos made
 	@.ci/clean-demo
 
-demo-kafka: ## brokers of Kafka 3.3.1 on three coordinators, on loopback, while a leader dies
+demo-kafka: ## three real hosts with coordinators and brokers, from nothing to a message consumed
 	@.ci/demo-kafka
 
 demo-vagrant: ## the same ensemble in machines made by Vagrant
