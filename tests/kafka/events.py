@@ -7,8 +7,6 @@ import json
 import sys
 
 produced, consumed, events = sys.argv[1:4]
-# A gap that an event has opened may close after it.
-AFTER_MS = 3000
 
 acknowledged, times_ms, refused_ms = {}, [], []
 for line in open(produced):
@@ -39,8 +37,8 @@ for line in open(events):
     start, end, name = line.rstrip("\n").split(" ", 2)
     start, end = int(start), int(end)
     pairs = zip(times_ms, times_ms[1:])
-    gaps = [after - before for before, after in pairs if after >= start and before <= end + AFTER_MS]
-    refused = sum(start <= at <= end + AFTER_MS for at in refused_ms)
+    gaps = [after - before for before, after in pairs if after >= start and before < end]
+    refused = sum(start <= at < end for at in refused_ms)
     gap = f"{max(gaps)} ms" if gaps else "nothing acknowledged"
     print(f"| {name} | {(end - start) / 1000:.1f} s | {gap} | {refused} |")
 print()
