@@ -10,6 +10,7 @@ use crate::engine::{Bench, Engine, Ensemble, Settings};
 use crate::load::{self, FILL_SESSIONS, Pace, SESSION_TIMEOUT_MS};
 use crate::memory;
 use crate::plain::Plain;
+use crate::process;
 use crate::raw::{Sessions, Space};
 use crate::report;
 use crate::results::{Point, Results};
@@ -174,6 +175,8 @@ impl Growth {
             if self.beyond(engine, axis, count) {
                 break;
             }
+            // A watch of each session's own: the last point is what the system gives sockets for.
+            let count = count.min(process::file_limit().saturating_sub(500));
             let mut sessions = Sessions::open(&ensemble.addresses(), count as usize, 40_000)
                 .context("sessions that watch")?;
             let (mut cpu, mut elapsed) = (Duration::ZERO, Duration::ZERO);

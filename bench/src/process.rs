@@ -101,6 +101,11 @@ pub fn signal(pid: u32, signal: Signal) -> Result<()> {
     kill_process(target, signal).with_context(|| format!("signal {signal:?} to process {pid}"))
 }
 
+/// Files and sockets this process, and whatever it starts, may have open.
+pub fn file_limit() -> u64 {
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
 /// As many open files as the system lets this process have, for it and for what it starts.
 pub fn raise_file_limit() {
     let mut limit = getrlimit(Resource::Nofile);
