@@ -38,7 +38,7 @@ bench-quick: ## a part of them in under three minutes
 SOAK_SEED ?= 100000
 SOAK_SECONDS ?= 3600
 soak: ## an hour of simulated faults (SOAK_SECONDS, SOAK_SEED); says which seed failed
-	cargo run --locked --profile fast -p coordinator --bin simulate -- --failed --seed $(SOAK_SEED) --runs 10000000 --time $(SOAK_SECONDS) --threads $$(nproc)
+	cargo run --locked --profile soak -p coordinator --bin simulate -- --failed --twice 50 --seed $(SOAK_SEED) --runs 10000000 --time $(SOAK_SECONDS) --threads $$(nproc)
 
 fuzz: ## decoders and parsers against random bytes
 	@.ci/fuzz

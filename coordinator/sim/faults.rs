@@ -88,6 +88,8 @@ impl Setting {
         // Each run leaves some kinds out: rare ones meet each other undisturbed.
         let kinds = KINDS.iter().filter(|_| random.chance(1, 2)).copied().collect();
         let quiet = random.chance(1, 12);
+        // Most runs are short and dense: more of them say more than few long ones.
+        let long = random.chance(1, 8);
         Setting {
             servers,
             observers,
@@ -97,8 +99,12 @@ impl Setting {
             weather,
             digest_always: random.chance(1, 8),
             kinds,
-            fault_every_us: if quiet { 0 } else { random.range(150, 3000) * MS },
-            faulty_us: random.range(5, 25) * SECOND,
+            fault_every_us: match (quiet, long) {
+                (true, _) => 0,
+                (false, true) => random.range(150, 3000) * MS,
+                (false, false) => random.range(50, 800) * MS,
+            },
+            faulty_us: if long { random.range(5, 25) } else { random.range(1, 5) } * SECOND,
             leader_hunted: random.chance(1, 4),
         }
     }

@@ -1,4 +1,5 @@
-//! Seeds that once failed, with what they found. Each runs before fresh ones.
+//! Seeds that once failed, with what they found. Each runs before fresh ones. It replays its fault
+//! only with the simulator of its time: every change of load or faults draws other runs.
 
 pub const FAILED: &[(u64, &str)] = &[
     (1, "a write pipelined behind a sync was answered before it"),
