@@ -219,7 +219,7 @@ impl Load {
         self.write(OpCode::SetData, &set("/bench"));
         let mut told = 0;
         let start = cpu_seconds();
-        watches.fire(&self.effects, |_, _, _| told += 1);
+        watches.fire(&self.effects, |_, _, _, _| told += 1);
         let elapsed = cpu_seconds() - start;
         assert_eq!(told, 100_000);
         row("one of 100,000 watches fired", elapsed * 1e4, elapsed * 1e6);

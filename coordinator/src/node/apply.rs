@@ -12,7 +12,7 @@ use super::entry::{self, BadEntry, Segment};
 use super::outbox::Waiter;
 use super::{Level, Node};
 use crate::state::roster::Admission;
-use crate::state::{Stamp, Txn};
+use crate::state::{Stamp, Txn, may_hear};
 use crate::wire::code::Code;
 use crate::wire::opcode::OpCode;
 use crate::wire::reply;
@@ -153,9 +153,10 @@ impl Node {
         if self.effects.wanted && !self.effects.is_empty() {
             let clients = &mut self.clients;
             let mut fired = 0;
-            self.watches.fire(&self.effects, |conn, kind, path| {
+            self.watches.fire(&self.effects, |conn, kind, path, readers| {
                 if let Some(client) = clients.get_mut(conn)
                     && client.phase != Phase::Closing
+                    && may_hear(readers, client.identity.as_identity())
                 {
                     reply::put_notification(&mut client.output, kind, path);
                     client.stats.sent += 1;

@@ -12,20 +12,29 @@ pub struct Effects {
     pub closed: Vec<i64>,
     /// All paths, one after the other.
     paths: String,
+    /// ACLs of znodes that not everybody may read, one after the other.
+    acls: Vec<u8>,
     events: Vec<Event>,
 }
+
+/// Who may hear of an event: whoever may read its znode (CVE-2024-23944). `None`: everybody.
+pub type Readers<'a> = Option<&'a [u8]>;
 
 #[derive(Clone, Copy, Debug)]
 struct Event {
     kind: EventKind,
     start: u32,
     len: u32,
+    acl_start: u32,
+    /// 0: everybody may hear of it.
+    acl_len: u32,
 }
 
 /// A point to come back to when a multi fails.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Mark {
     paths: usize,
+    acls: usize,
     events: usize,
 }
 
@@ -37,6 +46,7 @@ impl Effects {
     pub fn clear(&mut self) {
         self.closed.clear();
         self.paths.clear();
+        self.acls.clear();
         self.events.clear();
     }
 
@@ -45,44 +55,69 @@ impl Effects {
     }
 
     pub fn events(&self) -> impl Iterator<Item = (EventKind, &str)> {
+        self.guarded_events().map(|(kind, path, _)| (kind, path))
+    }
+
+    /// Events with those who may hear of them.
+    pub fn guarded_events(&self) -> impl Iterator<Item = (EventKind, &str, Readers<'_>)> {
         self.events.iter().map(|event| {
-            let start = event.start as usize;
-            (event.kind, &self.paths[start..start + event.len as usize])
+            let (start, acl_start) = (event.start as usize, event.acl_start as usize);
+            let path = &self.paths[start..start + event.len as usize];
+            let acl = &self.acls[acl_start..acl_start + event.acl_len as usize];
+            (event.kind, path, (event.acl_len > 0).then_some(acl))
         })
     }
 
-    pub(super) fn created(&mut self, path: &str) {
-        self.push(EventKind::NodeCreated, path, true);
+    pub(super) fn created(&mut self, path: &str, readers: Readers<'_>, of_parent: Readers<'_>) {
+        self.push(EventKind::NodeCreated, path, readers);
+        self.push_parent(of_parent);
     }
 
-    pub(super) fn deleted(&mut self, path: &str) {
-        self.push(EventKind::NodeDeleted, path, true);
+    pub(super) fn deleted(&mut self, path: &str, readers: Readers<'_>, of_parent: Readers<'_>) {
+        self.push(EventKind::NodeDeleted, path, readers);
+        self.push_parent(of_parent);
     }
 
-    pub(super) fn data_changed(&mut self, path: &str) {
-        self.push(EventKind::NodeDataChanged, path, false);
+    pub(super) fn data_changed(&mut self, path: &str, readers: Readers<'_>) {
+        self.push(EventKind::NodeDataChanged, path, readers);
     }
 
-    fn push(&mut self, kind: EventKind, path: &str, parent_too: bool) {
+    fn push(&mut self, kind: EventKind, path: &str, readers: Readers<'_>) {
         if !self.wanted {
             return;
         }
         let start = self.paths.len() as u32;
         self.paths.push_str(path);
-        self.events.push(Event { kind, start, len: path.len() as u32 });
-        if parent_too {
-            // The parent's path is the beginning of the child's.
-            let len = path::parent(path).len() as u32;
-            self.events.push(Event { kind: EventKind::NodeChildrenChanged, start, len });
-        }
+        let (acl_start, acl_len) = self.keep(readers);
+        self.events.push(Event { kind, start, len: path.len() as u32, acl_start, acl_len });
+    }
+
+    /// The parent of the znode whose event came last has other children now.
+    fn push_parent(&mut self, readers: Readers<'_>) {
+        let Some(&Event { start, len, .. }) = self.events.last().filter(|_| self.wanted) else {
+            return;
+        };
+        // The parent's path is the beginning of the child's.
+        let child = &self.paths[start as usize..(start + len) as usize];
+        let len = path::parent(child).len() as u32;
+        let (acl_start, acl_len) = self.keep(readers);
+        let kind = EventKind::NodeChildrenChanged;
+        self.events.push(Event { kind, start, len, acl_start, acl_len });
+    }
+
+    fn keep(&mut self, readers: Readers<'_>) -> (u32, u32) {
+        let start = self.acls.len() as u32;
+        self.acls.extend_from_slice(readers.unwrap_or_default());
+        (start, self.acls.len() as u32 - start)
     }
 
     pub(super) fn mark(&self) -> Mark {
-        Mark { paths: self.paths.len(), events: self.events.len() }
+        Mark { paths: self.paths.len(), acls: self.acls.len(), events: self.events.len() }
     }
 
     pub(super) fn back_to(&mut self, mark: Mark) {
         self.paths.truncate(mark.paths);
+        self.acls.truncate(mark.acls);
         self.events.truncate(mark.events);
     }
 }

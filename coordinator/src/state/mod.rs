@@ -19,9 +19,10 @@ mod session;
 pub mod txn;
 pub mod watch;
 
-pub use effects::{Effects, EventKind};
+pub use effects::{Effects, EventKind, Readers};
 pub use identity::{Identity, IdentityBuf};
 pub use image::{Restore, SnapshotHead};
+pub use permission::may_hear;
 pub use read::{ReadResult, WatchRequest};
 pub use roster::Roster;
 pub use session::Session;

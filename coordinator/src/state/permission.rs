@@ -1,9 +1,11 @@
 //! Who may do what: checking lists, and making them fit to be stored.
 
+use super::effects::Readers;
 use super::identity::Identity;
 use crate::tree::acl::{AclId, AclTable};
-use crate::wire::acl::{Acl, AclList};
+use crate::wire::acl::{Acl, AclList, perms};
 use crate::wire::code::Code;
+use crate::wire::jute::Reader;
 use std::net::IpAddr;
 
 /// `ZooKeeperServer.checkACL`: one of the permissions is enough.
@@ -17,6 +19,19 @@ pub(super) fn check(
         || identity.is_super()
         || acls.list(id).filter(|acl| acl.perms & perms != 0).any(|acl| matches(acl, identity));
     if allowed { Ok(()) } else { Err(Code::NoAuth) }
+}
+
+/// Who may read a znode, for the events that it leaves.
+pub(super) fn readers(acls: &AclTable, id: AclId) -> Readers<'_> {
+    (acls.anyone(id) & perms::READ == 0).then(|| acls.bytes(id))
+}
+
+/// Whether an event is for them (`ServerCnxn.process` since 3.8.4 and 3.9.2).
+pub fn may_hear(readers: Readers<'_>, identity: Identity<'_>) -> bool {
+    let Some(bytes) = readers else { return true };
+    let list = AclList::decode(&mut Reader::new(bytes)).unwrap_or(AclList::EMPTY);
+    identity.is_super()
+        || list.iter().any(|acl| acl.perms & perms::READ != 0 && matches(acl, identity))
 }
 
 fn matches(acl: Acl<'_>, identity: Identity<'_>) -> bool {

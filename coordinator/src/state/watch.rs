@@ -6,7 +6,7 @@
 //! a connection with very many of them leaves is forgotten bit by bit, so that nobody waits.
 
 use super::State;
-use super::effects::{Effects, EventKind};
+use super::effects::{Effects, EventKind, Readers};
 use crate::tree::arena::Arena;
 use crate::tree::index::{Index, hash_name, hash_pair};
 use crate::tree::path;
@@ -144,11 +144,17 @@ impl Watches {
 
     /// Tells each connection of each event it watches, once, in order. One-shot watches are gone
     /// before `tell` hears of them.
-    pub fn fire(&mut self, effects: &Effects, mut tell: impl FnMut(u32, EventKind, &str)) {
+    ///
+    /// `tell` gets who may hear of the event: a one-shot watch is gone all the same.
+    pub fn fire(
+        &mut self,
+        effects: &Effects,
+        mut tell: impl FnMut(u32, EventKind, &str, Readers<'_>),
+    ) {
         if self.is_empty() {
             return;
         }
-        for (kind, path) in effects.events() {
+        for (kind, path, readers) in effects.guarded_events() {
             self.event += 1;
             let here = match kind {
                 EventKind::NodeCreated | EventKind::NodeDataChanged => {
@@ -157,10 +163,10 @@ impl Watches {
                 EventKind::NodeDeleted => ALL,
                 EventKind::NodeChildrenChanged => CHILD | PERSISTENT,
             };
-            self.fire_at(path, here, |conn| tell(conn, kind, path));
+            self.fire_at(path, here, |conn| tell(conn, kind, path, readers));
             if self.recursive > 0 && kind != EventKind::NodeChildrenChanged {
                 for above in path::ancestors(path) {
-                    self.fire_at(above, RECURSIVE, |conn| tell(conn, kind, path));
+                    self.fire_at(above, RECURSIVE, |conn| tell(conn, kind, path, readers));
                 }
             }
         }
@@ -456,10 +462,10 @@ mod tests {
 
         let mut effects = Effects::new(true);
         for number in 0..many {
-            effects.data_changed(&format!("/{number}"));
+            effects.data_changed(&format!("/{number}"), None);
         }
         let mut told = Vec::new();
-        watches.fire(&effects, |conn, _, path| told.push((conn, path.to_owned())));
+        watches.fire(&effects, |conn, _, path, _| told.push((conn, path.to_owned())));
         assert_eq!(told, [(7, "/0".to_owned())]);
 
         for left in [DROPPED_AT_ONCE + 2, 2, 1] {

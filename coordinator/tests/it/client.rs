@@ -41,6 +41,7 @@ fn all(address: &str) {
     pings_keep_the_session(address);
     handshake_of_44_bytes(address);
     next_server(address);
+    events_keep_to_acls(address);
     acl_and_auth(address);
     transactions(address);
     multi_read(address);
@@ -220,6 +221,35 @@ fn acl_and_auth(address: &str) {
     let refused = other.add_auth("nonsense", b"x").unwrap_err();
     assert_eq!(refused, Error::AuthFailed { scheme: "nonsense".to_owned() });
     assert!(!other.is_connected());
+}
+
+/// Nobody learns of znodes that it may not read (CVE-2024-23944).
+fn events_keep_to_acls(address: &str) {
+    use EventKind::{NodeCreated, NodeDeleted};
+    let mut watcher = client(address, "guarded");
+    watcher.add_watch("/", true).unwrap();
+    let mut owner = client(address, "guarded");
+    owner.add_auth("digest", b"user:password").unwrap();
+    let mine = [AclEntry { perms: perms::ALL, scheme: "auth".into(), id: String::new() }];
+    let options = CreateOptions { acl: Some(&mine), ..CreateOptions::default() };
+    owner.create("/hidden", None, options).unwrap();
+    owner.create("/hidden/child", None, options).unwrap();
+    owner.set_data("/hidden", Some(b"x"), -1).unwrap();
+    owner.delete("/hidden/child", -1).unwrap();
+    owner.create("/shown", None, CreateOptions::default()).unwrap();
+    let event = watcher.wait_event(Duration::from_secs(10)).unwrap().expect("an event");
+    assert_eq!(
+        (event.kind, event.path.as_str()),
+        (NodeCreated as i32, "/shown"),
+        "the first of all"
+    );
+    // Who may read it hears of it.
+    watcher.add_auth("digest", b"user:password").unwrap();
+    owner.delete("/hidden", -1).unwrap();
+    let event = watcher.wait_event(Duration::from_secs(10)).unwrap().expect("an event");
+    assert_eq!((event.kind, event.path.as_str()), (NodeDeleted as i32, "/hidden"));
+    owner.close().unwrap();
+    watcher.close().unwrap();
 }
 
 fn transactions(address: &str) {

@@ -190,7 +190,7 @@ impl World {
             let mut effects = Effects::new(!self.watches.is_empty());
             let code = self.state.apply(stamp, who.server, &txn, &mut effects, Some(&mut reply));
             let mut told = Vec::new();
-            self.watches.fire(&effects, |conn, kind, path| {
+            self.watches.fire(&effects, |conn, kind, path, _| {
                 told.push((path.to_owned(), kind.name(), conn as u8 as char));
             });
             // Connections hear of one event in no particular order: sort within an event.

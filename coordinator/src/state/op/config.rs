@@ -1,7 +1,7 @@
 //! reconfig: refused to clients, and the way in which the server publishes its members.
 
 use super::Call;
-use crate::state::{Effects, State};
+use crate::state::{Effects, State, permission};
 use crate::wire::code::Code;
 use crate::wire::jute::put_buffer;
 
@@ -25,7 +25,8 @@ impl State {
         self.tree.set_data(id, Some(body), call.stamp.zxid, call.stamp.time_ms);
         let aversion = self.tree.fields(id).aversion;
         self.tree.set_versions(id, -1, aversion);
-        effects.data_changed(CONFIG);
+        let readers = permission::readers(&self.tree.acls, self.tree.acl(id));
+        effects.data_changed(CONFIG, readers);
         if let Some(reply) = reply {
             put_buffer(reply, Some(body));
             self.tree.stat(id).encode(reply);

@@ -88,7 +88,9 @@ impl State {
         let done = self.create_at(call, request, mode, &full, parent, fit);
         if let Ok(id) = done {
             self.quotas.created(&mut self.tree, &full, request.data.map_or(0, <[u8]>::len));
-            effects.created(&full);
+            let acls = &self.tree.acls;
+            let readers = permission::readers(acls, self.tree.acl(id));
+            effects.created(&full, readers, permission::readers(acls, self.tree.acl(parent)));
             if let Some(reply) = reply {
                 put_string(reply, &full);
                 if op != OpCode::Create {

@@ -11,7 +11,8 @@ mod set_acl;
 mod set_data;
 
 use super::{Effects, Identity, Stamp, State, Txn};
-use crate::tree::node::NodeId;
+use crate::tree::node::{NodeId, ROOT};
+use crate::tree::path;
 use crate::wire::code::Code;
 use crate::wire::opcode::OpCode;
 use crate::wire::request::Request;
@@ -110,9 +111,15 @@ impl State {
     /// Removes a znode that may go, and tells.
     fn remove(&mut self, call: Call<'_>, id: NodeId, path: &str, effects: &mut Effects) {
         let bytes = self.tree.data_len(id);
+        // Its list may go with it.
+        if effects.wanted {
+            let parent = self.tree.find(path::parent(path)).unwrap_or(ROOT);
+            let [readers, of_parent] = [id, parent]
+                .map(|id| super::permission::readers(&self.tree.acls, self.tree.acl(id)));
+            effects.deleted(path, readers, of_parent);
+        }
         self.tree.remove(id, call.stamp.zxid);
         self.quotas.deleted(&mut self.tree, path, bytes);
-        effects.deleted(path);
     }
 }
 

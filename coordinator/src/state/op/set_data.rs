@@ -1,7 +1,7 @@
 //! setData.
 
 use super::{Call, check_version};
-use crate::state::{Effects, State};
+use crate::state::{Effects, State, permission};
 use crate::tree::path;
 use crate::wire::acl::perms;
 use crate::wire::code::Code;
@@ -25,7 +25,8 @@ impl State {
         self.tree.set_data(id, request.data, call.stamp.zxid, call.stamp.time_ms);
         let after = self.tree.data_len(id);
         self.quotas.resized(&mut self.tree, request.path, before, after);
-        effects.data_changed(request.path);
+        let readers = permission::readers(&self.tree.acls, self.tree.acl(id));
+        effects.data_changed(request.path, readers);
         if let Some(reply) = reply {
             self.tree.stat(id).encode(reply);
         }
