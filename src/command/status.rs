@@ -109,7 +109,7 @@ fn brokers(run: &Run, drawn: &Drawn<'_>) -> (String, Vec<String>) {
                 complaints.push(format!("broker {id} on {host} does not run ({state})"));
             }
             (_, false) => {
-                complaints.push(format!("broker {id} on {host} runs and is not registered"))
+                complaints.push(format!("broker {id} on {host} runs and is not registered"));
             }
             _ => {}
         }

@@ -203,9 +203,10 @@ fn quorum(draft: &Draft, findings: &mut Vec<Finding>) {
         0 => findings.push(
             Finding::error(
                 place,
-                match draft.hosts.iter().any(|host| host.role == Role::Broker) {
-                    true => "no host is a participant: nobody votes",
-                    false => "all hosts are observers: nobody votes",
+                if draft.hosts.iter().any(|host| host.role == Role::Broker) {
+                    "no host is a participant: nobody votes"
+                } else {
+                    "all hosts are observers: nobody votes"
                 },
             )
             .hint("an ensemble needs one, three or five participants"),

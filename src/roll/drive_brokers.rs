@@ -23,7 +23,7 @@ use crate::resource::{self, service};
 /// A look that takes longer counts as no answer.
 const LOOK: Duration = Duration::from_secs(20);
 /// A broker hands its leaderships over and closes its logs first: the unit gives it 300 s.
-const RESTART: Duration = Duration::from_secs(420);
+const RESTART: Duration = Duration::from_mins(7);
 /// How long a broker that was put back may take to register.
 const ROLLBACK_S: &str = "240";
 /// What a broker reads when it starts.

@@ -26,9 +26,12 @@ fn the_examples_render_as_recorded() {
         let last = inventory.hosts.last().cloned();
         for host in [inventory.hosts.first().cloned(), last].into_iter().flatten() {
             let of_broker = |name: &str| matches!(name, "server.properties" | "kafka.service");
-            let has = |name: &str| match of_broker(name) {
-                true => inventory.broker_on(&host).is_some(),
-                false => host.is_member(),
+            let has = |name: &str| {
+                if of_broker(name) {
+                    inventory.broker_on(&host).is_some()
+                } else {
+                    host.is_member()
+                }
             };
             for template in TEMPLATES.iter().filter(|template| has(template.name)) {
                 let folder = name.trim_end_matches(".yaml");
