@@ -12,6 +12,7 @@ mod lab;
 mod ssh_config;
 mod templates;
 mod tidy;
+mod vagrant;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,46 @@
+//! Real Vagrant, over its lxc provider: `vagrant up` alone ends with a serving ensemble, a machine goes
+//! and comes back, and nothing is left. `.ci/demo-vagrant test` is the scenario; here it is bounded.
+//! Not part of `make test` yet: on a busy machine it takes minutes. `ZKPROV_TEST_VAGRANT=1` asks for it.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::{root, skipped};
+
+const NAME: &str = "vagrant::machines_of_vagrant_serve";
+/// Three machines up, applied twice, one down and up, all destroyed.
+const LIMIT_S: &str = "600";
+
+#[test]
+fn machines_of_vagrant_serve() {
+    if std::env::var("ZKPROV_TEST_VAGRANT").as_deref() != Ok("1") {
+        skipped(NAME, "ZKPROV_TEST_VAGRANT=1 is not set, `make e2e` sets it");
+        return;
+    }
+    if !crate::lab::may_boot(NAME) {
+        return;
+    }
+    if !["/usr/bin/vagrant", "/usr/bin/lxc-start", "/usr/share/doc/vagrant-lxc"]
+        .iter()
+        .all(|path| Path::new(path).exists())
+    {
+        skipped(NAME, "vagrant with its lxc provider is not installed (.ci/needs vagrant)");
+        return;
+    }
+    let output = Command::new("timeout")
+        .args(["--kill-after=30", LIMIT_S, ".ci/demo-vagrant", "test"])
+        .current_dir(root())
+        .env("ZKPROV", env!("CARGO_BIN_EXE_zkprov"))
+        .stdin(Stdio::null())
+        .output()
+        .expect("the script runs");
+    let talk = [output.stdout, output.stderr].concat();
+    let talk = String::from_utf8_lossy(&talk);
+    if !output.status.success() {
+        let _ = Command::new(".ci/demo-vagrant").arg("stop").current_dir(root()).output();
+    }
+    assert!(output.status.success(), "{}:\n{talk}", output.status);
+    let left = Command::new("lxc-ls").arg("-1").output().expect("lxc-ls").stdout;
+    let left = String::from_utf8_lossy(&left);
+    assert!(!left.contains("lab_kafka"), "left behind: {left}");
+}
