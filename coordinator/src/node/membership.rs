@@ -479,7 +479,9 @@ impl Node {
             conf_state: metadata.get_conf_state().clone(),
         };
         if point.index <= self.raft.raft.raft_log.committed {
-            return self.step_raft(offer); // raft answers with what it has
+            // Raft answers with what it has. The leader asks because it has not heard that yet.
+            self.acknowledged = (0, 0, 0);
+            return self.step_raft(offer);
         }
         if self.fetching.is_some() {
             return; // one at a time; a leader repeats its offer
