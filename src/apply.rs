@@ -32,7 +32,7 @@ pub fn program(nonce: &str, operator: &Operator, steps: &[&Step]) -> Program {
     for step in steps {
         script.library(resource::library(&step.change.function));
     }
-    let binary = |step: &&&Step| step.kind == "binary";
+    let binary = |step: &&&Step| step.change.function == "do_binary";
     let account = |step: &&&Step| step.kind == "group" || step.kind == "user";
     let archive = |step: &&&Step| step.lane == Lane::Archive;
     let mut add = |script: &mut Script, step: &Step| {

@@ -24,9 +24,22 @@ pub fn triple(architecture: &str) -> Result<&'static str, Failure> {
     }
 }
 
+/// What may be done to have a coordinator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Builds {
+    /// A checkout whose binary is missing, or older than its sources, builds it.
+    WhenStale,
+    /// What is there is taken, however old: whoever only looks does not wait for a compiler.
+    Never,
+}
+
 /// The coordinator for hosts of this architecture. Looked for as an explicit path first, then
 /// beside zkprov itself, then in `$ZKPROV_COORDINATOR_DIR`; a source checkout builds it.
-pub fn coordinator_for(architecture: &str, explicit: Option<&Path>) -> Result<PathBuf, Failure> {
+pub fn coordinator_for(
+    architecture: &str,
+    explicit: Option<&Path>,
+    builds: Builds,
+) -> Result<PathBuf, Failure> {
     let triple = triple(architecture)?;
     if let Some(path) = explicit {
         return found(path).ok_or_else(|| {
@@ -39,20 +52,22 @@ pub fn coordinator_for(architecture: &str, explicit: Option<&Path>) -> Result<Pa
     if let Some(path) = folders.iter().flatten().find_map(|folder| found(&folder.join(&name))) {
         return Ok(path);
     }
-    let workspace = workspace().ok_or_else(|| {
+    let none = || {
         Failure::failed(format!("there is no coordinator for hosts of kind `{architecture}`")).hint(
             format!(
                 "put `{name}` beside the zkprov program or into $ZKPROV_COORDINATOR_DIR; \
                  in a checkout of the sources `zkprov build` makes it"
             ),
         )
-    })?;
-    // cargo would find out as well, but takes longer than a whole probe of the hosts.
+    };
+    let workspace = workspace().ok_or_else(none)?;
     let built = binary_path(&workspace, triple);
-    if is_current(&workspace, &built) {
-        return Ok(built);
+    match builds {
+        Builds::Never => found(&built).ok_or_else(none),
+        // cargo would find out as well, but takes longer than a whole probe of the hosts.
+        Builds::WhenStale if is_current(&workspace, &built) => Ok(built),
+        Builds::WhenStale => build(&workspace, triple),
     }
-    build(&workspace, triple)
 }
 
 /// Where cargo puts the binary.
@@ -63,9 +78,14 @@ fn binary_path(workspace: &Path, triple: &str) -> PathBuf {
     workspace.join(target).join(triple).join(folder).join("coordinator")
 }
 
-/// Release code is what hosts get; tests trade its last speed for a quick build.
+/// Release code is what hosts get; whoever has built zkprov itself without the minutes of link-time
+/// optimisation does not want to wait for them here either.
 fn profile() -> String {
-    env::var("ZKPROV_BUILD_PROFILE").unwrap_or_else(|_| String::from("release"))
+    let own = beside_zkprov();
+    let own = own.as_deref().and_then(Path::file_name);
+    let quick = own.is_some_and(|folder| folder == "fast" || folder == "debug" || folder == "deps");
+    env::var("ZKPROV_BUILD_PROFILE")
+        .unwrap_or_else(|_| String::from(if quick { "fast" } else { "release" }))
 }
 
 /// Whether the binary is younger than everything it is built from.
@@ -95,7 +115,9 @@ fn newest(folder: &Path) -> Option<SystemTime> {
 pub fn build(workspace: &Path, triple: &str) -> Result<PathBuf, Failure> {
     let profile = profile();
     add_target(workspace, triple)?;
-    report::talk(&format!("build: coordinator for {triple}, profile {profile}"));
+    report::talk(&format!(
+        "build: the coordinator for {triple}, profile {profile}: a few minutes at first"
+    ));
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(workspace).stdin(Stdio::null()).stdout(Stdio::null());
     cargo.args(["build", "--locked", "--package", "coordinator", "--bin", "coordinator"]);
@@ -109,7 +131,13 @@ pub fn build(workspace: &Path, triple: &str) -> Result<PathBuf, Failure> {
             .hint("what cargo said stands above"));
     }
     let path = binary_path(workspace, triple);
-    found(&path).ok_or_else(|| Failure::failed(format!("cargo has built no `{}`", path.display())))
+    let path = found(&path)
+        .ok_or_else(|| Failure::failed(format!("cargo has built no `{}`", path.display())))?;
+    // Where only a file's time had changed cargo builds nothing, and would be asked again each time.
+    if let Ok(file) = fs::File::open(&path) {
+        let _ = file.set_modified(SystemTime::now());
+    }
+    Ok(path)
 }
 
 /// The sources this very program was built from, if they are still there.
@@ -166,7 +194,8 @@ mod tests {
     #[test]
     fn an_explicit_path_that_is_no_file_is_refused_by_name() {
         let refused =
-            coordinator_for("x86_64", Some(Path::new("/nowhere/coordinator"))).unwrap_err();
+            coordinator_for("x86_64", Some(Path::new("/nowhere/coordinator")), Builds::Never)
+                .unwrap_err();
         assert!(refused.cause.contains("/nowhere/coordinator"), "{refused}");
     }
 }

@@ -9,7 +9,7 @@ use crate::inventory::{Engine, FetchMode, Host, Inventory, Secret};
 use crate::probe::Reading;
 use crate::resource::account::{Group, User};
 use crate::resource::archive::{Archive, Origin};
-use crate::resource::binary::Binary;
+use crate::resource::binary::{Binary, OldBinaries};
 use crate::resource::directory::Directory;
 use crate::resource::file::{File, Rule};
 use crate::resource::fstab::Fstab;
@@ -182,6 +182,7 @@ fn binary(
         phase: if serves { Phase::Switch } else { Phase::Prepare },
         inside: None,
     }));
+    all.push(Resource::OldBinaries(OldBinaries { wanted: path.clone(), link: BINARY.into() }));
     Some(path)
 }
 
@@ -194,7 +195,7 @@ pub fn reading(
 ) -> Result<Reading, Failure> {
     let mut reading = Reading::of(&resources(inventory, host, supplies)?);
     reading.path(BINARY);
-    reading.function("probe_binary", [BINARY]);
+    reading.digest(BINARY);
     if host.is_member() {
         reading.function("probe_listing", [host.data_dir.as_str()]);
         reading.space(&host.data_dir);

@@ -10,6 +10,10 @@ use crate::remote::script::{Call, Script};
 use crate::resource::Resource;
 
 pub(crate) const SHELL: &str = include_str!("probe.sh");
+/// How the distribution calls itself.
+const OS_RELEASE: &str = "/etc/os-release";
+/// What is read of a file; `head` in `probe.sh` has the same number.
+const CONTENT_BYTES_MAX: usize = 512 << 10;
 
 /// What shall be read, gathered from all resources so that each command runs once.
 #[derive(Debug, Default)]
@@ -87,7 +91,9 @@ impl Reading {
         script.library(SHELL);
         script.call("probe_host", []);
         script.call("probe_addresses", []);
-        self.ask_only(script);
+        let mut reading = self;
+        reading.content(OS_RELEASE);
+        reading.ask_only(script);
     }
 
     /// Appends the questions alone.
@@ -99,8 +105,8 @@ impl Reading {
         if !self.paths.is_empty() {
             script.call("probe_paths", self.paths.iter().map(String::as_str));
         }
-        for path in &self.contents {
-            script.call("probe_content", [path.as_str()]);
+        if !self.contents.is_empty() {
+            script.call("probe_contents", self.contents.iter().map(String::as_str));
         }
         if !self.digests.is_empty() {
             script.call("probe_digests", self.digests.iter().map(String::as_str));
@@ -129,6 +135,8 @@ pub struct Observed {
     facts: BTreeMap<String, Vec<u8>>,
     paths: BTreeMap<String, There>,
     digests: BTreeMap<String, String>,
+    /// Free kilobytes by path.
+    spaces: BTreeMap<String, u64>,
     units: Vec<Unit>,
 }
 
@@ -168,6 +176,8 @@ impl Observed {
     pub fn new(frames: impl IntoIterator<Item = Frame>) -> Self {
         let facts = frames.into_iter().map(|frame| (frame.name, frame.body)).collect();
         let mut observed = Self { facts, ..Self::default() };
+        observed.split_contents();
+        observed.spaces = spaces(&observed.text("space"));
         observed.paths = observed.text("paths").lines().filter_map(there).collect();
         observed.digests = observed
             .text("digests")
@@ -235,7 +245,40 @@ impl Observed {
     }
 
     pub fn space_kb(&self, path: &str) -> Option<u64> {
-        self.text(&format!("space {path}")).split_whitespace().next()?.parse().ok()
+        self.spaces.get(path).copied()
+    }
+
+    /// Paths of a folder, as far as they were read.
+    pub fn paths_below<'a>(
+        &'a self,
+        prefix: &'a str,
+    ) -> impl Iterator<Item = (&'a str, &'a There)> {
+        let paths = self.paths.range(prefix.to_owned()..);
+        paths
+            .take_while(move |(path, _)| path.starts_with(prefix))
+            .map(|(path, there)| (path.as_str(), there))
+    }
+
+    /// Gives each file of the frame `contents` a fact of its own. A file that changed between its
+    /// size and its bytes leaves an answer that is not whole.
+    fn split_contents(&mut self) {
+        let Some(body) = self.facts.remove("contents") else { return };
+        let Some(end) = body.windows(2).position(|pair| pair == b"\n\n") else { return };
+        let sizes = String::from_utf8_lossy(&body[..end]).into_owned();
+        let mut rest = &body[end + 2..];
+        for line in sizes.lines() {
+            let Some((size, path)) = line.split_once(' ') else { continue };
+            let size = size.parse::<usize>().unwrap_or(usize::MAX).min(CONTENT_BYTES_MAX);
+            let Some((content, after)) = rest.split_at_checked(size) else {
+                self.facts.remove("whole");
+                return;
+            };
+            self.facts.insert(format!("content {path}"), content.to_vec());
+            rest = after;
+        }
+        if !rest.is_empty() {
+            self.facts.remove("whole");
+        }
     }
 
     /// The names in a directory, as far as they were read.
@@ -268,7 +311,7 @@ impl Observed {
 
     /// The distribution, as it calls itself.
     pub fn distribution(&self) -> String {
-        let os = self.text("os");
+        let os = self.text(&format!("content {OS_RELEASE}"));
         let name = os.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
         name.map_or_else(|| "Linux".into(), |name| name.trim_matches('"').to_owned())
     }
@@ -292,6 +335,14 @@ fn there(line: &str) -> Option<(String, There)> {
         _ => (name, Kind::Other),
     };
     Some((path.to_owned(), There { kind, owner, group, mode, changed_s }))
+}
+
+/// Free kilobytes: the paths that were asked for, an empty line, df's head, and a line for each.
+fn spaces(text: &str) -> BTreeMap<String, u64> {
+    let Some((paths, answers)) = text.split_once("\n\n") else { return BTreeMap::new() };
+    let free = answers.lines().skip(1).map(|line| line.split_whitespace().nth(3)?.parse().ok());
+    let known = paths.lines().zip(free).filter_map(|(path, free)| Some((path.to_owned(), free?)));
+    known.collect()
 }
 
 /// SHA-256 in hex.
@@ -326,6 +377,32 @@ mod tests {
         );
         assert_eq!(observed.path("/etc/fstab").map(|there| &there.kind), Some(&Kind::File));
         assert_eq!(observed.path("/missing"), None);
+    }
+
+    #[test]
+    fn contents_arrive_on_end_and_are_told_apart() {
+        let whole = [("contents", "4 /a\n0 /b\n3 /c d\n\none\n\n\nx"), ("whole", "")];
+        let observed = Observed::of(whole);
+        let content = |path: &str| observed.content(path).map(<[u8]>::to_vec);
+        assert_eq!(content("/a").as_deref(), Some(&b"one\n"[..]));
+        assert_eq!(content("/b").as_deref(), Some(&b""[..]));
+        assert_eq!(content("/c d").as_deref(), Some(&b"\n\nx"[..]));
+        assert!(observed.is_whole());
+        for cut in ["4 /a\n\none", "4 /a\n\none\nmore"] {
+            assert!(!Observed::of([("contents", cut), ("whole", "")]).is_whole(), "{cut}");
+        }
+    }
+
+    #[test]
+    fn free_space_is_told_by_path() {
+        let observed = Observed::of([(
+            "space",
+            "/data/zookeeper\n/opt\n\nFilesystem 1024-blocks Used Available Capacity Mounted on\n\
+             tmpfs 1024 0 1000 0% /data\noverlay 9 4 5 80% /\n",
+        )]);
+        assert_eq!(observed.space_kb("/data/zookeeper"), Some(1000));
+        assert_eq!(observed.space_kb("/opt"), Some(5));
+        assert_eq!(observed.space_kb("/srv"), None);
     }
 
     #[test]

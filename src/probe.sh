@@ -2,11 +2,15 @@
 # What a probe reads. Nothing here changes anything; each answer is one frame. `fact` is what plans
 # are made of, `live` is what changes by itself from one second to the next.
 
-# probe_host: what kind of machine this is.
+# probe_host: what kind of machine this is. Every process a probe starts is paid for on every host of
+# every run, so what the shell can read by itself it reads by itself.
 probe_host() {
-  zk_frame fact uid "$(id -u)"
+  zk_uid=
+  while read -r zk_key zk_value _; do
+    [ "$zk_key" != Uid: ] || zk_uid=$zk_value
+  done </proc/self/status 2>/dev/null
+  zk_frame fact uid "${zk_uid:-$(id -u)}"
   zk_frame_of fact kernel uname -srm
-  zk_frame_of fact os cat /etc/os-release
   zk_systemd=no
   [ ! -d /run/systemd/system ] || zk_systemd=yes
   zk_frame fact systemd "$zk_systemd"
@@ -26,33 +30,46 @@ probe_addresses() {
   zk_frame_of live addresses ip -o addr show scope global
 }
 
-# probe_paths PATH...: what is there: type, owner, group, mode, size, time of change, name, target.
+# probe_paths PATH...: what is there: type, owner, group, mode, size, time of change, name, target;
+# and of every coordinator that was ever put here.
 probe_paths() {
-  zk_frame_of fact paths stat -c '%F|%U|%G|%a|%s|%Y|%N' -- "$@"
+  zk_frame_of fact paths stat -c '%F|%U|%G|%a|%s|%Y|%N' -- "$@" /usr/local/lib/zkprov/coordinator-*
 }
 
-# probe_content PATH: a small file, byte for byte; no frame when there is none.
-probe_content() {
-  [ ! -f "$1" ] || zk_frame_of fact "content $1" head -c 1048576 -- "$1"
+# probe_contents PATH...: small files, byte for byte: how many bytes of which, an empty line, then all
+# of them on end.
+probe_contents() {
+  for zk_path in "$@"; do
+    shift
+    [ ! -f "$zk_path" ] || set -- "$@" "$zk_path"
+  done
+  [ $# = 0 ] || zk_frame_of fact contents probe_concatenated "$@"
+}
+
+probe_concatenated() {
+  stat -L -c '%s %n' -- "$@"
+  echo
+  head -q -c 524288 -- "$@"
 }
 
 # probe_listing PATH: the first names in a folder.
 probe_listing() {
-  [ ! -d "$1" ] || zk_frame fact "listing $1" "$(cd -- "$1" && for zk_name in * .[!.]*; do
-    [ ! -e "$zk_name" ] || printf '%s\n' "$zk_name"
-  done | head -n 50)"
-}
-
-# probe_binary LINK: mode, owner, digest and path of what it points to.
-probe_binary() {
-  zk_path=$(readlink -f -- "$1") && [ -f "$zk_path" ] || return 0
-  zk_frame fact binary "$(stat -c '%a %U' -- "$zk_path") $(sha256sum -- "$zk_path")"
+  [ -d "$1" ] || return 0
+  zk_list="" zk_count=0
+  for zk_path in "$1"/* "$1"/.[!.]*; do
+    [ -e "$zk_path" ] || continue
+    zk_list="$zk_list${zk_path##*/}
+"
+    zk_count=$((zk_count + 1))
+    [ "$zk_count" -lt 50 ] || break
+  done
+  zk_frame fact "listing $1" "$zk_list"
 }
 
 # probe_status BINARY SERVER: what the server says about itself, when one runs.
 probe_status() {
   [ "${zk_main:-0}" != 0 ] && [ -x "$1" ] || return 0
-  zk_frame live status "$(timeout 5 "$1" status --server "$2" --json 2>&1)"
+  zk_frame live status "$("$1" status --timeout-ms 5000 --server "$2" --json 2>&1)"
 }
 
 # probe_java HOME: the java that Kafka's programs would run on. Its version stands beside it in a file;
@@ -95,13 +112,23 @@ probe_digests() {
   zk_frame_of fact digests sha256sum -- "$@"
 }
 
-# probe_space PATH...: free kilobytes at the nearest folder that is there.
+# probe_space PATH...: free kilobytes at the nearest folders that are there: the paths, an empty line,
+# and what df says of each.
 probe_space() {
+  zk_asked=
   for zk_path in "$@"; do
-    zk_there=$zk_path
-    while [ ! -e "$zk_there" ] && [ -n "$zk_there" ]; do zk_there=${zk_there%/*}; done
-    zk_frame live "space $zk_path" "$(df -Pk -- "${zk_there:-/}" 2>/dev/null | awk 'NR == 2 { print $4, $6 }')"
+    shift
+    zk_asked="$zk_asked$zk_path
+"
+    while [ ! -e "$zk_path" ] && [ -n "$zk_path" ]; do zk_path=${zk_path%/*}; done
+    set -- "$@" "${zk_path:-/}"
   done
+  zk_frame_of live space probe_free "$@"
+}
+
+probe_free() {
+  printf '%s\n' "$zk_asked"
+  df -Pk -- "$@"
 }
 
 # probe_ports PORT...: who listens.

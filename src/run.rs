@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::cli::{Connection, Planning, Selection, Telling};
+use crate::crossbuild::Builds;
 use crate::desired::{self, Supplies, Supply};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -22,6 +23,8 @@ pub struct Run {
     pub fleet: Fleet,
     pub reporter: Reporter,
     pub supplies: Supplies,
+    /// Whether a missing coordinator may be built for the plan.
+    pub builds: Builds,
     stop: tokio::sync::watch::Sender<bool>,
 }
 
@@ -68,6 +71,7 @@ impl Run {
             fleet: Fleet::new(connector, usize::from(connection.forks)),
             reporter: Reporter::new(telling.output),
             supplies,
+            builds: Builds::WhenStale,
             stop,
         })
     }
@@ -106,6 +110,8 @@ impl Run {
     /// Asks the hosts and makes the plan. Logins stay open.
     pub async fn draw(&self, only: &Only) -> Result<Drawn<'_>, Failure> {
         let hosts = self.hosts();
+        let explicit = self.inventory.coordinator.binary.clone();
+        tokio::task::spawn_blocking(move || supply::foresee(explicit.as_deref()));
         let replies = self
             .fleet
             .probe(&hosts, |host| desired::reading(&self.inventory, host, &self.supplies))
@@ -132,7 +138,7 @@ impl Run {
         answers: &[Answer<'_>],
         only: &Only,
     ) -> Result<Plan, Failure> {
-        let mut binaries: BTreeMap<String, Supply> = BTreeMap::new();
+        let mut binaries = BTreeMap::new();
         let mut plans = Vec::new();
         for answer in answers {
             plans.push(self.host_plan(supplies, *answer, only, &mut binaries)?);
@@ -147,21 +153,19 @@ impl Run {
         supplies: &Supplies,
         asked: Answer<'_>,
         only: &Only,
-        binaries: &mut BTreeMap<String, Supply>,
+        binaries: &mut BTreeMap<String, Option<Supply>>,
     ) -> Result<HostPlan, Failure> {
         let architecture = asked.observed.architecture();
         let mut supplies = supplies.clone();
         // A host that is refused for other reasons may have an architecture nobody can build for.
         if asked.observed.text("kernel").starts_with("Linux ") {
-            let binary = if let Some(binary) = binaries.get(&architecture) {
+            supplies.binary = if let Some(binary) = binaries.get(&architecture) {
                 binary.clone()
             } else {
-                let binary = supply::binary(&self.inventory, &architecture)
-                    .map_err(|failure| failure.host(&asked.host.name))?;
+                let binary = self.binary(&architecture).map_err(|f| f.host(&asked.host.name))?;
                 binaries.insert(architecture, binary.clone());
                 binary
             };
-            supplies.binary = Some(binary);
         }
         supplies.memory_kb = asked.observed.memory_kb();
         let resources = desired::resources(&self.inventory, asked.host, &supplies)?;
@@ -176,6 +180,15 @@ impl Run {
             ));
         }
         Ok(plan)
+    }
+
+    /// The coordinator for an architecture. Whoever only looks goes without where there is none.
+    fn binary(&self, architecture: &str) -> Result<Option<Supply>, Failure> {
+        let binary = supply::binary(&self.inventory, architecture, self.builds);
+        match self.builds {
+            Builds::WhenStale => binary.map(Some),
+            Builds::Never => Ok(binary.ok()),
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use crate::cli;
 use crate::command::Outcome;
 use crate::command::backup::{DEADLINE, SHELL, engine};
 use crate::command::restart::confirm;
+use crate::crossbuild::Builds;
 use crate::desired::{self, BINARY, CONFIG_FILE, UNIT};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -47,7 +48,7 @@ fn check(inventory: &Inventory, file: &std::path::Path) -> Result<Value, Failure
     let name = file.display();
     std::fs::File::open(file)
         .map_err(|error| Failure::usage(format!("cannot read the backup `{name}`: {error}")))?;
-    let binary = supply::binary(inventory, std::env::consts::ARCH)?.path;
+    let binary = supply::binary(inventory, std::env::consts::ARCH, Builds::WhenStale)?.path;
     let output =
         Command::new(&binary).arg("check").arg(file).stdin(Stdio::null()).output().map_err(
             |error| Failure::failed(format!("cannot run `{}`: {error}", binary.display())),

@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use crate::cli;
 use crate::command::Outcome;
+use crate::crossbuild::Builds;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::inventory::Inventory;
@@ -24,7 +25,7 @@ pub fn run(arguments: &cli::Shell) -> Outcome {
         })
         .collect();
     // This machine's own architecture, not the hosts'.
-    let binary = supply::binary(&inventory, std::env::consts::ARCH)?.path;
+    let binary = supply::binary(&inventory, std::env::consts::ARCH, Builds::Never)?.path;
     let status = Command::new(&binary)
         .args(["shell", "--server", &servers.join(",")])
         .args(&arguments.words)

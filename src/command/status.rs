@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::cli;
 use crate::command::Outcome;
+use crate::crossbuild::Builds;
 use crate::desired::BROKER_UNIT;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -22,8 +23,10 @@ const WATCH_EVERY: Duration = Duration::from_secs(1);
 
 pub async fn run(arguments: cli::Status) -> Outcome {
     let inventory = Inventory::load(&arguments.inventory.inventory)?;
-    let run = Run::new(inventory, &arguments.selection, &arguments.connection, &arguments.telling)
-        .await?;
+    let mut run =
+        Run::new(inventory, &arguments.selection, &arguments.connection, &arguments.telling)
+            .await?;
+    run.builds = Builds::Never;
     if !arguments.watch {
         let (text, exit) = once(&run).await?;
         run.reporter.text(&text);

@@ -91,7 +91,8 @@ fn ranged(mut host: Value) -> Value {
     let range = json!({ "type": "string", "pattern": r"^\[[0-9]+:[0-9]+\]$" });
     let widen = |schema: &mut Value| {
         if schema["type"] == "integer" {
-            let description = schema["description"].take();
+            let description =
+                schema.as_object_mut().and_then(|schema| schema.remove("description"));
             *schema = json!({ "anyOf": [schema.clone(), range], "description": description });
         }
     };

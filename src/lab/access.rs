@@ -75,3 +75,22 @@ pub(super) fn write_inventory(lab: &Lab, path: &Path) -> Result<(), Failure> {
     let config = format!("config: {}", lab.ssh_config("root").display());
     write(path, &inventory(lab).replace("config: ssh_config", &config), 0o644)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::{DEFAULT_NAME, DEFAULT_NETWORK, Options, Record};
+
+    #[test]
+    fn the_inventory_of_the_sources_fits_the_lab_that_needs_no_name() {
+        let network = DEFAULT_NETWORK.to_owned();
+        let record = Record { hosts: 3, network, base: "".into(), options: Options::default() };
+        let lab = Lab::assemble(Path::new("/var/lib/zkprov/lab"), DEFAULT_NAME, record);
+        let config = format!("config: {}", lab.ssh_config("root").display());
+        let wanted = inventory(&lab).replace("config: ssh_config", &config);
+        let text = include_str!("../../inventories/lab.yaml");
+        for line in wanted.lines().filter(|line| !line.starts_with('#')) {
+            assert!(text.lines().any(|there| there == line), "{line}");
+        }
+    }
+}

@@ -22,6 +22,12 @@ archive_finish() {
     echo "the archive holds $zk_found, and not one folder $2"
     return 1
   fi
+  zk_found=$(find "$zk_tmp" -type l \( -lname '/*' -o -lname '..' -o -lname '../*' -o -lname '*/..' -o -lname '*/../*' \) \
+    -printf '%P -> %l\n' | head -n 3)
+  if [ -n "$zk_found" ]; then
+    echo "the archive holds links that may lead out of its folder: $zk_found"
+    return 1
+  fi
   # Whole means whole on disk, before the stamp says so.
   sync -f -- "$zk_tmp/$2" 2>/dev/null || sync
   printf '%s\n' "$3" >"$zk_tmp/$2/.zkprov" || return
@@ -42,15 +48,27 @@ archive_begin() {
   zk_run chown -- "$3:" "$zk_tmp"
 }
 
+# archive_flush: what has arrived is written to disk while the rest is on its way, so that little is
+# left to wait for at the end. Ends by itself with the step, or with the script.
+archive_flush() {
+  (
+    exec 3<&- 9>&- >/dev/null 2>&1
+    while sleep 0.4 && kill -0 "$$" && [ -d "$zk_tmp" ]; do sync -f -- "$zk_tmp" || exit; done
+  ) &
+  zk_flush=$!
+}
+
 # do_archive ROOT NAME USER DIGEST ASIDE SIZE: from the next SIZE bytes of payload.
 do_archive() {
   archive_begin "$1" "$2" "$3" || return
+  archive_flush
   if ! dd bs=65536 iflag=fullblock,count_bytes count="$6" status=none <&3 |
     archive_as "$3" tar --extract --gzip --no-same-permissions --directory "$zk_tmp"; then
     df -Pk -- "$zk_tmp"
     echo "unpacking the archive in $1 failed"
     return 1
   fi
+  kill "$zk_flush"
   archive_finish "$1" "$2" "$4" "$5"
 }
 

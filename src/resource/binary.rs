@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{Action, Carried, Change, Difference};
-use crate::probe::Observed;
+use crate::probe::{Kind, Observed};
 
 pub(super) const SHELL: &str = include_str!("binary.sh");
 
@@ -21,16 +21,17 @@ impl Binary {
     /// Read through the link by which it is run, since its own name depends on an architecture that
     /// only the answer tells.
     pub fn differ(&self, observed: &Observed) -> Difference {
-        let text = observed.text("binary");
-        let mut words = text.split_whitespace();
-        let (action, why) = match [words.next(), words.next(), words.next(), words.next()] {
-            [Some("755"), Some("root"), Some(digest), Some(path)]
-                if digest == self.sha256 && path == self.path =>
+        let (action, why) = match (observed.path(&self.path), observed.digest(self.link())) {
+            (Some(there), Some(digest))
+                if linked(observed, self.link()).as_deref() == Some(self.path.as_str()) =>
             {
-                return Difference::Same;
-            }
-            [Some(_), Some(_), Some(digest), Some(path)] if path == self.path => {
-                (Action::Update, format!("damaged: its digest is {digest}"))
+                if digest != self.sha256 {
+                    (Action::Update, format!("damaged: its digest is {digest}"))
+                } else if (there.mode.as_str(), there.owner.as_str()) != ("755", "root") {
+                    (Action::Update, format!("{} {}", there.owner, there.mode))
+                } else {
+                    return Difference::Same;
+                }
             }
             _ => (Action::Create, "missing".to_owned()),
         };
@@ -43,5 +44,135 @@ impl Binary {
         );
         change.carried = Some(Carried { path: self.source.clone(), bytes: self.bytes });
         Difference::change(change)
+    }
+
+    /// The name by which it is run: its own, without the digest.
+    fn link(&self) -> &str {
+        self.path.rsplit_once('-').map_or(self.path.as_str(), |(link, _)| link)
+    }
+}
+
+/// Where a link of the binaries' folder leads.
+fn linked(observed: &Observed, link: &str) -> Option<String> {
+    let folder = link.rsplit_once('/')?.0;
+    match &observed.path(link)?.kind {
+        Kind::Symlink(target) if target.starts_with('/') => Some(target.clone()),
+        Kind::Symlink(target) => Some(format!("{folder}/{target}")),
+        _ => None,
+    }
+}
+
+/// Binaries of earlier releases. The one before this one stays, to go back to; older ones go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OldBinaries {
+    /// Path of the one that is wanted now.
+    pub wanted: String,
+    /// The name by which it is run.
+    pub link: String,
+}
+
+impl OldBinaries {
+    pub fn differ(&self, observed: &Observed) -> Difference {
+        let prefix = format!("{}-", self.link);
+        let digest = |path: &str| {
+            let name = path.strip_prefix(&prefix).unwrap_or_default();
+            name.len() == 16 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
+        };
+        let mut others: Vec<_> = observed
+            .paths_below(&prefix)
+            .filter(|(path, there)| {
+                *path != self.wanted && there.kind == Kind::File && digest(path)
+            })
+            .collect();
+        // The previous one is what the link leads to while it is not the wanted one, else the youngest.
+        let current = linked(observed, &self.link);
+        let exe = observed.text("exe");
+        let exe = exe.trim();
+        others.sort_by_key(|(path, there)| {
+            let in_use = current.as_deref() == Some(*path) || exe == *path;
+            std::cmp::Reverse((in_use, there.changed_s))
+        });
+        let older: Vec<String> = others
+            .iter()
+            .skip(1)
+            .filter(|(path, _)| exe != *path)
+            .map(|(path, _)| (*path).to_owned())
+            .collect();
+        if older.is_empty() {
+            return Difference::Same;
+        }
+        let names: Vec<&str> =
+            older.iter().map(|path| path.rsplit('/').next().unwrap_or(path)).collect();
+        let why = format!("neither this one nor the one before: {}", names.join(", "));
+        Difference::change(Change::new(Action::Delete, why, "do_prune", older))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINK: &str = "/usr/local/lib/zkprov/coordinator";
+
+    fn path(digit: char) -> String {
+        format!("{LINK}-{}", digit.to_string().repeat(16))
+    }
+
+    /// What is deleted when `wanted` is to run, the link leads to `current`, and these are there, the
+    /// first one the oldest.
+    fn deleted(wanted: char, current: char, there: &str) -> Vec<String> {
+        let target = path(current);
+        let mut lines = vec![
+            format!("symbolic link|root|root|777|1|1|{LINK} -> {target}"),
+            format!("regular file|root|root|755|9|1|{LINK}-mine"),
+        ];
+        lines.extend(there.chars().enumerate().map(|(age, digit)| {
+            format!("regular file|root|root|755|9|{}|{}", age + 1, path(digit))
+        }));
+        let paths = lines.join("\n");
+        let observed = Observed::of([("paths", paths.as_str()), ("exe", target.as_str())]);
+        let old = OldBinaries { wanted: path(wanted), link: LINK.into() };
+        match old.differ(&observed) {
+            Difference::Same => Vec::new(),
+            Difference::Changes(changes) => changes[0].arguments.clone(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_binary_and_the_one_before_it_stay() {
+        assert!(deleted('a', 'a', "a").is_empty());
+        assert!(deleted('a', 'a', "ba").is_empty());
+        assert_eq!(deleted('a', 'a', "cba"), [path('c')]);
+        assert!(deleted('d', 'a', "a").is_empty(), "what runs is the one before");
+        assert_eq!(deleted('d', 'a', "abc"), [path('c'), path('b')], "although it is the oldest");
+    }
+
+    #[test]
+    fn a_binary_is_read_through_its_link() {
+        let binary = Binary {
+            path: path('a'),
+            source: "coordinator".into(),
+            sha256: "a".repeat(64),
+            bytes: 1,
+        };
+        let differ = |mode: &str, target: char, digest: &str| {
+            let paths = format!(
+                "symbolic link|root|root|777|1|1|{LINK} -> coordinator-{}\nregular file|root|root|{mode}|9|1|{}\n",
+                target.to_string().repeat(16),
+                path('a')
+            );
+            let digests = format!("{digest}  {LINK}\n");
+            let observed = Observed::of([("paths", paths.as_str()), ("digests", digests.as_str())]);
+            match binary.differ(&observed) {
+                Difference::Same => "same".to_owned(),
+                Difference::Changes(changes) => changes[0].why.clone(),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(differ("755", 'a', &"a".repeat(64)), "same");
+        assert!(differ("755", 'a', &"b".repeat(64)).starts_with("damaged"));
+        assert!(differ("777", 'a', &"a".repeat(64)).starts_with("root 777"));
+        assert!(differ("755", 'b', &"b".repeat(64)).starts_with("missing"));
     }
 }

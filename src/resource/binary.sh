@@ -3,6 +3,8 @@
 # do_binary PATH SHA256 SIZE: from the next SIZE bytes of payload.
 do_binary() {
   zk_parents "$1" || return
+  # What runs that died in the middle have left.
+  rm -f -- "${1%/*}/.${1##*/}.zkprov."*
   zk_tmp=$(mktemp -- "${1%/*}/.${1##*/}.zkprov.XXXXXX") || return
   trap 'rm -f -- "$zk_tmp"' EXIT
   zk_run dd bs=65536 iflag=fullblock,count_bytes count="$3" of="$zk_tmp" status=none <&3 || return
@@ -17,4 +19,9 @@ do_binary() {
   zk_run mv -fT -- "$zk_tmp" "$1" || return
   trap - EXIT
   zk_label "$1"
+}
+
+# do_prune PATH...
+do_prune() {
+  zk_run rm -f -- "$@"
 }

@@ -34,6 +34,7 @@ pub enum Resource {
     Symlink(symlink::Symlink),
     File(file::File),
     Binary(binary::Binary),
+    OldBinaries(binary::OldBinaries),
     Service(service::Service),
 }
 
@@ -197,7 +198,7 @@ pub fn library(function: &str) -> &'static str {
         "do_archive" | "do_archive_fetched" | "undo_archive" => archive::SHELL,
         "do_symlink" | "undo_symlink" => symlink::SHELL,
         "do_file" | "do_attributes" | "undo_file" => file::SHELL,
-        "do_binary" => binary::SHELL,
+        "do_binary" | "do_prune" => binary::SHELL,
         _ => service::SHELL,
     }
 }
@@ -215,7 +216,7 @@ impl Resource {
             Self::Archive(_) => "archive",
             Self::Symlink(_) => "symlink",
             Self::File(_) => "file",
-            Self::Binary(_) => "binary",
+            Self::Binary(_) | Self::OldBinaries(_) => "binary",
             Self::Service(_) => "service",
         }
     }
@@ -235,6 +236,7 @@ impl Resource {
             Self::Symlink(symlink) => format!("symlink {}", symlink.path),
             Self::File(file) => format!("file {}", file.path),
             Self::Binary(binary) => format!("binary {}", binary.path),
+            Self::OldBinaries(_) => "binary older ones".into(),
             Self::Service(service) => format!("service {}", service.unit),
         }
     }
@@ -246,7 +248,7 @@ impl Resource {
             Self::User(user) => user.read(reading),
             Self::Swap(swap) => swap.read(reading),
             // Read by others: units by the service, zram by swap, the binary through its link.
-            Self::SwapUnits(_) | Self::Zram(_) | Self::Binary(_) => {}
+            Self::SwapUnits(_) | Self::Zram(_) | Self::Binary(_) | Self::OldBinaries(_) => {}
             Self::Fstab(fstab) => fstab.read(reading),
             Self::Sysctl(sysctl) => sysctl.read(reading),
             Self::Directory(directory) => directory.read(reading),
@@ -273,6 +275,7 @@ impl Resource {
             Self::Symlink(symlink) => symlink.differ(observed, changed),
             Self::File(file) => file.differ(observed),
             Self::Binary(binary) => binary.differ(observed),
+            Self::OldBinaries(old) => old.differ(observed),
             Self::Service(service) => service.differ(observed, changed),
         }
     }

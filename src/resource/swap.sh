@@ -4,14 +4,16 @@
 
 # read_swap: what swaps now, and whether each of it is this host's own.
 read_swap() {
-  zk_frame_of fact swaps cat /proc/swaps
-  zk_own=
-  while read -r zk_file _; do
+  zk_own="" zk_all=""
+  while read -r zk_file zk_rest; do
+    zk_all="$zk_all$zk_file $zk_rest
+"
     [ "$zk_file" != Filename ] || continue
     zk_file=$(printf '%b' "$zk_file")
     [ ! -e "$zk_file" ] || zk_own="$zk_own$zk_file
 "
   done </proc/swaps
+  zk_frame fact swaps "$zk_all"
   zk_frame fact swaps-own "$zk_own"
   zk_zram=
   for zk_file in /usr/lib/systemd/system-generators/zram-generator \
