@@ -90,6 +90,10 @@ impl Lab {
 
     /// Logins and sessions that the host's sshd has noted since the host was fresh.
     pub fn sessions(&self, host: &Host) -> Result<(usize, usize), Failure> {
+        if self.condition(host) == Condition::Running {
+            // What sshd said reaches the journal's files some time after the session's end.
+            self.exec(host, &["journalctl", "--sync"])?;
+        }
         let journal = self.written(host).join("var/log/journal").display().to_string();
         let text = run("journalctl", ["-D", &journal, "-q", "-o", "cat", "-t", "sshd"])?;
         // Not `Accepted key`, which only says that a key would do.
