@@ -62,7 +62,17 @@ impl Cgroup {
         let switch = self.unified.join("payload/cgroup.freeze");
         fs::write(&switch, if frozen { "1" } else { "0" }).map_err(|error| {
             Failure::failed(format!("cannot write `{}`: {error}", switch.display()))
-        })
+        })?;
+        // The kernel stops a group's processes one by one, each where it next may, and says so
+        // when the last of them stands (cgroup-v2.rst, cgroup.freeze).
+        for _ in 0..500 {
+            if self.is_frozen() == frozen {
+                return Ok(());
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        let state = if frozen { "frozen" } else { "thawed" };
+        Err(Failure::failed(format!("`{}` is not {state} after 10 s", switch.display())))
     }
 
     pub(super) fn is_frozen(&self) -> bool {
