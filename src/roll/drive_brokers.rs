@@ -1,6 +1,6 @@
 //! Drives a roll of brokers: looks at hosts and coordinators, asks the machine, does what it says,
 //! writes it down. What is known of partitions comes from the coordinators, by the tool that every
-//! host has (docs/decisions/0008 says why).
+//! host has (docs/decisions/0009 says why).
 
 use std::time::{Duration, Instant};
 
