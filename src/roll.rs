@@ -59,14 +59,81 @@ pub struct Target {
     pub why: String,
 }
 
+/// A gate before somebody's turn: since when it is closed, and the last pause between two looks.
+#[derive(Clone, Debug, Default)]
+struct Gate {
+    closed: Option<(u64, u64)>,
+}
+
+impl Gate {
+    fn open(&mut self) {
+        self.closed = None;
+    }
+
+    /// Another look after a pause twice the last one, until the gate has been closed for too long.
+    fn wait(&mut self, timeout_ms: u64, now_ms: u64, why: String) -> Next {
+        let (since, pause) = match self.closed {
+            None => (now_ms, PAUSE_MS),
+            Some((since, pause)) => (since, (pause * 2).min(PAUSE_MS_MAX)),
+        };
+        self.closed = Some((since, pause));
+        if now_ms - since >= timeout_ms {
+            return Next::Refused { why };
+        }
+        Next::Wait { pause_ms: pause, why }
+    }
+}
+
+/// A process that was restarted, on its way back.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Current {
+struct Restarted {
     host: String,
     since_ms: u64,
     old_pid: u32,
+    well_since_ms: Option<u64>,
+}
+
+/// How a way back is watched.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_field_names, reason = "units stand in names")]
+struct Pace {
+    /// How long it may take.
+    timeout_ms: u64,
+    /// How long all must have stayed well at its end.
+    settle_ms: u64,
+    /// Between two looks while something is lacking.
+    pause_ms: u64,
+}
+
+impl Restarted {
+    fn new(host: &str, old_pid: u32, now_ms: u64) -> Self {
+        Self { host: host.to_owned(), since_ms: now_ms, old_pid, well_since_ms: None }
+    }
+
+    /// What the newest look means, by what is still `missing`; `back` says who is back.
+    fn judge(&mut self, missing: Option<String>, back: String, pace: Pace, now_ms: u64) -> Next {
+        let host = self.host.clone();
+        let Some(why) = missing else {
+            let since = *self.well_since_ms.get_or_insert(now_ms);
+            if now_ms - since >= pace.settle_ms {
+                return Next::Back { host };
+            }
+            return Next::Wait { pause_ms: PAUSE_MS, why: back + "; it has to stay so" };
+        };
+        self.well_since_ms = None;
+        if now_ms - self.since_ms >= pace.timeout_ms {
+            let why = format!("not back within {} s: {why}", pace.timeout_ms / 1000);
+            return Next::Failed { host, why };
+        }
+        Next::Wait { pause_ms: pace.pause_ms, why: format!("{host}: {why}") }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Current {
+    restarted: Restarted,
     /// What the ensemble had before: the member must have it, too.
     floor_zxid: i64,
-    well_since_ms: Option<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -74,8 +141,7 @@ pub struct Roll {
     policy: Policy,
     pending: Vec<Target>,
     current: Option<Current>,
-    /// Since when the gate before the next member is closed, and the last pause.
-    waiting: Option<(u64, u64)>,
+    gate: Gate,
     /// Leadership is asked to be handed over once per roll; hopping helps nobody.
     transferred: bool,
 }
@@ -86,7 +152,7 @@ impl Roll {
             policy,
             pending: targets,
             current: None,
-            waiting: None,
+            gate: Gate::default(),
             transferred: !policy.transfer,
         }
     }
@@ -137,9 +203,9 @@ impl Roll {
             return Next::Refused { why: format!("{} is not in the ensemble's view", target.host) };
         };
         if let Some(why) = self.closed(view, member) {
-            return self.wait_before(now_ms, why);
+            return self.gate.wait(self.policy.gate_timeout_ms, now_ms, why);
         }
-        self.waiting = None;
+        self.gate.open();
         let others_vote = view.voters_up() > 1;
         if member.mode == Some(Mode::Leader) && others_vote && !self.transferred {
             return Next::Transfer { host: target.host };
@@ -157,12 +223,10 @@ impl Roll {
     pub fn restarted(&mut self, host: &str, before: &View, now_ms: u64) {
         self.pending.retain(|target| target.host != host);
         let member = before.member(host);
+        let old_pid = member.map_or(0, |member| member.main_pid);
         self.current = Some(Current {
-            host: host.to_owned(),
-            since_ms: now_ms,
-            old_pid: member.map_or(0, |member| member.main_pid),
+            restarted: Restarted::new(host, old_pid, now_ms),
             floor_zxid: before.members.iter().filter_map(|member| member.zxid).max().unwrap_or(0),
-            well_since_ms: None,
         });
     }
 
@@ -202,45 +266,25 @@ impl Roll {
         None
     }
 
-    fn wait_before(&mut self, now_ms: u64, why: String) -> Next {
-        let (since, pause) = match self.waiting {
-            None => (now_ms, PAUSE_MS),
-            Some((since, pause)) => (since, (pause * 2).min(PAUSE_MS_MAX)),
-        };
-        self.waiting = Some((since, pause));
-        if now_ms - since >= self.policy.gate_timeout_ms {
-            return Next::Refused { why };
-        }
-        Next::Wait { pause_ms: pause, why }
-    }
-
     /// Whether the member that was restarted is back, and has stayed so.
     fn gate_after(&mut self, view: &View, now_ms: u64) -> Next {
-        let policy = self.policy;
         let Some(current) = &mut self.current else { return Next::Finished };
-        let host = current.host.clone();
+        let host = current.restarted.host.clone();
         let member = view.member(&host);
         if let Some(why) = member.and_then(crashing) {
             return Next::Failed { host, why };
         }
-        match missing(current, view, member) {
-            None => {
-                let since = *current.well_since_ms.get_or_insert(now_ms);
-                if now_ms - since >= policy.settle_ms {
-                    self.current = None;
-                    return Next::Back { host };
-                }
-                Next::Wait { pause_ms: PAUSE_MS, why: format!("{host} is back; it has to stay so") }
-            }
-            Some(why) => {
-                current.well_since_ms = None;
-                if now_ms - current.since_ms >= policy.gate_timeout_ms {
-                    let why = format!("not back within {} s: {why}", policy.gate_timeout_ms / 1000);
-                    return Next::Failed { host, why };
-                }
-                Next::Wait { pause_ms: PAUSE_MS, why: format!("{host}: {why}") }
-            }
+        let missing = missing(current, view, member);
+        let pace = Pace {
+            timeout_ms: self.policy.gate_timeout_ms,
+            settle_ms: self.policy.settle_ms,
+            pause_ms: PAUSE_MS,
+        };
+        let next = current.restarted.judge(missing, format!("{host} is back"), pace, now_ms);
+        if matches!(next, Next::Back { .. }) {
+            self.current = None;
         }
+        next
     }
 }
 
@@ -259,7 +303,7 @@ fn missing(current: &Current, view: &View, member: Option<&Member>) -> Option<St
     if let Some(why) = &member.unreachable {
         return Some(format!("unreachable: {why}"));
     }
-    if member.main_pid == 0 || member.main_pid == current.old_pid {
+    if member.main_pid == 0 || member.main_pid == current.restarted.old_pid {
         return Some("the new process does not run yet".into());
     }
     if !member.serves() {

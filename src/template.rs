@@ -11,6 +11,7 @@ use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 use serde_json::{Value, json};
 
+use crate::desired::{ACCOUNT, BINARY, CONFIG_FILE, SECRET_FILE};
 use crate::failure::Failure;
 use crate::inventory::{Engine, Host, Inventory, Role, address};
 
@@ -51,11 +52,6 @@ pub const TEMPLATES: &[Template] = &[
     },
 ];
 
-/// The account the service runs as.
-const ACCOUNT: &str = "kafka";
-const CONFIG_FILE: &str = "/etc/kafka/zookeeper.properties";
-const SECRET_FILE: &str = "/etc/kafka/coordinator.secret";
-const BINARY: &str = "/usr/local/lib/zkprov/coordinator";
 /// A template is a page of text.
 const BYTES_MAX: u64 = 256 * 1024;
 

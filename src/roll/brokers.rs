@@ -5,7 +5,7 @@
 //! under-replicated, or while one of its partitions would fall below `min.insync.replicas`; a broker
 //! counts as back when it runs anew, has registered anew, and every partition has all its replicas.
 
-use super::{CRASHES_MAX, Next, PAUSE_MS, PAUSE_MS_MAX, Target};
+use super::{CRASHES_MAX, Gate, Next, PAUSE_MS, Pace, Restarted, Target};
 use crate::cluster::{self, Broker, Cluster, Partition};
 
 /// What holds for one roll.
@@ -21,11 +21,8 @@ pub struct Policy {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Current {
-    host: String,
-    since_ms: u64,
-    old_pid: u32,
+    restarted: Restarted,
     old_registered_ms: Option<i64>,
-    well_since_ms: Option<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -33,13 +30,12 @@ pub struct BrokerRoll {
     policy: Policy,
     pending: Vec<Target>,
     current: Option<Current>,
-    /// Since when the gate before the next broker is closed, and the last pause.
-    waiting: Option<(u64, u64)>,
+    gate: Gate,
 }
 
 impl BrokerRoll {
     pub fn new(policy: Policy, targets: Vec<Target>) -> Self {
-        Self { policy, pending: targets, current: None, waiting: None }
+        Self { policy, pending: targets, current: None, gate: Gate::default() }
     }
 
     /// Brokers whose turn has not come.
@@ -76,9 +72,9 @@ impl BrokerRoll {
             return Next::Refused { why: format!("{} has no broker", target.host) };
         };
         if let Some(why) = closed(cluster, broker) {
-            return self.wait_before(now_ms, why);
+            return self.gate.wait(self.policy.gate_timeout_ms, now_ms, why);
         }
-        self.waiting = None;
+        self.gate.open();
         Next::Restart { host: target.host, why: target.why }
     }
 
@@ -86,12 +82,10 @@ impl BrokerRoll {
     pub fn restarted(&mut self, host: &str, before: &Cluster, now_ms: u64) {
         self.pending.retain(|target| target.host != host);
         let broker = before.broker(host);
+        let old_pid = broker.map_or(0, |broker| broker.main_pid);
         self.current = Some(Current {
-            host: host.to_owned(),
-            since_ms: now_ms,
-            old_pid: broker.map_or(0, |broker| broker.main_pid),
+            restarted: Restarted::new(host, old_pid, now_ms),
             old_registered_ms: broker.and_then(|broker| broker.registered_ms),
-            well_since_ms: None,
         });
     }
 
@@ -106,44 +100,26 @@ impl BrokerRoll {
         self.pending.iter().min_by_key(rank).cloned()
     }
 
-    fn wait_before(&mut self, now_ms: u64, why: String) -> Next {
-        let (since, pause) = match self.waiting {
-            None => (now_ms, PAUSE_MS),
-            Some((since, pause)) => (since, (pause * 2).min(PAUSE_MS_MAX)),
-        };
-        self.waiting = Some((since, pause));
-        if now_ms - since >= self.policy.gate_timeout_ms {
-            return Next::Refused { why };
-        }
-        Next::Wait { pause_ms: pause, why }
-    }
-
     /// Whether the broker that was restarted is back, and all has stayed well.
     fn gate_after(&mut self, cluster: &Cluster, now_ms: u64) -> Next {
-        let policy = self.policy;
         let Some(current) = &mut self.current else { return Next::Finished };
-        let host = current.host.clone();
+        let host = current.restarted.host.clone();
         let broker = cluster.broker(&host);
         if let Some(why) = broker.and_then(crashing) {
             return Next::Failed { host, why };
         }
-        let Some(why) = missing(current, cluster, broker) else {
-            let since = *current.well_since_ms.get_or_insert(now_ms);
-            if now_ms - since >= policy.settle_ms {
-                self.current = None;
-                return Next::Back { host };
-            }
-            return Next::Wait {
-                pause_ms: PAUSE_MS,
-                why: format!("{host}: its broker is back; it has to stay so"),
-            };
+        let missing = missing(current, cluster, broker);
+        let pace = Pace {
+            timeout_ms: self.policy.back_timeout_ms,
+            settle_ms: self.policy.settle_ms,
+            pause_ms: 2 * PAUSE_MS,
         };
-        current.well_since_ms = None;
-        if now_ms - current.since_ms >= policy.back_timeout_ms {
-            let why = format!("not back within {} s: {why}", policy.back_timeout_ms / 1000);
-            return Next::Failed { host, why };
+        let back = format!("{host}: its broker is back");
+        let next = current.restarted.judge(missing, back, pace, now_ms);
+        if matches!(next, Next::Back { .. }) {
+            self.current = None;
         }
-        Next::Wait { pause_ms: 2 * PAUSE_MS, why: format!("{host}: {why}") }
+        next
     }
 }
 
@@ -197,7 +173,7 @@ fn missing(current: &Current, cluster: &Cluster, broker: Option<&Broker>) -> Opt
     if let Some(why) = &broker.unreachable {
         return Some(format!("unreachable: {why}"));
     }
-    if broker.main_pid == 0 || broker.main_pid == current.old_pid {
+    if broker.main_pid == 0 || broker.main_pid == current.restarted.old_pid {
         return Some("the new process does not run yet".into());
     }
     if let Some(why) = &cluster.silent {

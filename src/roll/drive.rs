@@ -24,10 +24,38 @@ use crate::run::Run;
 
 /// A look that takes longer counts as no answer.
 const LOOK: Duration = Duration::from_secs(15);
-/// A restart ends the old process in an orderly way first.
-const RESTART: Duration = Duration::from_secs(150);
 /// How long a member that was put back may take to serve again.
 const ROLLBACK_S: &str = "120";
+
+/// A service that is changed and restarted.
+#[derive(Debug)]
+pub(super) struct Service {
+    pub unit: &'static str,
+    /// The step that keeps what it runs: its name, and its function.
+    pub keep: (&'static str, &'static str),
+    /// What it reads when it starts.
+    pub reads: &'static [&'static str],
+    /// How long its old process may take to end, where that is not the usual time.
+    pub stops_s: Option<&'static str>,
+    /// After so long the host ends a restart, and so does the controller.
+    pub restart_s: u16,
+}
+
+const MEMBER: Service = Service {
+    unit: UNIT,
+    keep: ("keep what it runs", "do_keep"),
+    reads: &[UNIT_FILE, CONFIG_FILE, BINARY],
+    stops_s: None,
+    // The old process is ended in an orderly way first.
+    restart_s: 150,
+};
+
+impl Service {
+    /// The words of a restart.
+    pub(super) fn restart(&self) -> impl Iterator<Item = &'static str> {
+        [self.unit].into_iter().chain(self.stops_s)
+    }
+}
 
 /// What one roll works with.
 #[derive(Debug)]
@@ -70,7 +98,7 @@ impl Drive<'_> {
                     self.tell("restart", &host, &why);
                     journal.write(&Entry::Restart { host: host.clone() })?;
                     roll.restarted(&host, &view, now_ms());
-                    if let Err(failure) = self.restart(&host).await {
+                    if let Err(failure) = self.restart(&host, &MEMBER).await {
                         return Err(self.failed(&host, failure).await);
                     }
                 }
@@ -92,7 +120,7 @@ impl Drive<'_> {
                     ));
                 }
                 Next::Failed { host, why } => {
-                    let said = self.said(&host).await;
+                    let said = self.said(&host, UNIT).await;
                     let failure = Failure::failed(format!("{why}\n    {}", said.replace('\n', "\n    ")))
                         .host(&host)
                         .step("restart")
@@ -154,25 +182,31 @@ impl Drive<'_> {
         self.done(asked, &script, Duration::from_secs(30)).await
     }
 
-    /// Changes what the member reads, where there is something to change, and restarts it.
-    async fn restart(&self, host: &str) -> Result<(), Failure> {
+    /// What is changed on a host's service just before its restart; `None` where nothing is.
+    pub(super) fn switch(&self, host: &str) -> Option<&[Step]> {
+        self.switches.iter().find(|(name, _)| name == host).map(|(_, steps)| &steps[..])
+    }
+
+    /// Changes what the service reads, where there is something to change, and restarts it.
+    pub(super) async fn restart(&self, host: &str, service: &Service) -> Result<(), Failure> {
         let asked = self.asked(host)?;
         let mut script = Script::new(&script::nonce());
         script.library(service::SHELL);
-        script.call("zk_guard", ["150"]);
-        let switch = self.switches.iter().find(|(name, _)| name == host);
-        if let Some((_, steps)) = switch {
-            script.step("keep what it runs", "do_keep", [UNIT_FILE, CONFIG_FILE, BINARY]);
+        script.call("zk_guard", [service.restart_s.to_string().as_str()]);
+        let switch = self.switch(host);
+        if let Some(steps) = switch {
+            let (name, function) = service.keep;
+            script.step(name, function, service.reads.iter().copied());
             for step in steps {
                 script.library(resource::library(&step.change.function));
                 let arguments = step.change.arguments.iter().map(String::as_str);
                 script.step(&step.name, &step.change.function, arguments);
             }
         }
-        if switch.is_none_or(|(_, steps)| steps.iter().all(|s| s.change.function != "do_restart")) {
-            script.step("restart", "do_restart", [UNIT]);
+        if switch.is_none_or(|steps| steps.iter().all(|s| s.change.function != "do_restart")) {
+            script.step("restart", "do_restart", service.restart());
         }
-        self.done(asked, &script, RESTART).await
+        self.done(asked, &script, Duration::from_secs(service.restart_s.into())).await
     }
 
     /// Runs a script of steps; the first that fails is the failure.
@@ -199,13 +233,13 @@ impl Drive<'_> {
         Err(Failure::failed(said).host(host))
     }
 
-    /// The end of the service's journal on a host.
-    async fn said(&self, host: &str) -> String {
+    /// The end of a unit's journal on a host.
+    pub(super) async fn said(&self, host: &str, unit: &str) -> String {
         let Ok(asked) = self.asked(host) else { return String::new() };
         let mut script = Script::new(&script::nonce());
         script.library(service::SHELL);
         script.call("zk_guard", ["15"]);
-        script.call("zk_step", ["said", "service_said", UNIT]);
+        script.call("zk_step", ["said", "service_said", unit]);
         let frames = gather(&asked.link, &script, LOOK).await;
         frames
             .ok()
@@ -215,7 +249,7 @@ impl Drive<'_> {
 
     /// A member that was changed and did not come back gets what it ran before.
     async fn failed(&self, host: &str, failure: Failure) -> Failure {
-        if !self.switches.iter().any(|(name, steps)| name == host && !steps.is_empty()) {
+        if self.switch(host).is_none_or(<[Step]>::is_empty) {
             return failure;
         }
         self.tell("rollback", host, "is put back to what it ran before");
@@ -225,44 +259,42 @@ impl Drive<'_> {
             script.library(service::SHELL);
             script.library(resource::library("do_symlink"));
             script.call("zk_guard", ["240"]);
-            script.step("put back", "undo_switch", [UNIT_FILE, CONFIG_FILE, BINARY]);
-            script.step("restart", "do_restart", [UNIT]);
+            script.step("put back", "undo_switch", MEMBER.reads.iter().copied());
+            script.step("restart", "do_restart", MEMBER.restart());
             let server = desired::server(asked.host);
             let words = [UNIT, ROLLBACK_S, BINARY, "status", "--server", &server];
             script.step("serves again", "do_await", words);
             self.done(asked, &script, Duration::from_mins(4)).await
         };
-        match back.await {
-            Ok(()) => Failure {
-                exit: Exit::RolledBack,
-                cause: format!(
-                    "{}\n    it was put back to what it ran before, and serves",
-                    failure.cause
-                ),
-                hint: Some(
-                    "the other members are untouched; correct the inventory, then apply again"
-                        .into(),
-                ),
-                ..failure
-            },
-            Err(second) => Failure {
-                exit: Exit::RollbackFailed,
-                cause: format!(
-                    "{}\n    putting it back failed too: {}",
-                    failure.cause, second.cause
-                ),
-                hint: Some(
-                    "the other members are untouched and serve; look at this host first".into(),
-                ),
-                ..failure
-            },
-        }
+        put_back(failure, back.await, "serves", "members")
     }
 
     /// Whether the engine can hand its leadership over.
     pub fn transfers(&self) -> bool {
         self.run.inventory.coordinator.engine == Engine::Coordinator
     }
+}
+
+/// The failure of a service that was to be put back to what it ran before, and how that went.
+pub(super) fn put_back(
+    failure: Failure,
+    back: Result<(), Failure>,
+    well: &str,
+    others: &str,
+) -> Failure {
+    let (exit, cause, hint) = match back {
+        Ok(()) => (
+            Exit::RolledBack,
+            format!("{}\n    it was put back to what it ran before, and {well}", failure.cause),
+            format!("the other {others} are untouched; correct the inventory, then apply again"),
+        ),
+        Err(second) => (
+            Exit::RollbackFailed,
+            format!("{}\n    putting it back failed too: {}", failure.cause, second.cause),
+            format!("the other {others} are untouched and serve; look at this host first"),
+        ),
+    };
+    Failure { exit, cause, hint: Some(hint), ..failure }
 }
 
 async fn look_at(asked: &Asked<'_>) -> Result<Observed, Failure> {

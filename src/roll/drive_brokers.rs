@@ -8,26 +8,30 @@ use futures_util::future::join_all;
 
 use super::Next;
 use super::brokers::BrokerRoll;
-use super::drive::Drive;
+use super::drive::{Drive, Service, put_back};
 use crate::cluster::Cluster;
 use crate::desired::{BINARY, BROKER_CONFIG_FILE, BROKER_UNIT, BROKER_UNIT_FILE};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::fleet::{Asked, gather};
 use crate::journal::{Entry, Journal};
+use crate::plan::Step;
 use crate::probe::{Observed, Reading};
-use crate::remote::frame::Frame;
 use crate::remote::script::{self, Script};
-use crate::resource::{self, service};
+use crate::resource::service;
 
 /// A look that takes longer counts as no answer.
 const LOOK: Duration = Duration::from_secs(20);
-/// A broker hands its leaderships over and closes its logs first: the unit gives it 300 s.
-const RESTART: Duration = Duration::from_mins(7);
 /// How long a broker that was put back may take to register.
 const ROLLBACK_S: &str = "240";
-/// What a broker reads when it starts.
-const READ: [&str; 2] = [BROKER_UNIT_FILE, BROKER_CONFIG_FILE];
+const BROKER: Service = Service {
+    unit: BROKER_UNIT,
+    keep: ("keep what the broker runs", "do_keep_broker"),
+    reads: &[BROKER_UNIT_FILE, BROKER_CONFIG_FILE],
+    stops_s: Some(service::BROKER_STOPS_S),
+    // A broker hands its leaderships over and closes its logs first: the unit gives it 300 s.
+    restart_s: 420,
+};
 
 /// The cluster now, every broker's host asked at the same time, and the coordinators by one of them.
 pub async fn look(drive: &Drive<'_>) -> Cluster {
@@ -109,7 +113,7 @@ pub async fn drive(
                 drive.tell("restart", &host, &format!("broker: {why}"));
                 journal.write(&Entry::Restart { host: host.clone() })?;
                 roll.restarted(&host, &cluster, now_ms());
-                if let Err(failure) = restart(drive, &host).await {
+                if let Err(failure) = drive.restart(&host, &BROKER).await {
                     return Err(failed(drive, &host, failure).await);
                 }
             }
@@ -127,7 +131,7 @@ pub async fn drive(
                     .hint(format!("{left} brokers are untouched; mend it, then {again}")));
             }
             Next::Failed { host, why } => {
-                let said = said(drive, &host).await.replace('\n', "\n    ");
+                let said = drive.said(&host, BROKER_UNIT).await.replace('\n', "\n    ");
                 let failure = Failure::failed(format!("{why}\n    {said}"))
                     .host(&host)
                     .step("restart of the broker")
@@ -140,44 +144,9 @@ pub async fn drive(
     }
 }
 
-/// Changes what the broker reads, where there is something to change, and restarts it.
-async fn restart(drive: &Drive<'_>, host: &str) -> Result<(), Failure> {
-    let asked = drive.asked(host)?;
-    let mut script = Script::new(&script::nonce());
-    script.library(service::SHELL);
-    script.call("zk_guard", ["420"]);
-    let switch = drive.switches.iter().find(|(name, _)| name == host);
-    if let Some((_, steps)) = switch {
-        script.step("keep what the broker runs", "do_keep_broker", READ);
-        for step in steps {
-            script.library(resource::library(&step.change.function));
-            let arguments = step.change.arguments.iter().map(String::as_str);
-            script.step(&step.name, &step.change.function, arguments);
-        }
-    }
-    if switch.is_none_or(|(_, steps)| steps.iter().all(|s| s.change.function != "do_restart")) {
-        script.step("restart", "do_restart", [BROKER_UNIT, service::BROKER_STOPS_S]);
-    }
-    drive.done(asked, &script, RESTART).await
-}
-
-/// The end of the broker's journal on a host.
-async fn said(drive: &Drive<'_>, host: &str) -> String {
-    let Ok(asked) = drive.asked(host) else { return String::new() };
-    let mut script = Script::new(&script::nonce());
-    script.library(service::SHELL);
-    script.call("zk_guard", ["15"]);
-    script.call("zk_step", ["said", "service_said", BROKER_UNIT]);
-    let frames = gather(&asked.link, &script, LOOK).await;
-    frames
-        .ok()
-        .and_then(|(frames, _)| frames.iter().find(|f| f.kind == "end").map(Frame::text))
-        .unwrap_or_default()
-}
-
 /// A broker that was changed and did not come back gets what it ran before.
 async fn failed(drive: &Drive<'_>, host: &str, failure: Failure) -> Failure {
-    if !drive.switches.iter().any(|(name, steps)| name == host && !steps.is_empty()) {
+    if drive.switch(host).is_none_or(<[Step]>::is_empty) {
         return failure;
     }
     drive.tell("rollback", host, "the broker is put back to what it ran before");
@@ -189,26 +158,11 @@ async fn failed(drive: &Drive<'_>, host: &str, failure: Failure) -> Failure {
         let mut script = Script::new(&script::nonce());
         script.library(service::SHELL);
         script.call("zk_guard", ["700"]);
-        script.step("put back", "undo_switch_broker", READ);
-        script.step("restart", "do_restart", [BROKER_UNIT, service::BROKER_STOPS_S]);
+        script.step("put back", "undo_switch_broker", BROKER.reads.iter().copied());
+        script.step("restart", "do_restart", BROKER.restart());
         let words = [BROKER_UNIT, ROLLBACK_S, BINARY, "brokers", "--server", &connect, "--id", &id];
         script.step("registers again", "do_await", words);
         drive.done(asked, &script, Duration::from_mins(12)).await
     };
-    let (exit, cause, hint) = match back.await {
-        Ok(()) => (
-            Exit::RolledBack,
-            format!(
-                "{}\n    it was put back to what it ran before, and is registered",
-                failure.cause
-            ),
-            "the other brokers are untouched; correct the inventory, then apply again",
-        ),
-        Err(second) => (
-            Exit::RollbackFailed,
-            format!("{}\n    putting it back failed too: {}", failure.cause, second.cause),
-            "the other brokers are untouched and serve; look at this host first",
-        ),
-    };
-    Failure { exit, cause, hint: Some(hint.into()), ..failure }
+    put_back(failure, back.await, "is registered", "brokers")
 }

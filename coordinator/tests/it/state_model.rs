@@ -4,6 +4,7 @@
 //! a copy. Beside it a second replica applies the same operations, and is replaced again and
 //! again by one restored from a snapshot that was written while the operations went on.
 
+use coordinator::random::Seeded;
 use coordinator::state::{Effects, IdentityBuf, Restore, Stamp, State, Txn};
 use coordinator::tree::node::{Kind, ROOT};
 use coordinator::wire::acl::{Acl, AclList, perms, put_acls};
@@ -23,15 +24,11 @@ fn random_operations_agree_with_the_model() {
     }
 }
 
-/// splitmix64
-struct Random(u64);
+struct Random(Seeded);
 
 impl Random {
     fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        self.0.next_u64()
     }
 
     fn below(&mut self, bound: u64) -> u64 {
@@ -528,7 +525,7 @@ impl Run {
     fn new(seed: u64) -> Self {
         Self {
             seed,
-            random: Random(seed),
+            random: Random(Seeded::new(seed)),
             model: Model::new(),
             state: State::new(),
             replica: State::new(),
