@@ -242,7 +242,7 @@ impl Lab {
             .leader(host)
             .ok_or_else(|| Failure::failed("the host is not running").host(&host.name))?;
         let mut command = tool("nsenter");
-        command.args(["-t", &leader.to_string(), "-a", "-w/", "--"]).args(words);
+        command.args(["-t", &leader.to_string(), "-a", "-w", "--"]).args(words);
         Ok(command)
     }
 
