@@ -139,7 +139,6 @@ async fn stop_brokers(run: &Run, asked: &[Asked<'_>]) -> Result<(), Failure> {
 /// Everything back, in the opposite order of the making.
 fn program(run: &Run, host: &Host, purge_data: bool) -> Script {
     let root = run.inventory.kafka.install_root.trim_end_matches('/').to_owned();
-    let distribution = run.inventory.kafka.distribution();
     let link = format!("{root}/kafka");
     let mut script = Script::new(&script::nonce());
     script.call("zk_guard", [DEADLINE.as_secs().to_string().as_str()]);
@@ -160,7 +159,7 @@ fn program(run: &Run, host: &Host, purge_data: bool) -> Script {
     undo(&format!("file {SECRET_FILE}"), "undo_file", &[SECRET_FILE]);
     undo(&format!("directory {CONFIG_DIR}"), "undo_directory", &[CONFIG_DIR]);
     undo(&format!("symlink {link}"), "undo_symlink", &[&link]);
-    undo(&format!("archive {root}/{distribution}"), "undo_archive", &[&root, &distribution]);
+    undo(&format!("archives in {root}"), "undo_archives", &[&root]);
     undo(&format!("directory {BINARY_DIR}"), "purge_directory", &[BINARY_DIR]);
     undo("file /etc/sysctl.d/60-zkprov.conf", "undo_file", &["/etc/sysctl.d/60-zkprov.conf"]);
     undo("fstab swap lines", "undo_fstab", &[fstab::PREFIX]);

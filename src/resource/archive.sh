@@ -99,9 +99,12 @@ do_archive_fetched() {
   return 1
 }
 
-# undo_archive ROOT NAME: only what carries the stamp.
-undo_archive() {
-  if [ -f "$1/$2/.zkprov" ]; then
-    zk_run rm -rf --one-file-system -- "$1/$2"
-  fi
+# undo_archives ROOT: the release, and those from before upgrades; only what carries the stamp.
+undo_archives() {
+  for zk_release in "$1"/kafka_*; do
+    if [ -f "$zk_release/.zkprov" ] && [ ! -L "$zk_release" ]; then
+      printf '%s ' "$zk_release"
+      zk_run rm -rf --one-file-system -- "$zk_release" || return
+    fi
+  done
 }

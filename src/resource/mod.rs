@@ -195,7 +195,7 @@ pub fn library(function: &str) -> &'static str {
         "do_fstab" | "undo_fstab" => fstab::SHELL,
         "do_sysctl" => sysctl::SHELL,
         "do_directory" | "undo_directory" | "purge_directory" => directory::SHELL,
-        "do_archive" | "do_archive_fetched" | "undo_archive" => archive::SHELL,
+        "do_archive" | "do_archive_fetched" | "undo_archives" => archive::SHELL,
         "do_symlink" | "undo_symlink" => symlink::SHELL,
         "do_file" | "do_attributes" | "undo_file" => file::SHELL,
         "do_binary" | "do_prune" => binary::SHELL,

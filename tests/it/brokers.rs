@@ -1,0 +1,210 @@
+//! Real brokers on real hosts, long: three coordinators and three brokers, one of them on a host of its
+//! own, from nothing through an interrupted roll and upgrades until nothing of them is left. Needs the
+//! two tarballs of `make kafka-dist`, so that `.ci/e2e` runs it.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use crate::{root, skipped};
+
+const TEST: &str = "brokers::from_nothing_through_upgrades_to_nothing";
+const NAME: &str = "zkbrk";
+const NETWORK: &str = "10.73.61";
+const OLD: &str = "3.3.1";
+const NEW: &str = "3.4.1";
+/// kafka4 is a broker alone; kafka3 coordinates alone.
+const BROKERS: [&str; 3] = ["kafka1", "kafka2", "kafka4"];
+const HOSTS: [&str; 4] = ["kafka1", "kafka2", "kafka3", "kafka4"];
+
+fn zkprov() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_zkprov"));
+    command.env("ZKPROV_BUILD_PROFILE", "fast").env("NO_COLOR", "1").stdin(Stdio::null());
+    command
+}
+
+/// What was printed, stdout first, by a command that ended with `code`.
+#[track_caller]
+fn ended(output: &Output, code: i32) -> String {
+    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let text = said(&output.stdout) + &said(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "\n{text}");
+    text
+}
+
+#[track_caller]
+fn says(text: &str, words: &str) {
+    assert!(text.contains(words), "`{words}` is not in:\n{text}");
+}
+
+struct Brokers {
+    folder: tempfile::TempDir,
+}
+
+impl Brokers {
+    fn up() -> Self {
+        let brokers = Self { folder: tempfile::tempdir().expect("a folder") };
+        let inventory = brokers.path("lab");
+        let path = inventory.to_str().expect("a path");
+        brokers.lab(&["up", "4", "--java", "--network", NETWORK, "--inventory", path]);
+        brokers
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(format!("{name}.yaml"))
+    }
+
+    #[expect(clippy::unused_self, reason = "the hosts must be up: the receiver says so")]
+    fn lab(&self, words: &[&str]) -> String {
+        let output = zkprov().args(["lab", "--name", NAME]).args(words).output();
+        ended(&output.expect("zkprov runs"), 0)
+    }
+
+    fn on(&self, host: &str, line: &str) -> String {
+        self.lab(&["exec", host, "--", "sh", "-c", line])
+    }
+
+    /// The lab's inventory with brokers of a release, and a further line of their properties.
+    fn inventory(&self, name: &str, version: &str, line: &str) -> PathBuf {
+        let lab = std::fs::read_to_string(self.path("lab")).expect("the lab's inventory");
+        let mut text = String::new();
+        for row in lab.lines() {
+            let alone = row.trim_start().starts_with("kafka4:");
+            let row = if alone { row.replace("myid: 4", "role: broker") } else { row.to_owned() };
+            assert!(!alone || row.contains("role: broker"), "{lab}");
+            text.push_str(&row);
+            text.push('\n');
+        }
+        let tarball = tarball(version).display().to_string();
+        let _ = write!(
+            text,
+            "kafka: {{ version: \"{version}\", sources: [ \"file://{tarball}\" ], sha512: \"{tarball}.sha512\" }}\nbrokers:\n"
+        );
+        for host in BROKERS {
+            let id = &host["kafka".len()..];
+            let _ = writeln!(
+                text,
+                "  {host}: {{ broker_id: {id}, listeners: \"PLAINTEXT://{NETWORK}.1{id}:9092\", heap: 192M, properties: {{ min.insync.replicas: 2{line} }} }}"
+            );
+        }
+        let path = self.path(name);
+        std::fs::write(&path, text).expect("written");
+        path
+    }
+
+    /// Every name on a host's disk but what a system writes by itself.
+    fn names(&self, host: &str) -> BTreeSet<String> {
+        let find = "find / -xdev \\( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o -path /var/tmp \
+            -o -path /var/log/journal -o -path /var/lib/systemd \\) -prune -o -print";
+        self.on(host, find).lines().map(str::to_owned).collect()
+    }
+}
+
+impl Drop for Brokers {
+    fn drop(&mut self) {
+        let _ = zkprov().args(["lab", "--name", NAME, "down"]).output();
+    }
+}
+
+fn tarball(version: &str) -> PathBuf {
+    root().join(format!("out/kafka_2.13-{version}.tgz"))
+}
+
+fn run(command: &str, inventory: &PathBuf, words: &[&str]) -> Output {
+    zkprov().arg(command).arg(inventory).args(words).output().expect("zkprov runs")
+}
+
+#[test]
+fn from_nothing_through_upgrades_to_nothing() {
+    if std::env::var("ZKPROV_TEST_LONG").as_deref() != Ok("1") {
+        skipped(TEST, "long, `make e2e` runs it");
+        return;
+    }
+    if !crate::lab::may_boot(TEST) {
+        return;
+    }
+    if let Some(missing) = [OLD, NEW].into_iter().find(|version| !tarball(version).exists()) {
+        skipped(TEST, &format!("no tarball of Kafka {missing}: .ci/kafka-dist {missing}"));
+        return;
+    }
+    let lab = Brokers::up();
+    let old = lab.inventory("old", OLD, "");
+    let before = HOSTS.map(|host| lab.names(host));
+
+    java_is_looked_for(&lab, &old);
+    ended(&run("apply", &old, &["--yes"]), 0);
+    says(&ended(&run("apply", &old, &[]), 0), "\n0 changes");
+    says(&ended(&run("status", &old, &[]), 0), "healthy, as the inventory says");
+    interrupted_and_resumed(&lab, &old);
+
+    let new = lab.inventory("new", NEW, "");
+    says(&ended(&run("apply", &new, &["--yes", "--settle", "1"]), 0), "restart   kafka4");
+    says(&ended(&run("apply", &new, &[]), 0), "\n0 changes");
+    for host in BROKERS {
+        let runs = lab.on(
+            host,
+            "tr '\\0' ' ' </proc/$(systemctl show -p MainPID --value kafka.service)/cmdline",
+        );
+        says(&runs, "/opt/kafka_2.13-3.4.1/");
+    }
+    let bad = lab.inventory("bad", NEW, ", log.retention.hours: never");
+    let text = ended(&run("apply", &bad, &["--yes", "--settle", "1"]), 6);
+    says(&text, "it was put back to what it ran before, and is registered");
+    says(&ended(&run("apply", &new, &[]), 0), "\n0 changes");
+    says(&ended(&run("status", &new, &[]), 0), "healthy, as the inventory says");
+
+    ended(&run("destroy", &new, &["--yes", "--purge-data"]), 0);
+    for (host, before) in HOSTS.iter().zip(before) {
+        let after = lab.names(host);
+        let left: Vec<_> = after.difference(&before).collect();
+        assert!(left.is_empty(), "{host}: {left:#?}");
+        let gone: Vec<_> = before.difference(&after).collect();
+        assert!(gone.is_empty(), "{host} had, and has no longer: {gone:#?}");
+    }
+}
+
+/// A host without Java is refused by name, before anything is touched; where it is, the plan says which.
+fn java_is_looked_for(lab: &Brokers, inventory: &PathBuf) {
+    lab.on("kafka4", "mv /usr/lib/jvm /usr/lib/no-jvm");
+    let text = ended(&run("apply", inventory, &["--yes"]), 4);
+    says(&text, "there is no Java, which a broker needs");
+    says(&text, "install a JRE, 11 or later");
+    assert_eq!(lab.on("kafka1", "ls -d /opt/kafka* 2>/dev/null; true"), "");
+    lab.on("kafka4", "mv /usr/lib/no-jvm /usr/lib/jvm");
+    says(&ended(&run("plan", inventory, &[]), 0), "Java 17");
+}
+
+/// Killed behind the first broker: the run file says how to go on, and the first is left alone.
+fn interrupted_and_resumed(lab: &Brokers, inventory: &PathBuf) {
+    let pids =
+        || BROKERS.map(|host| lab.on(host, "systemctl show -p MainPID --value kafka.service"));
+    let before = pids();
+    let mut child = zkprov()
+        .arg("restart")
+        .arg(inventory)
+        .args(["--all", "--yes", "--settle", "1", "--role", "broker"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("zkprov runs");
+    let mut name = String::new();
+    for line in BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok) {
+        if let Some(run) = line.strip_prefix("run ") {
+            run.clone_into(&mut name);
+        }
+        if line.contains(" back ") {
+            break;
+        }
+    }
+    child.kill().expect("killed");
+    child.wait().expect("ended");
+    let between = pids();
+    let text = ended(&run("restart", inventory, &["--resume", &name, "--yes", "--settle", "1"]), 0);
+    says(&text, "2 brokers restarted");
+    for ((before, between), after) in before.iter().zip(&between).zip(pids()) {
+        assert!(*before != after, "a broker was left out");
+        assert!(before == between || *between == after, "a broker was restarted twice");
+    }
+}
