@@ -10,7 +10,7 @@ use mio::{Events, Poll, Token};
 use super::bulk::BulkWork;
 use super::clients::{self, Clients};
 use super::completion::{Completion, Completions};
-use super::log_thread::LogWork;
+use super::log_thread::{Log, Persist};
 use super::logging::Logger;
 use super::notify::notify;
 use super::operators::Operators;
@@ -41,7 +41,9 @@ pub(super) struct Server {
     pub client_listeners: Vec<TcpListener>,
     pub peers: Peers,
     pub quorum_listener: Option<TcpListener>,
-    pub log: Sender<LogWork>,
+    pub log: Log<RealDisk>,
+    /// One socket at most had something to say this time: nobody waits while its write is synced.
+    pub alone: bool,
     pub bulk: Sender<BulkWork>,
     /// Who waits for a snapshot of this index or a later one.
     pub backups: Vec<(u64, Sender<Result<u64, String>>)>,
@@ -83,6 +85,7 @@ impl Server {
                 return End::Fatal(format!("waiting for sockets failed: {error}"));
             }
             self.tell_time();
+            self.alone = events.iter().nth(1).is_none();
             for event in &events {
                 self.dispatch(event);
             }
@@ -159,10 +162,8 @@ impl Server {
     fn complete(&mut self, completion: Completion) {
         match completion {
             Completion::Persisted { number, sync } => {
-                if let Some(sync) = sync {
-                    self.node.record_sync(sync.as_micros() as u64);
-                }
-                self.node.persisted(number);
+                self.log.persisted(number, sync);
+                self.persisted(number, sync);
             }
             Completion::SnapshotChunkWritten => self.node.snapshot_chunk_written(),
             Completion::SnapshotSaved => {
@@ -205,12 +206,19 @@ impl Server {
         }
     }
 
+    fn persisted(&mut self, number: u64, sync: Option<Duration>) {
+        if let Some(sync) = sync {
+            self.node.record_sync(sync.as_micros() as u64);
+        }
+        self.node.persisted(number);
+    }
+
     /// The log is kept from the oldest snapshot that is kept.
     fn purge_log(&mut self) {
         if let Ok(snapshots) = list_snapshots(&self.disk)
             && let Some((oldest, _)) = snapshots.last()
         {
-            let _ = self.log.send(LogWork::Purge(oldest.index));
+            self.log.purge(oldest.index);
         }
     }
 
@@ -245,27 +253,38 @@ impl Server {
             self.node.flush();
             // A write waits for another server's disk first: its message leaves first.
             self.peers.send(&mut self.node);
+            self.clients.send(&mut self.node);
+            let mut synced = false;
             for output in self.node.take_outputs() {
-                self.carry_out_one(output);
+                synced |= self.carry_out_one(output);
             }
             if !self.cluster_known {
                 self.remember_cluster();
             }
             self.clients.send(&mut self.node);
-            if !self.node.pending() {
+            if !synced && !self.node.pending() {
                 break;
             }
         }
     }
 
-    fn carry_out_one(&mut self, output: Output) {
+    /// Whether the log was synced meanwhile: what waited for that can be sent now.
+    fn carry_out_one(&mut self, output: Output) -> bool {
         match output {
             Output::Persist { number, entries, hard_state } => {
-                let _ = self.log.send(LogWork::Append { number, entries, hard_state });
+                match self.log.persist(number, entries, hard_state, self.alone) {
+                    Persist::Done(sync) => {
+                        self.persisted(number, sync);
+                        return true;
+                    }
+                    Persist::Later => {}
+                    Persist::Failed(error) => {
+                        self.completions.send(Completion::Fatal(error.to_string()));
+                    }
+                }
             }
             Output::Install { point } => {
-                let position = Position { index: point.index, term: point.term };
-                let _ = self.log.send(LogWork::Install(position));
+                self.log.install(Position { index: point.index, term: point.term });
             }
             Output::SnapshotBegin { point, zxid, cluster_id } => {
                 let meta = SnapshotMeta {
@@ -292,6 +311,7 @@ impl Server {
             Output::Disconnect(id) => self.peers.drop_link(id, &mut self.node, "it was cut off"),
             Output::Log(level, text) => self.logger.log(level, &text),
         }
+        false
     }
 
     /// The data directory belongs to this ensemble from now on.

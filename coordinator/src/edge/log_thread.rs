@@ -1,6 +1,11 @@
-//! The thread that owns the write-ahead log: append all that waits, sync once, say so.
+//! The write-ahead log beside the server: append all that waits, sync once, say so.
+//!
+//! A thread does it, so that reads and heartbeats do not wait for a disk. A lone write on a disk that
+//! is quick is not worth the hand-over, which costs more than the sync: the server's thread makes it
+//! itself (`docs/decisions/0010`).
 
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -11,7 +16,7 @@ use super::logging::Logger;
 use crate::store::{Disk, Position, StoreError, Wal, WalOptions, prepare_spare, remove_segments};
 
 /// Work for the log.
-pub(super) enum LogWork {
+enum LogWork {
     Append {
         number: u64,
         entries: Vec<Entry>,
@@ -23,10 +28,80 @@ pub(super) enum LogWork {
     Purge(u64),
 }
 
-/// The log thread's letter box; dropping it ends the thread.
-pub(super) struct LogThread {
-    pub work: Sender<LogWork>,
-    pub thread: JoinHandle<()>,
+/// A disk is quick while its syncs take less than this, in the mean.
+const QUICK: Duration = Duration::from_micros(250);
+/// Entries at most in what the server's thread writes itself.
+const FEW: usize = 8;
+
+/// The way to the log; dropping it ends the thread.
+pub(super) struct Log<D: Disk> {
+    worker: Arc<Mutex<Worker<D>>>,
+    work: Sender<LogWork>,
+    /// What the thread has been given last and has not told done: nothing may overtake it.
+    awaited: Option<u64>,
+    /// A running mean of what a sync takes: one slow sync sends some dozens to the thread.
+    mean: Duration,
+}
+
+/// What came of [`Log::persist`].
+pub(super) enum Persist {
+    /// It is on disk; the sync took this long.
+    Done(Option<Duration>),
+    /// The thread will say so.
+    Later,
+    Failed(StoreError),
+}
+
+impl<D: Disk + Send + Sync + 'static> Log<D> {
+    /// Makes entries durable: at once if nothing else is to be done (`alone`), by the thread else.
+    pub(super) fn persist(
+        &mut self,
+        number: u64,
+        entries: Vec<Entry>,
+        hard_state: Option<HardState>,
+        alone: bool,
+    ) -> Persist {
+        let quick = self.mean < QUICK && entries.len() <= FEW;
+        if alone && quick && self.awaited.is_none() {
+            // A thread that holds it is about to be done with what it has told already.
+            let worker = self.worker.try_lock().ok();
+            let written = worker.map(|mut worker| worker.write(&entries, hard_state.as_ref()));
+            match written {
+                Some(Ok(sync)) => {
+                    self.took(sync);
+                    return Persist::Done(sync);
+                }
+                Some(Err(error)) => return Persist::Failed(error),
+                None => {}
+            }
+        }
+        self.awaited = Some(number);
+        let _ = self.work.send(LogWork::Append { number, entries, hard_state });
+        Persist::Later
+    }
+
+    /// The thread has said that everything up to `number` is on disk.
+    pub(super) fn persisted(&mut self, number: u64, sync: Option<Duration>) {
+        if self.awaited.is_some_and(|awaited| awaited <= number) {
+            self.awaited = None;
+        }
+        self.took(sync);
+    }
+
+    fn took(&mut self, sync: Option<Duration>) {
+        self.mean = (self.mean * 7 + sync.unwrap_or_default()) / 8;
+    }
+
+    /// A received snapshot replaces everything. The write that makes it count follows.
+    pub(super) fn install(&mut self, position: Position) {
+        self.awaited = Some(u64::MAX);
+        let _ = self.work.send(LogWork::Install(position));
+    }
+
+    /// Nothing up to this index is needed any more.
+    pub(super) fn purge(&self, index: u64) {
+        let _ = self.work.send(LogWork::Purge(index));
+    }
 }
 
 struct Worker<D: Disk> {
@@ -37,32 +112,33 @@ struct Worker<D: Disk> {
     warning: Duration,
     /// Takes names of segments that are not needed any more.
     remover: Sender<Vec<String>>,
-    completions: Completions,
     logger: Logger,
 }
 
-impl LogThread {
-    pub(super) fn start<D: Disk + Send + Sync + 'static>(
+impl<D: Disk + Send + Sync + 'static> Log<D>
+where
+    D::File: Send,
+{
+    /// The thread ends when the log is dropped: everything handed over is written by then.
+    pub(super) fn start(
         wal: Wal<D>,
         disk: D,
         options: WalOptions,
         (force_sync, warning): (bool, Duration),
         completions: Completions,
         logger: Logger,
-    ) -> std::io::Result<Self>
-    where
-        D::File: Send,
-    {
+    ) -> std::io::Result<(Self, JoinHandle<()>)> {
         let (work, receiver) = channel();
         let remover = start_remover(disk.clone(), logger)?;
-        let mut worker =
-            Worker { wal, disk, options, force_sync, warning, remover, completions, logger };
+        let worker = Worker { wal, disk, options, force_sync, warning, remover, logger };
+        let worker = Arc::new(Mutex::new(worker));
+        let shared = Arc::clone(&worker);
         let thread = std::thread::Builder::new().name("log".to_owned()).spawn(move || {
-            if let Err(error) = worker.run(&receiver) {
-                worker.completions.send(Completion::Fatal(error.to_string()));
+            if let Err(error) = run(&shared, &receiver, &completions) {
+                completions.send(Completion::Fatal(error.to_string()));
             }
         })?;
-        Ok(LogThread { work, thread })
+        Ok((Log { worker, work, awaited: None, mean: QUICK }, thread))
     }
 }
 
@@ -83,20 +159,37 @@ fn start_remover<D: Disk + Send + 'static>(
     Ok(sender)
 }
 
-impl<D: Disk + Send + Sync + 'static> Worker<D> {
-    fn run(&mut self, work: &Receiver<LogWork>) -> Result<(), StoreError> {
-        while let Ok(first) = work.recv() {
-            let mut number = self.carry_out(first)?;
-            // Everything that came during the last sync shares the next one.
-            while let Ok(next) = work.try_recv() {
-                number = self.carry_out(next)?.or(number);
-            }
-            let Some(number) = number else { continue };
-            let sync = if self.force_sync { Some(self.sync()?) } else { None };
-            self.completions.send(Completion::Persisted { number, sync });
-            self.prepare_spare();
+fn run<D: Disk + Send + Sync + 'static>(
+    worker: &Mutex<Worker<D>>,
+    work: &Receiver<LogWork>,
+    completions: &Completions,
+) -> Result<(), StoreError> {
+    while let Ok(first) = work.recv() {
+        let mut worker = worker.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut number = worker.carry_out(first)?;
+        // Everything that came during the last sync shares the next one.
+        while let Ok(next) = work.try_recv() {
+            number = worker.carry_out(next)?.or(number);
         }
-        Ok(())
+        let Some(number) = number else { continue };
+        let sync = worker.sync()?;
+        completions.send(Completion::Persisted { number, sync });
+        worker.prepare_spare();
+    }
+    Ok(())
+}
+
+impl<D: Disk + Send + Sync + 'static> Worker<D> {
+    /// What the thread does for one write, on the caller's.
+    fn write(
+        &mut self,
+        entries: &[Entry],
+        hard_state: Option<&HardState>,
+    ) -> Result<Option<Duration>, StoreError> {
+        self.wal.append(entries, hard_state)?;
+        let sync = self.sync()?;
+        self.prepare_spare();
+        Ok(sync)
     }
 
     fn carry_out(&mut self, work: LogWork) -> Result<Option<u64>, StoreError> {
@@ -115,7 +208,11 @@ impl<D: Disk + Send + Sync + 'static> Worker<D> {
         }
     }
 
-    fn sync(&mut self) -> Result<Duration, StoreError> {
+    /// How long it took, or nothing where the configuration says that no write waits for a disk.
+    fn sync(&mut self) -> Result<Option<Duration>, StoreError> {
+        if !self.force_sync {
+            return Ok(None);
+        }
         let start = Instant::now();
         self.wal.sync()?;
         let took = start.elapsed();
@@ -125,7 +222,7 @@ impl<D: Disk + Send + Sync + 'static> Worker<D> {
                 took.as_millis()
             ));
         }
-        Ok(took)
+        Ok(Some(took))
     }
 
     /// The next segment is zero-filled beside the work, so that no append waits for it.

@@ -12,7 +12,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use super::clients::Clients;
 use super::completion::{Completion, Completions};
 use super::event_loop::{CLIENT_LISTENER, End, QUORUM_LISTENER, Server, WAKER};
-use super::log_thread::LogThread;
+use super::log_thread::Log;
 use super::logging::Logger;
 use super::operators::Operators;
 use super::peers::Peers;
@@ -97,7 +97,7 @@ pub fn serve(config: Config, warnings: &[Warning]) -> Result<(), Failure> {
         .map(|(&id, server)| (id, server.host.clone(), server.quorum_port));
     let peers = Peers::new(config.id, key, members, completions.clone(), logger);
     let warning = Duration::from_millis(u64::from(config.fsync_warning_ms));
-    let log = LogThread::start(
+    let (log, log_thread) = Log::start(
         wal,
         log_disk,
         options,
@@ -128,7 +128,8 @@ pub fn serve(config: Config, warnings: &[Warning]) -> Result<(), Failure> {
         client_listeners,
         peers,
         quorum_listener,
-        log: log.work,
+        log,
+        alone: false,
         bulk,
         backups: Vec::new(),
         transfer,
@@ -143,7 +144,7 @@ pub fn serve(config: Config, warnings: &[Warning]) -> Result<(), Failure> {
     };
     let end = server.run();
     // The log thread ends when its letter box is gone: everything handed over is written.
-    let _ = log.thread.join();
+    let _ = log_thread.join();
     match end {
         End::Stopped => {
             logger.info("stopped");
