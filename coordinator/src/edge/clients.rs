@@ -1,9 +1,11 @@
 //! Sockets of clients: read what is there, write what the node has for them.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
+use rustix::io::Errno;
+use rustix::net::{SendFlags, send};
 
 use super::peers::drain;
 use crate::node::{ConnId, Node};
@@ -74,9 +76,7 @@ impl Clients {
     fn open(&mut self, conn: ConnId, mut stream: TcpStream, registry: &Registry, node: &mut Node) {
         let interest = Interest::READABLE | Interest::WRITABLE;
         let token = Token(CLIENTS + conn as usize);
-        let ready =
-            stream.set_nodelay(true).and_then(|()| registry.register(&mut stream, token, interest));
-        if ready.is_err() {
+        if registry.register(&mut stream, token, interest).is_err() {
             node.client_closed(conn);
             self.give_back(conn);
             return;
@@ -164,20 +164,23 @@ impl Clients {
         let Some(socket) = self.sockets.get_mut(conn as usize).and_then(Option::as_mut) else {
             return;
         };
+        let closing = node.client_closing(conn);
         let Some(output) = node.client_output(conn) else { return self.close(conn, node) };
         let mut sent = 0;
+        // The last words leave in one packet with the end.
+        let flags = if closing { SendFlags::MORE } else { SendFlags::empty() } | SendFlags::NOSIGNAL;
         while socket.writable && sent < output.len() {
-            match socket.stream.write(&output[sent..]) {
+            match send(&socket.stream, &output[sent..], flags) {
                 Ok(n) => sent += n,
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => socket.writable = false,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(Errno::AGAIN) => socket.writable = false,
+                Err(Errno::INTR) => {}
                 Err(_) => return self.close(conn, node),
             }
         }
         drain(output, sent);
         let empty = output.is_empty();
         let ended = socket.ended;
-        if empty && (ended || node.client_closing(conn)) {
+        if empty && (ended || closing) {
             return self.close(conn, node);
         }
         node.client_sent(conn);

@@ -330,6 +330,8 @@ fn listen_to_clients(
     for listen in config.client_listen.iter().chain(&own).take(1) {
         let (listener, address) = bind(listen, "client port")?;
         listener.set_nonblocking(true).map_err(text)?;
+        // What it accepts inherits it.
+        rustix::net::sockopt::set_tcp_nodelay(&listener, true).map_err(text)?;
         let mut listener = mio::net::TcpListener::from_std(listener);
         poll.registry()
             .register(&mut listener, CLIENT_LISTENER, Interest::READABLE)
