@@ -77,7 +77,7 @@ impl Entries {
             min_session_timeout_ms,
             max_session_timeout_ms,
             quorum_listen_on_all_ips: self.switch("quorumListenOnAllIPs", false)?,
-            snap_count: self.number("snapCount", 100_000, 2..=i32::MAX)?,
+            snap_count: self.number("snapCount", 250_000, 2..=i32::MAX)?,
             snap_retain_count: self.snap_retain_count()?,
             force_sync: self.force_sync()?,
             fsync_warning_ms: self.number("fsync.warningthresholdms", 1000, 0..=i32::MAX)?,

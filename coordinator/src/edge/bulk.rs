@@ -58,7 +58,7 @@ fn run(disk: &RealDisk, retain: usize, completions: &Completions, work: &Receive
                 if !hurry {
                     std::thread::sleep((began.elapsed() * REST_TIMES).min(REST_MAX));
                 }
-                completions.send(Completion::SnapshotChunkWritten);
+                completions.send(Completion::SnapshotChunkWritten(bytes));
                 written
             }
             BulkWork::End => writer.take().map_or(Ok(()), |w| finish(disk, retain, w, completions)),

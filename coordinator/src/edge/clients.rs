@@ -5,7 +5,7 @@ use std::io::{self, Read as _};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
 use rustix::io::Errno;
-use rustix::net::{SendFlags, send};
+use rustix::net::{RecvFlags, SendFlags, recv, send};
 
 use super::peers::drain;
 use crate::node::{ConnId, Node};
@@ -167,8 +167,10 @@ impl Clients {
         let closing = node.client_closing(conn);
         let Some(output) = node.client_output(conn) else { return self.close(conn, node) };
         let mut sent = 0;
-        // The last words leave in one packet with the end.
-        let flags = if closing { SendFlags::MORE } else { SendFlags::empty() } | SendFlags::NOSIGNAL;
+        let mut flags = SendFlags::NOSIGNAL;
+        if closing && nothing_unread(&socket.stream) {
+            flags |= SendFlags::MORE; // the last words leave in one packet with the end
+        }
         while socket.writable && sent < output.len() {
             match send(&socket.stream, &output[sent..], flags) {
                 Ok(n) => sent += n,
@@ -194,4 +196,10 @@ impl Clients {
             self.free.push(conn);
         }
     }
+}
+
+/// Whether a close now sends what waits to be sent: with bytes unread it resets the connection instead.
+fn nothing_unread(stream: &TcpStream) -> bool {
+    let peek = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+    matches!(recv(stream, &mut [0_u8; 1][..], peek), Err(Errno::AGAIN) | Ok((0, _)))
 }

@@ -17,7 +17,8 @@ pub(super) enum Completion {
         number: u64,
         sync: Option<Duration>,
     },
-    SnapshotChunkWritten,
+    /// The chunk comes back, to be filled again.
+    SnapshotChunkWritten(Vec<u8>),
     SnapshotSaved,
     SnapshotFailed(String),
     /// A snapshot was fetched from a peer, or was not to be had.

@@ -165,7 +165,10 @@ impl Server {
                 self.log.persisted(number, sync);
                 self.persisted(number, sync);
             }
-            Completion::SnapshotChunkWritten => self.node.snapshot_chunk_written(),
+            Completion::SnapshotChunkWritten(chunk) => {
+                self.node.give_back_chunk(chunk);
+                self.node.snapshot_chunk_written();
+            }
             Completion::SnapshotSaved => {
                 if let Some(index) = self.node.snapshot_saved() {
                     self.backups.retain(|(wanted, answer)| {

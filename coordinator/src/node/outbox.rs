@@ -8,8 +8,9 @@ use std::collections::VecDeque;
 
 use crate::state::Txn;
 
-/// A batch closes at this size: one message, one segment of an entry.
-const BATCH_BYTES: usize = 256 << 10;
+/// A batch closes at this size: one message, one segment of an entry. Small for
+/// the same reason as an entry.
+const BATCH_BYTES: usize = 32 << 10;
 
 /// Who waits for a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

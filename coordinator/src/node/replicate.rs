@@ -10,8 +10,9 @@ use super::peer::{self, PeerMessage};
 use super::{Level, Node, NodeConfig, Output};
 use crate::state::Txn;
 
-/// An entry is closed at this size; the next one begins.
-const ENTRY_BYTES: usize = 1 << 20;
+/// An entry is closed at this size; the next one begins. Small enough for an allocator to have it at
+/// hand: beyond 128 KiB each one would be fresh pages of the kernel's.
+const ENTRY_BYTES: usize = 64 << 10;
 
 /// Entries of at most this size travel in one message.
 const APPEND_BYTES: u64 = 1 << 20;

@@ -11,6 +11,8 @@ const STEP_NODES: usize = 500;
 
 /// A chunk goes to the writer at this size.
 const CHUNK_BYTES: usize = 256 << 10;
+/// What the last step before that may add included, unless it is a large znode.
+const CHUNK_ROOM: usize = CHUNK_BYTES + (CHUNK_BYTES >> 1);
 
 /// So many chunks may wait for the writer; then the sweep waits.
 const CHUNKS_WAITING_MAX: usize = 8;
@@ -24,6 +26,8 @@ pub(super) struct Sweep {
     active: Option<SnapshotPoint>,
     ended: bool,
     chunk: Vec<u8>,
+    /// Chunks that were written, to be filled again.
+    spare: Vec<Vec<u8>>,
     chunks_waiting: usize,
     saved_ms: u64,
     ops_since: u64,
@@ -58,7 +62,8 @@ impl Sweep {
             state.sweep_abort();
         }
         self.ended = false;
-        self.chunk.clear();
+        self.chunk = Vec::new();
+        self.spare = Vec::new();
     }
 }
 
@@ -76,7 +81,7 @@ impl Node {
             if !wanted && self.sweep.ops_since < self.sweep.ops_due || self.applied_index == 0 {
                 return;
             }
-            self.begin_sweep();
+            self.begin(wanted);
         }
         if !self.busy() {
             return;
@@ -84,7 +89,8 @@ impl Node {
         let done = self.state.sweep_step(STEP_NODES, &mut self.sweep.chunk);
         if done || self.sweep.chunk.len() >= CHUNK_BYTES {
             self.sweep.chunks_waiting += 1;
-            let next = Vec::with_capacity(if done { 0 } else { CHUNK_BYTES + (CHUNK_BYTES >> 2) });
+            let next = self.sweep.spare.pop();
+            let next = next.unwrap_or_else(|| Vec::with_capacity(CHUNK_ROOM));
             let chunk = std::mem::replace(&mut self.sweep.chunk, next);
             self.outputs.push(Output::SnapshotChunk(chunk));
         }
@@ -96,9 +102,14 @@ impl Node {
 
     /// Takes a snapshot of the state as it is now, as soon as none is in the making.
     pub fn begin_sweep(&mut self) {
-        if self.sweep.active.is_some() {
-            return;
+        if self.sweep.active.is_none() {
+            self.begin(false);
         }
+    }
+
+    /// A follower that gets this snapshot needs what comes behind it. Where nobody is `wanted` to get
+    /// it, keeping that would be memory for nothing: up to half a gigabyte, a page fault for each page.
+    fn begin(&mut self, wanted: bool) {
         let point = SnapshotPoint {
             index: self.applied_index,
             term: self.applied_term,
@@ -107,9 +118,9 @@ impl Node {
         let snapshot_ops = self.config.snapshot_ops;
         self.sweep.next_after(snapshot_ops, &mut self.random);
         self.sweep.ended = false;
+        self.sweep.chunk.reserve(CHUNK_ROOM);
         self.state.sweep_begin();
-        // A follower that gets this snapshot needs what comes behind it.
-        if !self.alone() {
+        if wanted || self.somebody_lags() {
             self.raft.mut_store().pin(point.index);
         }
         let zxid = self.state.last_zxid();
@@ -123,6 +134,14 @@ impl Node {
         self.sweep.ops_since
     }
 
+    /// Gives a chunk that is written back for the next one.
+    pub fn give_back_chunk(&mut self, mut chunk: Vec<u8>) {
+        if self.sweep.active.is_some() && chunk.capacity() <= 2 * CHUNK_BYTES {
+            chunk.clear();
+            self.sweep.spare.push(chunk);
+        }
+    }
+
     /// The writer has taken a chunk.
     pub fn snapshot_chunk_written(&mut self) {
         self.sweep.chunks_waiting = self.sweep.chunks_waiting.saturating_sub(1);
@@ -133,6 +152,8 @@ impl Node {
         let point = self.sweep.active.take()?;
         self.sweep.ended = false;
         self.sweep.chunks_waiting = 0;
+        self.sweep.spare = Vec::new();
+        self.sweep.chunk = Vec::new();
         let index = point.index;
         self.log(Level::Info, &format!("snapshot of index {index} is saved"));
         self.stats.snapshots_saved += 1;
@@ -140,6 +161,13 @@ impl Node {
         log.snapshot_saved(point);
         self.sweep.saved_ms = self.now_ms;
         Some(index)
+    }
+
+    /// A member does not follow the log, and may soon ask for a snapshot.
+    fn somebody_lags(&self) -> bool {
+        let me = u64::from(self.config.id);
+        let mut others = self.raft.raft.prs().iter().filter(|(id, _)| **id != me);
+        self.is_leader() && others.any(|(_, p)| p.state != ProgressState::Replicate)
     }
 
     /// Gives up the entries behind a snapshot when no follower is being sent one.

@@ -23,7 +23,7 @@ pub(super) struct Sweep {
 
 /// A step ends when it has given so much, and a part of what waits is full. What a reader of
 /// snapshots holds at once is many times this, also with the largest znodes.
-const PART_BYTES: usize = 1 << 20;
+const PART_BYTES: usize = 64 << 10;
 
 impl Sweep {
     /// Whether this is the first visit of a slot that the snapshot knows.
