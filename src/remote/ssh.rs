@@ -21,7 +21,8 @@ use crate::inventory::{Become, Host, Secret, SshTarget};
 const CONNECTS_MAX: usize = 16;
 /// Attempts to connect; only this phase is ever repeated.
 const CONNECT_ATTEMPTS: u32 = 4;
-/// A master without a client ends by itself after this long, should zkprov be killed.
+/// A master without a client ends by itself after this long, should zkprov be killed; as long as it
+/// lives, [`Link`] is a client.
 const IDLE_S: u32 = 60;
 
 /// Found whatever the login has made of PATH.
@@ -87,6 +88,7 @@ impl Connector {
                             Some(base.with_extension("log").into_boxed_path()),
                         );
                         return Ok(Link {
+                            _client: std::os::unix::net::UnixStream::connect(&base).ok(),
                             channel: Channel::Ssh(session, base),
                             escalation: self.escalation(host),
                             stop: self.stop.clone(),
@@ -296,6 +298,9 @@ enum Channel {
 /// One login. [`Link::close`] it: a dropped one lingers until its master is idle long enough.
 #[derive(Debug)]
 pub struct Link {
+    /// A host may have nothing to do for minutes, while others are rolled: the open connection is what
+    /// its master sees as a client, and it ends with this process, however that ends.
+    _client: Option<std::os::unix::net::UnixStream>,
     channel: Channel,
     escalation: Escalation,
     stop: Stop,
@@ -304,7 +309,7 @@ pub struct Link {
 impl Link {
     /// Scripts run on this machine, as the present user.
     pub fn local(stop: Stop) -> Self {
-        Self { channel: Channel::Local, escalation: Escalation::None, stop }
+        Self { _client: None, channel: Channel::Local, escalation: Escalation::None, stop }
     }
 
     /// Runs one script to its end. The script guards itself against `deadline`; here the wait is a
