@@ -94,12 +94,15 @@ pub fn resources(
     for folder in broker.iter().flat_map(|broker| &broker.log_dirs) {
         all.push(Resource::Directory(owned(folder)));
     }
-    all.push(Resource::Directory(Directory {
-        path: CONFIG_DIR.into(),
-        owner: "root".into(),
-        group: "root".into(),
-        mode: "755".into(),
-    }));
+    // The second holds what the services run: it must be where only root can put something.
+    for path in [CONFIG_DIR, BINARY_DIR] {
+        all.push(Resource::Directory(Directory {
+            path: path.into(),
+            owner: "root".into(),
+            group: "root".into(),
+            mode: "755".into(),
+        }));
+    }
     release(inventory, supplies, &mut all);
     let binary = binary(inventory, host, supplies, &mut all);
     if host.is_member() {
@@ -196,6 +199,14 @@ pub fn reading(
     let mut reading = Reading::of(&resources(inventory, host, supplies)?);
     reading.path(BINARY);
     reading.digest(BINARY);
+    let mut written = vec!["/etc", "/etc/systemd/system", BINARY_DIR];
+    if inventory.kafka.install {
+        written.push(&inventory.kafka.install_root);
+    }
+    if host.is_member() {
+        written.push(&host.data_dir);
+    }
+    reading.function("probe_writable", written);
     if host.is_member() {
         reading.function("probe_listing", [host.data_dir.as_str()]);
         reading.space(&host.data_dir);

@@ -162,6 +162,17 @@ impl Fleet {
     }
 }
 
+/// By which addresses a host can be reached, asked over a login of its own.
+pub async fn addresses(connector: &Connector, host: &Host) -> Result<Vec<String>, Failure> {
+    let link = connector.connect(host).await?;
+    let mut script = Script::new(&script::nonce());
+    script.library(crate::probe::SHELL);
+    script.call("probe_addresses", []);
+    let heard = gather(&link, &script, PROBE_DEADLINE).await;
+    link.close().await;
+    Ok(Observed::new(heard?.0).addresses())
+}
+
 /// Asks one host over a login that is open.
 pub async fn observe(
     link: &Link,

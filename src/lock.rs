@@ -36,6 +36,7 @@ impl Operator {
     /// Makes a script take the lock before anything else, and wait for the word to go on.
     pub fn guard(&self, script: &mut Script) {
         script.library(SHELL);
+        script.call("zk_pulse", []);
         script.call("lock_take", [WAIT_S, &self.run, &self.holder]);
         script.line("[ $? = 0 ] && read -r zk_go <&3 && [ \"$zk_go\" = go ] || exit 3");
     }

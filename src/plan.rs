@@ -270,6 +270,15 @@ fn fitness(inventory: &Inventory, host: &Host, observed: &Observed) -> Vec<Refus
             "install them; every ordinary Debian, Ubuntu or RHEL has them",
         );
     }
+    let readonly = observed.text("readonly");
+    let readonly: Vec<&str> = readonly.lines().filter(|line| !line.is_empty()).collect();
+    if !readonly.is_empty() {
+        return refuse(
+            format!("root cannot write to {}: a read-only file system", readonly.join(", ")),
+            "`mount -o remount,rw …` if that is right here; a disk with errors is remounted read-only \
+             by the kernel, and `dmesg` tells",
+        );
+    }
     if let Some((cause, hint)) = java_missing(inventory, host, observed) {
         return refuse(cause, hint);
     }

@@ -25,6 +25,18 @@ probe_host() {
   zk_frame fact missing "$zk_missing"
 }
 
+# probe_writable PATH...: those of the nearest folders that are there to which root itself cannot write.
+probe_writable() {
+  zk_list=
+  for zk_path in "$@"; do
+    while [ ! -e "$zk_path" ] && [ -n "$zk_path" ]; do zk_path=${zk_path%/*}; done
+    # A file in the way is another trouble, told elsewhere.
+    [ ! -d "${zk_path:-/}" ] || [ -w "${zk_path:-/}" ] || zk_list="$zk_list${zk_path:-/}
+"
+  done
+  zk_frame fact readonly "$zk_list"
+}
+
 # probe_addresses: by which addresses the host can be reached.
 probe_addresses() {
   zk_frame_of live addresses ip -o addr show scope global
@@ -107,9 +119,24 @@ probe_brokers() {
   zk_frame live brokers "$(timeout 12 "$1" brokers --server "$2" --timeout-ms 5000 2>&1)"
 }
 
-# probe_digests PATH...
+# probe_digests PATH...: SHA-256 of each. Hashing the server's binary would be half of what a probe
+# costs a host: where the file is still the very one that was hashed when it came, its stamp tells.
 probe_digests() {
-  zk_frame_of fact digests sha256sum -- "$@"
+  zk_frame_of fact digests probe_each_digest "$@"
+}
+
+probe_each_digest() {
+  for zk_path in "$@"; do
+    zk_seen=$(stat -L -c '%i %s %.Y %.Z' -- "$zk_path") || continue
+    zk_stamp="" zk_sum=""
+    [ ! -r "${zk_path%/*}/.digest" ] ||
+      { read -r zk_stamp && read -r zk_sum; } <"${zk_path%/*}/.digest"
+    if [ "$zk_seen" = "$zk_stamp" ] && [ "${#zk_sum}" = 64 ]; then
+      printf '%s  %s\n' "$zk_sum" "$zk_path"
+    else
+      sha256sum -- "$zk_path"
+    fi
+  done
 }
 
 # probe_space PATH...: free kilobytes at the nearest folders that are there: the paths, an empty line,
@@ -131,8 +158,9 @@ probe_free() {
   df -Pk -- "$@"
 }
 
-# probe_ports PORT...: who listens.
+# probe_ports PORT...: who listens. Of no interest where all services that were asked for run.
 probe_ports() {
+  case ${zk_units:-MainPID=0} in *MainPID=0*) ;; *) return ;; esac
   zk_filter=
   for zk_port in "$@"; do zk_filter="${zk_filter:+$zk_filter or }sport = :$zk_port"; done
   zk_frame_of live ports ss -H -ltnp "$zk_filter"

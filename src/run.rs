@@ -1,14 +1,17 @@
 //! One run from the inventory to a plan: what `plan`, `apply` and `status` have in common.
 
 use std::collections::BTreeMap;
+use std::path::Path;
+
+use futures_util::future::join_all;
 
 use crate::cli::{Connection, Planning, Selection, Telling};
 use crate::crossbuild::Builds;
 use crate::desired::{self, Supplies, Supply};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::fleet::{Asked, Fleet, Skew};
-use crate::inventory::{Host, Inventory};
+use crate::fleet::{self, Asked, Fleet, Skew};
+use crate::inventory::{self, Host, Inventory};
 use crate::plan::{self, HostPlan, Only, Plan};
 use crate::probe::Observed;
 use crate::remote::Connector;
@@ -77,8 +80,28 @@ impl Run {
     }
 
     pub async fn of(planning: &Planning) -> Result<Self, Failure> {
-        let inventory = Inventory::load(&planning.inventory.inventory)?;
+        let inventory = Self::load(&planning.inventory.inventory, &planning.connection).await?;
         Self::new(inventory, &planning.selection, &planning.connection, &planning.telling).await
+    }
+
+    /// Reads the inventory. Hosts whose `address` is a loopback or wildcard one are asked which they
+    /// have, so that the error can say it.
+    async fn load(path: &Path, connection: &Connection) -> Result<Inventory, Failure> {
+        let mut reading = inventory::read_file(path)?;
+        let adrift = std::mem::take(&mut reading.adrift);
+        let failure = match reading.into_inventory(path) {
+            Ok(inventory) => return Ok(inventory),
+            Err(failure) => failure,
+        };
+        let (_stop, stopped) = tokio::sync::watch::channel(false);
+        let connector = Connector::new(connection.accept_new_host_keys, None, stopped)?;
+        let answers = join_all(adrift.iter().map(|host| fleet::addresses(&connector, host))).await;
+        let told = adrift.iter().zip(answers).filter_map(|(host, addresses)| {
+            let addresses = addresses.ok().filter(|addresses| !addresses.is_empty())?;
+            Some(format!("{} has {}", host.name, addresses.join(", ")))
+        });
+        let told: Vec<String> = told.collect();
+        Err(if told.is_empty() { failure } else { failure.hint(told.join("; ")) })
     }
 
     pub fn hosts(&self) -> Vec<&Host> {

@@ -82,6 +82,19 @@ pub enum LabCommand {
     },
     /// Drop nothing any more
     Undrop,
+    /// Make a host's wire slow or lossy; neither: as it was
+    Delay {
+        host: String,
+        /// How much longer a round trip takes, in milliseconds
+        #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=10_000))]
+        ms: u16,
+        /// How many of a thousand frames are lost, in either direction
+        #[arg(long, value_name = "PERMILLE", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=1000))]
+        loss: u16,
+    },
+    /// Carry the frames of a slow wire
+    #[command(hide = true)]
+    Relay { one: String, other: String, delay_us: u64, loss_permille: u16 },
     /// Leave only so much space at a path of a host
     Fill {
         host: String,

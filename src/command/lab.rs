@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::ValueEnum as _;
 
@@ -11,7 +11,7 @@ use crate::cli::{self, LabCommand, LabUp};
 use crate::command::Outcome;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::lab::{Condition, Flavour, Lab, Options};
+use crate::lab::{Condition, Flavour, Lab, Options, Wire};
 use crate::report;
 
 pub fn run(arguments: &cli::Lab) -> Outcome {
@@ -67,6 +67,16 @@ pub fn run(arguments: &cli::Lab) -> Outcome {
             lab.drop_between(lab.host(host)?, other)?;
         }
         LabCommand::Undrop => lab()?.drop_nothing(),
+        LabCommand::Delay { host, ms, loss } => {
+            let lab = lab()?;
+            // Half of a round trip on the way there, half on the way back.
+            let delay = Duration::from_micros(u64::from(*ms) * 500);
+            lab.delay(lab.host(host)?, Wire { delay, loss_permille: *loss })?;
+        }
+        LabCommand::Relay { one, other, delay_us, loss_permille } => {
+            let delay = Duration::from_micros(*delay_us);
+            crate::lab::carry(one, other, Wire { delay, loss_permille: *loss_permille })?;
+        }
         LabCommand::Fill { host, path, megabytes } => {
             let lab = lab()?;
             lab.fill(lab.host(host)?, path, *megabytes)?;

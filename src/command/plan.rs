@@ -64,6 +64,12 @@ pub(super) fn tell(run: &Run, planning: &cli::Planning, drawn: &Drawn<'_>) {
         reporter.failed(failure);
     }
     let summary = show::summary(&drawn.plan);
+    let silent = drawn.failures.len();
+    let summary = match silent {
+        0 => summary,
+        // No line that a script could take for "nothing to do".
+        _ => format!("{} not asked, {summary}", show::count(silent, "host")),
+    };
     let summary = match (drawn.plan.refused(), drawn.plan.changes()) {
         (true, _) => format!("refused; {summary} would be made"),
         (false, 0) => summary,

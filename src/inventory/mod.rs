@@ -224,11 +224,24 @@ pub struct Reading {
     pub findings: Vec<Finding>,
     /// The findings as people read them, with the lines they point at.
     pub shown: String,
+    /// Hosts of which only the `address` is wrong because it is every host's own: they can be asked
+    /// which one they have.
+    pub adrift: Vec<Host>,
 }
 
 impl Reading {
     pub fn count(&self, severity: Severity) -> usize {
         self.findings.iter().filter(|finding| finding.severity == severity).count()
+    }
+
+    /// The inventory, or all errors as one failure.
+    pub fn into_inventory(self, path: &Path) -> Result<Inventory, Failure> {
+        let problems = if self.count(Severity::Error) == 1 { "a problem" } else { "problems" };
+        let Self { inventory, shown, .. } = self;
+        inventory.ok_or_else(|| {
+            let name = path.display();
+            Failure::usage(format!("{name} has {problems}\n{}", shown.trim_end()))
+        })
     }
 }
 
@@ -255,8 +268,17 @@ pub fn read(path: &Path, bytes: &[u8], home: Option<&Path>) -> Reading {
     }
     let shown = finding::render(&path.display().to_string(), text, &findings);
     let wrong = findings.iter().any(|finding| finding.severity == Severity::Error);
+    let adrift = draft.iter().flat_map(|draft| &draft.hosts).filter_map(adrift).collect();
     let inventory = draft.filter(|_| !wrong).and_then(|draft| Inventory::of(path, draft));
-    Reading { inventory, findings, shown }
+    Reading { inventory, findings, shown, adrift }
+}
+
+/// A host that has a way in, and an address that says nothing about where it is.
+fn adrift(host: &HostDraft) -> Option<Host> {
+    let lost = host.meaning.as_ref().is_some_and(|m| m.is_loopback() || m.is_wildcard());
+    // Without a way in of its own, ssh would knock at this machine's own door.
+    let elsewhere = host.address.as_ref().is_some_and(|address| address.value != host.ssh.host);
+    (lost && (elsewhere || host.ssh.port.is_some())).then(|| Host::of(host.clone())).flatten()
 }
 
 /// [`read()`] from a file.
@@ -283,16 +305,7 @@ impl Inventory {
     /// Reads and checks an inventory. Warnings are left to `zkprov validate`; errors are all in the
     /// failure's cause.
     pub fn load(path: &Path) -> Result<Self, Failure> {
-        let reading = read_file(path)?;
-        let errors = reading.count(Severity::Error);
-        reading.inventory.ok_or_else(|| {
-            let problems = if errors == 1 { "a problem" } else { "problems" };
-            Failure::usage(format!(
-                "{} has {problems}\n{}",
-                path.display(),
-                reading.shown.trim_end()
-            ))
-        })
+        read_file(path)?.into_inventory(path)
     }
 
     /// A draft without errors has everything; `None` would be a rule that is missing in `check`.

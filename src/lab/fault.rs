@@ -1,16 +1,21 @@
 //! What may befall a host: power cuts, pulled cables, frozen processes, full disks, new keys.
 
 use std::fs;
+use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::host::{Condition, Host};
-use super::tool::run;
-use super::{Lab, seed};
+use super::relay::Wire;
+use super::tool::{run, tool};
+use super::{Lab, network, seed};
 use crate::failure::Failure;
 
 /// How long an orderly shutdown may take.
 const SHUTDOWN_LIMIT: Duration = Duration::from_mins(2);
+
+/// How long the relay of a slow wire may take to make its taps.
+const RELAY_LIMIT: Duration = Duration::from_secs(10);
 
 impl Lab {
     /// Cuts the host's power.
@@ -72,6 +77,32 @@ impl Lab {
     /// Ends every [`Self::drop_between`].
     pub fn drop_nothing(&self) {
         self.network.drop_nothing();
+    }
+
+    /// Makes the host's wire slow and lossy; a wire without either is the plain cable again.
+    pub fn delay(&self, host: &Host, wire: Wire) -> Result<(), Failure> {
+        self.network.unsplice(host.number)?;
+        if wire.delay.is_zero() && wire.loss_permille == 0 {
+            return Ok(());
+        }
+        let own = std::env::current_exe()
+            .map_err(|error| Failure::failed(format!("cannot find zkprov's own file: {error}")))?;
+        let ends = self.network.wire(host.number);
+        let mut relay = tool("setsid");
+        relay.arg("--fork").arg(own).args(["lab", "relay"]).args(&ends);
+        relay.arg(wire.delay.as_micros().to_string()).arg(wire.loss_permille.to_string());
+        let started = relay.stdout(Stdio::null()).stderr(Stdio::null());
+        super::tool::output(started.current_dir("/"))?;
+        let waited = Instant::now();
+        while !ends.iter().all(|end| network::exists(end)) {
+            if waited.elapsed() > RELAY_LIMIT {
+                return Err(Failure::failed("no slow wire: its relay did not start")
+                    .host(&host.name)
+                    .hint("is there a /dev/net/tun on this machine?"));
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        self.network.splice(host.number)
     }
 
     /// Leaves only so many megabytes free at `path`, by a small file system mounted over it.

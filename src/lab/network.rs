@@ -35,6 +35,39 @@ impl Network {
         format!("{}v{number}", self.name)
     }
 
+    /// The small bridge between a slow wire and its host's cable.
+    fn socket(&self, number: u8) -> String {
+        format!("{}w{number}", self.name)
+    }
+
+    /// Both ends of a host's slow wire: at the lab's bridge, and at the host's cable.
+    pub(super) fn wire(&self, number: u8) -> [String; 2] {
+        ["a", "b"].map(|end| format!("{}{end}{number}", self.name))
+    }
+
+    /// Puts a host's slow wire, whose ends are there already, between its cable and the bridge.
+    pub(super) fn splice(&self, number: u8) -> Result<(), Failure> {
+        let ([near, far], socket) = (self.wire(number), self.socket(number));
+        run("ip", ["link", "add", &socket, "type", "bridge"])?;
+        for (link, master) in [(&near, &self.name), (&far, &socket), (&self.cable(number), &socket)]
+        {
+            run("ip", ["link", "set", link, "master", master, "up"])?;
+        }
+        run("ip", ["link", "set", &socket, "up"]).map(drop)
+    }
+
+    /// Takes a host's slow wire away; the process that carries its frames ends with it.
+    pub(super) fn unsplice(&self, number: u8) -> Result<(), Failure> {
+        if !exists(&self.socket(number)) {
+            return Ok(());
+        }
+        let [near, far] = self.wire(number);
+        for link in [&self.socket(number), &near, &far] {
+            let _ = run("ip", ["link", "del", link]);
+        }
+        self.plug(number, true)
+    }
+
     /// Bridge and routes. What is meant for a host must never leave the machine, not even while
     /// the bridge is away: so the blackhole route comes first, and it stays.
     pub(super) fn raise(&self) -> Result<(), Failure> {
@@ -71,8 +104,10 @@ impl Network {
     /// Pulls a host's cable, or plugs it in again.
     pub(super) fn plug(&self, number: u8, plugged: bool) -> Result<(), Failure> {
         let cable = self.cable(number);
+        let socket = self.socket(number);
+        let master = if exists(&socket) { &socket } else { &self.name };
         if plugged {
-            run("ip", ["link", "set", &cable, "master", &self.name]).map(drop)
+            run("ip", ["link", "set", &cable, "master", master]).map(drop)
         } else {
             run("ip", ["link", "set", &cable, "nomaster"]).map(drop)
         }
@@ -114,9 +149,11 @@ impl Network {
         for namespace in names_in("/run/netns", &format!("{}-", self.name)) {
             let _ = run("ip", ["netns", "del", &namespace]);
         }
-        for link in names_in("/sys/class/net", &format!("{}v", self.name)) {
-            if link[self.name.len() + 1..].bytes().all(|byte| byte.is_ascii_digit()) {
-                let _ = run("ip", ["link", "del", &link]);
+        for kind in ["v", "w", "a", "b"] {
+            for link in names_in("/sys/class/net", &format!("{}{kind}", self.name)) {
+                if link[self.name.len() + 1..].bytes().all(|byte| byte.is_ascii_digit()) {
+                    let _ = run("ip", ["link", "del", &link]);
+                }
             }
         }
         if succeeds("ip", ["link", "show", &self.name]) {
@@ -132,6 +169,11 @@ pub(super) fn is_used(prefix: &str) -> bool {
         .lines()
         .filter(|line| !line.starts_with("blackhole"))
         .any(|line| line.split([' ', '/']).any(|word| word.starts_with(&format!("{prefix}."))))
+}
+
+/// Whether there is a network interface of this name.
+pub(super) fn exists(link: &str) -> bool {
+    fs::exists(format!("/sys/class/net/{link}")).unwrap_or(false)
 }
 
 fn names_in(folder: &str, prefix: &str) -> Vec<String> {

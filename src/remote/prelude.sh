@@ -49,6 +49,17 @@ zk_guard() {
   ) &
 }
 
+# zk_pulse: a word every few seconds until the script ends. A cable that was pulled tells nobody: only
+# what cannot be delivered makes the kernel give the connection up, and with it what holds the lock.
+zk_pulse() {
+  (
+    exec </dev/null 3<&- 9>&- 2>/dev/null
+    while sleep 5 >/dev/null && kill -0 "$$"; do zk_frame live pulse ''; done
+  ) &
+  zk_pulse=$!
+  trap 'kill "$zk_pulse" 2>/dev/null' EXIT
+}
+
 # zk_wait PID: its status, also when a signal comes in between.
 zk_wait() {
   while :; do

@@ -48,6 +48,12 @@ archive_begin() {
   zk_run chown -- "$3:" "$zk_tmp"
 }
 
+# archive_room ROOT: says so when there is hardly any room left: tar's own words drown it.
+archive_room() {
+  zk_free=$(df -Pk -- "$1" | awk 'NR == 2 { print $4 }')
+  [ "${zk_free:-0}" -gt 4096 ] || echo "$1 has only $zk_free kB free"
+}
+
 # archive_flush: what has arrived is written to disk while the rest is on its way, so that little is
 # left to wait for at the end. Ends by itself with the step, or with the script.
 archive_flush() {
@@ -64,7 +70,7 @@ do_archive() {
   archive_flush
   if ! dd bs=65536 iflag=fullblock,count_bytes count="$6" status=none <&3 |
     archive_as "$3" tar --extract --gzip --no-same-permissions --directory "$zk_tmp"; then
-    df -Pk -- "$zk_tmp"
+    archive_room "$1"
     echo "unpacking the archive in $1 failed"
     return 1
   fi

@@ -31,7 +31,9 @@ impl Directory {
             Kind::Symlink(target) => {
                 return Difference::refused(
                     format!("{} is a symlink to {target}, and should be a directory", self.path),
-                    format!("name {target} itself in the inventory, or remove the link"),
+                    format!(
+                        "remove the link; where the path is the inventory's, it may name {target} itself"
+                    ),
                 );
             }
             Kind::File | Kind::Other => {

@@ -11,6 +11,10 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
+mod faults;
+mod refusals;
+mod sources;
+
 const NAME: &str = "zkit";
 const NETWORK: &str = "10.76.61";
 const HOSTS: [&str; 3] = ["kafka1", "kafka2", "kafka3"];
@@ -206,8 +210,14 @@ fn real_hosts() {
         (Kind::Long, "restart, interrupted and resumed", restart),
         (Kind::Long, "one run at a time", locked),
         (Kind::Long, "every way in that fails says why", ways_in),
-        (Kind::Quick, "what belongs to the operator is refused by name", refusals),
-        (Kind::Long, "a host that dies in the middle is applied to again", deaths),
+        (Kind::Quick, "what belongs to the operator is refused by name", refusals::operators),
+        (Kind::Quick, "what a host is and has is said before anything is done", refusals::facts),
+        (Kind::Quick, "hosts download for themselves, and trust no source", sources::host_fetches),
+        (Kind::Long, "hostile archives are refused and leave nothing", sources::hostile),
+        (Kind::Long, "a host that dies in the middle is applied to again", faults::deaths),
+        (Kind::Long, "a host that freezes or is cut off in a step", faults::silence),
+        (Kind::Long, "Ctrl-C in each step", faults::interrupts),
+        (Kind::Long, "no room", faults::no_room),
         (Kind::Long, "sudo, banners and other shells", other_logins),
         (Kind::Long, "a backup beside writes is restored elsewhere", backed_up),
         (Kind::Quick, "destroy takes back what apply has put", destroy),
@@ -435,90 +445,6 @@ fn ways_in(lab: &Lab) {
     // kafka2 has a new disk: one member is replaced, the others stand.
     lab.run(&["apply", "--yes"]).ends(0);
     lab.run(&["status"]).ends(0);
-}
-
-fn refusals(lab: &Lab) {
-    lab.fresh();
-    let refused = |host: &str, make: &str, says: &str, undo: &str| {
-        lab.on(host, make);
-        lab.run(&["apply", "--yes"]).ends(4).says(says);
-        lab.on(host, undo);
-    };
-    let listen =
-        "setsid nc -lk 2181 </dev/null >/dev/null 2>&1 & echo $! >/run/listener; sleep 0.2";
-    refused("kafka1", listen, "port 2181 is taken by nc", "kill $(cat /run/listener)");
-    refused(
-        "kafka2",
-        "systemctl mask zookeeper.service",
-        "zookeeper.service is masked",
-        "systemctl unmask zookeeper.service",
-    );
-    refused(
-        "kafka3",
-        "mkdir -p /data /elsewhere && ln -s /elsewhere /data/zookeeper",
-        "is a symlink to /elsewhere",
-        "rm /data/zookeeper",
-    );
-    refused(
-        "kafka1",
-        "mkdir -p /data/zookeeper && echo 7 >/data/zookeeper/myid",
-        "/data/zookeeper/myid says 7, the inventory says 1",
-        "rm -r /data/zookeeper",
-    );
-    lab.run(&["apply", "--yes"]).ends(0);
-}
-
-/// Waits until a line of a run's stderr holds `text`, then calls `strike` and waits for the end.
-fn struck(lab: &Lab, text: &str, strike: impl FnOnce(&mut std::process::Child)) -> i32 {
-    let mut child = zkprov()
-        .arg("apply")
-        .arg(&lab.inventory)
-        .args(["--yes", "--output", "json"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("zkprov runs");
-    let mut lines =
-        BufReader::new(child.stdout.take().expect("piped")).lines().map_while(Result::ok);
-    assert!(lines.any(|line| line.contains(text)), "no line with {text}");
-    strike(&mut child);
-    lines.for_each(drop);
-    child.wait().expect("ended").code().unwrap_or(-1)
-}
-
-fn deaths(lab: &Lab) {
-    let begun = |step: &str| format!("\"state\":\"begin\",\"step\":\"{step}");
-    for step in [
-        "user kafka",
-        "archive /opt",
-        "file /etc/kafka/zookeeper.properties",
-        "service zookeeper.service start",
-    ] {
-        lab.fresh();
-        let code = struck(lab, &begun(step), |_| {
-            lab.lab(&["kill", "kafka2"]).ends(0);
-        });
-        assert_ne!(code, 0, "killed at {step}");
-        lab.lab(&["start", "kafka2"]).ends(0);
-        lab.run(&["apply", "--yes"]).ends(0);
-        lab.run(&["apply"]).ends(0).says("0 changes");
-    }
-    for signal in ["-INT", "-KILL"] {
-        lab.fresh();
-        struck(lab, &begun("archive /opt"), |child| {
-            let pid = child.id().to_string();
-            assert!(Command::new("kill").args([signal, &pid]).status().expect("kill").success());
-        });
-        lab.run(&["apply", "--yes"]).ends(0);
-        lab.run(&["apply"]).ends(0).says("0 changes");
-        let left = lab.on("kafka1", "ls -A /opt /usr/local/lib/zkprov | grep zkprov. || true");
-        assert!(!left.contains(".zkprov."), "leftovers: {left}");
-    }
-    lab.fresh();
-    lab.lab(&["fill", "kafka1", "/opt", "--megabytes", "1"]).ends(0);
-    lab.run(&["apply", "--yes", "--limit", "kafka1"]).says("kafka1");
-    lab.lab(&["reset", "kafka1"]).ends(0);
-    lab.run(&["apply", "--yes"]).ends(0);
 }
 
 fn other_logins(lab: &Lab) {

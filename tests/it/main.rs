@@ -10,6 +10,7 @@ mod fetch;
 mod hosts;
 mod inventory;
 mod lab;
+mod schema;
 mod ssh_config;
 mod templates;
 mod tidy;
