@@ -13,6 +13,9 @@ use crate::resource::{Action, Change, Difference, Lane, Phase, Resource};
 /// The format of a saved plan; another one is refused.
 pub const FORMAT: u32 = 1;
 
+/// Room for a log and a snapshot of a small tree; a real one needs more, and says so itself.
+const DATA_KB_LEAST: u64 = 16_000;
+
 /// The oldest Java that Kafka's brokers run on without being told that its days are counted.
 const JAVA_LEAST: u32 = 11;
 
@@ -236,7 +239,23 @@ pub fn host(
             }
         }
     }
+    plan.refusals.extend(room(host, observed).filter(|_| plan.starts()));
     plan
+}
+
+/// A server on a full disk would stop at its first write.
+fn room(host: &Host, observed: &Observed) -> Option<Refusal> {
+    let free_kb = observed.space_kb(&host.data_dir).filter(|_| host.is_member())?;
+    (free_kb < DATA_KB_LEAST).then(|| Refusal {
+        resource: format!("directory {}", host.data_dir),
+        cause: format!(
+            "{} has {} MB free, a coordinator needs at least {}",
+            host.data_dir,
+            free_kb / 1000,
+            DATA_KB_LEAST / 1000
+        ),
+        hint: "make room, or set coordinator.data_dir".into(),
+    })
 }
 
 /// Whether zkprov can work on this host at all.

@@ -139,6 +139,11 @@ probe_each_digest() {
   done
 }
 
+# probe_fetcher: what downloads on this host, if anything.
+probe_fetcher() {
+  zk_frame fact fetcher "$(command -v curl || command -v wget)"
+}
+
 # probe_space PATH...: free kilobytes at the nearest folders that are there: the paths, an empty line,
 # and what df says of each.
 probe_space() {

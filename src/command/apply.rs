@@ -13,7 +13,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::fleet::{Asked, News, gather};
 use crate::lock::{self, Ballot, Operator};
-use crate::plan::{HostPlan, Only, Plan, Step};
+use crate::plan::{HostPlan, Only, Plan, Refusal, Step};
 use crate::probe::Observed;
 use crate::remote::script::{self, Script};
 use crate::report::{self, HostLines};
@@ -76,6 +76,11 @@ async fn changes(
         Some(supplies) => run.plan(supplies, &run::answers(&drawn.asked), only)?,
         None => drawn.plan.clone(),
     };
+    // Only a whole download tells its size, and a plan may be refused for that.
+    if let Some((host, refusal)) = first_refusal(&plan) {
+        let cause = format!("nothing was changed: {}", refusal.cause);
+        return Err(Failure::refused(cause).host(host).hint(&refusal.hint));
+    }
     let mut failures = drawn.failures.clone();
     // A roll that stopped leaves the rest untouched on purpose: there is nothing to verify there.
     let (members, brokers) = apart(&plan);
@@ -126,6 +131,10 @@ fn confirm(arguments: &cli::Apply, plan: &Plan) -> Result<(), Failure> {
         Some("y" | "Y" | "yes") => Ok(()),
         _ => Err(Failure::refused("not confirmed, and nothing was changed")),
     }
+}
+
+fn first_refusal(plan: &Plan) -> Option<(&str, &Refusal)> {
+    plan.hosts.iter().find_map(|host| Some((host.host.as_str(), host.refusals.first()?)))
 }
 
 /// The plan without what concerns brokers, and the plan of that alone.
@@ -311,7 +320,13 @@ async fn verify_host(
         let output = text.split_once('\n').map_or("", |(_, output)| output);
         return Err(Failure::failed(output.trim().replace('\n', "\n    "))
             .step(&failed.name)
-            .hint(format!("`zkprov logs` shows more of {UNIT}'s journal")));
+            .hint(match &run.limit {
+                Some(limit) => format!(
+                    "--limit {limit} leaves the rest of the ensemble as it is: is a majority up? \
+                     `zkprov logs` shows more of {UNIT}'s journal"
+                ),
+                None => format!("`zkprov logs` shows more of {UNIT}'s journal"),
+            }));
     }
     let observed = Observed::new(frames);
     if !observed.is_whole() {

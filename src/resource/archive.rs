@@ -50,6 +50,9 @@ impl Archive {
         reading.path(&aside(&self.path()));
         reading.content(&self.stamp());
         reading.space(&self.root);
+        if matches!(self.origin, Origin::Host(_)) {
+            reading.function("probe_fetcher", []);
+        }
     }
 
     pub fn differ(&self, observed: &Observed) -> Difference {
@@ -109,6 +112,10 @@ impl Archive {
                 change.carried = carried.map(|(path, bytes)| Carried { path, bytes });
                 Difference::change(change)
             }
+            Origin::Host(_) if observed.text("fetcher").trim().is_empty() => Difference::refused(
+                "`fetch: host` needs curl or wget, and this host has neither",
+                "install one of them, or let the controller download: `fetch: controller`",
+            ),
             Origin::Host(urls) => Difference::change(Change::new(
                 action,
                 format!("{why}; downloaded by the host"),

@@ -6,7 +6,15 @@ use std::path::Path;
 use std::process::Command;
 use std::thread;
 
-use super::{Lab, NETWORK};
+use super::{HOSTS, Lab, NETWORK};
+
+/// As much of wget as a host needs: what hosts are booted from has neither it nor curl.
+const WGET: &str = r#"#!/usr/bin/python3
+import sys
+import urllib.request
+data = urllib.request.urlopen(sys.argv[-1], timeout=10).read()
+open(sys.argv[sys.argv.index("-O") + 1], "wb").write(data)
+"#;
 
 /// Serves each name to whoever asks, until the test ends: no more of HTTP than a download needs.
 fn serve(files: Vec<(&'static str, Vec<u8>)>) -> u16 {
@@ -38,6 +46,14 @@ pub(super) fn host_fetches(lab: &Lab) {
     let own = format!("[ \"{}/kafka_2.13-3.3.1.tgz\" ]", lab.folder.path().display());
     let bad = format!("[ {}, {} ], fetch: host", at("missing.tgz"), at("cut.tgz"));
     let inventory = lab.variant(&own, &bad);
+    let said = lab.run_on(&inventory, "apply", &["--yes"]).ends(4);
+    said.says("needs curl or wget, and this host has neither");
+    for host in HOSTS {
+        lab.on(
+            host,
+            &format!("printf '{WGET}' >/usr/local/bin/wget; chmod +x /usr/local/bin/wget"),
+        );
+    }
     let said = lab.run_on(&inventory, "apply", &["--yes"]).ends(1);
     said.says("404").says("has the digest").says("no source gave the release");
     let good =
