@@ -8,7 +8,7 @@ use crate::lock::{Answer, Operator};
 use crate::plan::{HostPlan, Step};
 use crate::remote::frame::Frame;
 use crate::remote::script::Script;
-use crate::remote::{Ended, Payload};
+use crate::remote::{Ended, Payload, STOPPED};
 use crate::resource::{self, Lane, Phase};
 
 /// A host that has not finished by then has hung: each step is bounded well below it, and a release
@@ -140,6 +140,16 @@ impl Progress {
         if ended.sending.as_deref() == Some("not told to go on") {
             return Err(at(Failure::refused("another run holds the lock on the other hosts")));
         }
+        if self.finished && self.done.len() == steps && ended.status == Some(0) {
+            return Ok(());
+        }
+        if ended.sending.as_deref() == Some(STOPPED) {
+            // What a step says that gets no more bytes is no trouble of its own.
+            let during = self.begun.first().or(self.failed.as_ref().map(|(step, ..)| step));
+            let during = during.map(|step| format!(", in step `{step}`")).unwrap_or_default();
+            let cause = format!("stopped after {} of {steps} steps{during}", self.done.len());
+            return Err(at(Failure::failed(cause).hint("run `zkprov apply` again to go on")));
+        }
         if let Some((step, status, output)) = &self.failed {
             let output = output.replace('\n', "\n    ");
             // A payload that could not be read here explains what the host saw.
@@ -147,9 +157,6 @@ impl Progress {
             let sending = sending.map(|text| format!("; {text}")).unwrap_or_default();
             let cause = format!("ended with status {status}{sending}\n    {output}");
             return Err(at(Failure::failed(cause).step(step).hint(again)));
-        }
-        if self.finished && self.done.len() == steps && ended.status == Some(0) {
-            return Ok(());
         }
         if self.finished && ended.sending.is_some() {
             let cause = format!("stopped after {} of {steps} steps", self.done.len());

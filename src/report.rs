@@ -240,9 +240,14 @@ impl HostLines {
 }
 
 impl Drop for HostLines {
+    /// Live lines end without an end of line: what stays are ordinary ones.
     fn drop(&mut self) {
-        if let Ok(mut live) = LIVE.lock() {
-            *live = None;
+        let live = LIVE.lock().ok().and_then(|mut live| live.take());
+        let Some(live) = live else { return };
+        let _ = live.clear();
+        for bar in self.bars.values() {
+            let (done, steps) = (bar.position(), bar.length().unwrap_or(0));
+            talk(&format!("{}  {done} of {steps} steps  {}", bar.prefix(), bar.message()));
         }
     }
 }

