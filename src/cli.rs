@@ -53,7 +53,7 @@ pub enum Command {
 
     /// Restart members, then brokers, one after the other, never losing the quorum
     Restart(Restart),
-    /// Put members back to the release they ran before
+    /// Put members, then brokers, back to what they ran before the last change, one after the other
     Rollback(Rollback),
     /// Release an operator lock that a dead run has left
     Unlock(Unlock),
@@ -302,6 +302,21 @@ pub struct Rollback {
     pub inventory: InventoryFile,
     #[command(flatten)]
     pub selection: Selection,
+    /// Only coordinators, or only brokers; both when left out, coordinators first
+    #[arg(long, value_enum)]
+    pub role: Option<Part>,
+    /// Show how the contents of files differ
+    #[arg(long)]
+    pub diff: bool,
+    /// Show what would go back, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Go on although one member down means no quorum: one or two voters
+    #[arg(long)]
+    pub allow_quorum_loss: bool,
+    /// How long a member must have stayed well before the next one's turn
+    #[arg(long, value_name = "SECONDS")]
+    pub settle: Option<u32>,
     /// Do not ask
     #[arg(long)]
     pub yes: bool,
@@ -309,6 +324,8 @@ pub struct Rollback {
     pub connection: Connection,
     #[command(flatten)]
     pub telling: Telling,
+    #[command(flatten)]
+    pub reports: Reports,
 }
 
 #[derive(Args, Debug)]

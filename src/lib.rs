@@ -25,6 +25,7 @@ pub mod cluster;
 pub mod fleet;
 pub mod health;
 pub mod journal;
+pub mod kept;
 pub mod lock;
 pub mod roll;
 pub mod run;

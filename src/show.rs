@@ -70,8 +70,10 @@ fn host_plan(host: &HostPlan, detail: Detail, text: &mut String) {
     for (name, note) in &host.notes {
         let _ = writeln!(text, "  {}    {name}: {note}", paint("36", "note"));
     }
-    let same = format!("{} resources are as they should be", host.same.len());
-    let _ = writeln!(text, "  {}", paint("2", &same));
+    if !host.same.is_empty() || host.steps.is_empty() {
+        let same = format!("{} resources are as they should be", host.same.len());
+        let _ = writeln!(text, "  {}", paint("2", &same));
+    }
 }
 
 /// What the last line says: what is to be done, in numbers.

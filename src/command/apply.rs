@@ -12,6 +12,7 @@ use crate::desired::{self, BINARY, UNIT};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::fleet::{Asked, News, gather};
+use crate::kept::{self, Keep, Switches};
 use crate::lock::{self, Ballot, Operator};
 use crate::plan::{HostPlan, Only, Plan, Refusal, Step};
 use crate::probe::Observed;
@@ -84,8 +85,9 @@ async fn changes(
     let mut failures = drawn.failures.clone();
     // A roll that stopped leaves the rest untouched on purpose: there is nothing to verify there.
     let (members, brokers) = apart(&plan);
+    let change = kept::change_name(&script::nonce());
     let mut stopped = if members.hosts.iter().any(HostPlan::restarts) {
-        failures.extend(Box::pin(roll(run, arguments, &members, drawn)).await);
+        failures.extend(Box::pin(roll(run, arguments, &members, drawn, &change)).await);
         failures.len() > drawn.failures.len()
     } else {
         failures.extend(change_hosts(run, &members, &drawn.asked).await);
@@ -93,7 +95,7 @@ async fn changes(
     };
     // Brokers come when the ensemble serves, and are not touched where anything has failed before.
     if brokers.changes() > 0 && failures.len() == drawn.failures.len() && !run.stopped() {
-        let failed = Box::pin(broker::change(run, arguments, &brokers, drawn)).await;
+        let failed = Box::pin(broker::change(run, arguments, &brokers, drawn, &change)).await;
         stopped = !failed.is_empty();
         failures.extend(failed);
     }
@@ -164,7 +166,13 @@ async fn fetch(run: &Run, drawn: &Drawn<'_>) -> Result<Option<desired::Supplies>
 
 /// A serving ensemble: what its members do not notice is done everywhere at once; what they read when
 /// they start waits for each one's turn in the roll.
-async fn roll(run: &Run, arguments: &cli::Apply, plan: &Plan, drawn: &Drawn<'_>) -> Vec<Failure> {
+async fn roll(
+    run: &Run,
+    arguments: &cli::Apply,
+    plan: &Plan,
+    drawn: &Drawn<'_>,
+    change: &str,
+) -> Vec<Failure> {
     let rolled = |host: &HostPlan| host.restarts();
     let later = |host: &HostPlan, step: &Step| rolled(host) && step.phase != Phase::Prepare;
     let mut first = plan.clone();
@@ -185,13 +193,12 @@ async fn roll(run: &Run, arguments: &cli::Apply, plan: &Plan, drawn: &Drawn<'_>)
             Target { host: host.host.clone(), why }
         })
         .collect();
-    let switches = members
-        .iter()
-        .map(|host| {
-            let steps = host.steps.iter().filter(|step| later(host, step)).cloned().collect();
-            (host.host.clone(), steps)
-        })
-        .collect();
+    let switched = |host: &&HostPlan| {
+        let steps = host.steps.iter().filter(|step| later(host, step)).cloned().collect();
+        (host.host.clone(), steps)
+    };
+    let hosts = members.iter().map(switched).collect();
+    let switches = Switches { hosts, change: change.to_owned(), keep: Keep::Previous };
     let wish = Wish { allow_quorum_loss: arguments.allow_quorum_loss, settle_s: arguments.settle };
     let operator = Operator::me();
     let rolled = lock::holding(&operator, &drawn.asked, async {

@@ -13,6 +13,7 @@ pub mod man;
 pub mod plan;
 pub mod restart;
 pub mod restore;
+pub mod rollback;
 pub mod schema;
 pub mod shell;
 pub mod status;
@@ -48,7 +49,7 @@ pub fn run(arguments: Arguments) -> Outcome {
         Command::Completions(completions) => man::completions(&completions),
         Command::Man(man) => man::run(&man),
         Command::Restart(restart) => wait(restart::run(restart)),
-        Command::Rollback(_) => not_built("rollback"),
+        Command::Rollback(rollback) => wait(rollback::run(rollback)),
         Command::Unlock(unlock) => wait(unlock::run(unlock)),
         Command::Destroy(destroy) => wait(destroy::run(destroy)),
         Command::Backup(backup) => wait(backup::run(backup)),
@@ -65,9 +66,4 @@ fn wait(future: impl Future<Output = Outcome>) -> Outcome {
         .build()
         .map_err(|error| Failure::failed(format!("cannot start the runtime: {error}")))?
         .block_on(future)
-}
-
-/// The answer of a command whose room is still empty.
-fn not_built(command: &str) -> Outcome {
-    Err(Failure::failed(format!("`zkprov {command}` is not built yet")))
 }

@@ -9,6 +9,7 @@ use crate::failure::Failure;
 use crate::fleet::Asked;
 use crate::inventory::{Host, Inventory};
 use crate::journal::Journal;
+use crate::kept::Switches;
 use crate::lock::{self, Operator};
 use crate::plan::{Only, Plan, Step};
 use crate::resource::Phase;
@@ -77,10 +78,11 @@ async fn whole(run: &Run, arguments: &cli::Restart) -> Outcome {
             // Never both at once: every broker is touched only when all members serve again.
             if !members.is_empty() {
                 let journal = journal.take();
-                roll(run, &drawn.asked, Vec::new(), members, journal, wish).await?;
+                roll(run, &drawn.asked, Switches::default(), members, journal, wish).await?;
             }
             if !brokers.is_empty() {
-                roll_brokers(run, &drawn.asked, Vec::new(), brokers, journal, wish).await?;
+                let none = Switches::default();
+                roll_brokers(run, &drawn.asked, none, brokers, journal, wish).await?;
             }
             Ok(())
         }))
@@ -112,7 +114,7 @@ pub(super) fn confirm(yes: bool, question: &str) -> Result<(), Failure> {
     }
 }
 
-fn restarted(members: usize, brokers: usize) -> String {
+pub(super) fn restarted(members: usize, brokers: usize) -> String {
     match (members, brokers) {
         (_, 0) => show::count(members, "member"),
         (0, _) => show::count(brokers, "broker"),
@@ -158,7 +160,7 @@ pub(super) struct Wish {
 pub(super) async fn roll(
     run: &Run,
     asked: &[Asked<'_>],
-    switches: Vec<(String, Vec<Step>)>,
+    switches: Switches,
     targets: Vec<Target>,
     journal: Option<Journal>,
     wish: Wish,
@@ -194,7 +196,7 @@ pub(super) async fn roll(
 pub(super) async fn roll_brokers(
     run: &Run,
     asked: &[Asked<'_>],
-    switches: Vec<(String, Vec<Step>)>,
+    switches: Switches,
     targets: Vec<Target>,
     journal: Option<Journal>,
     wish: Wish,

@@ -105,38 +105,78 @@ do_verify() {
   zk_run "$1" shell --server "$4" delete "$2"
 }
 
-# do_keep FILE... LINK: what the member runs now, for `undo_switch`.
-do_keep() {
-  zk_keep=${zk_previous:-/var/lib/zkprov/previous}
-  rm -rf -- "$zk_keep"
-  zk_run mkdir -p -m 0700 -- "$zk_keep" || return
-  for zk_path in "$@"; do
-    [ ! -e "$zk_path" ] && [ ! -L "$zk_path" ] || zk_run cp -a -- "$zk_path" "$zk_keep/" || return
-  done
-  zk_sync "$zk_keep"
+# service_process UNIT: which process runs, so that another one is told from it.
+service_process() {
+  TZ=UTC systemctl show -p MainPID,ExecMainStartTimestamp -- "$1"
 }
 
-# undo_switch FILE... LINK: what `do_keep` has kept takes its place again.
+# do_keep FOLDER CHANGE UNIT FILE...: what UNIT runs now goes into FOLDER, for `undo_switch` and for a
+# rollback. Of a process whose files were changed by a run that was cut, the first run has kept them.
+do_keep() {
+  zk_keep=$1 zk_change=$2 zk_unit=$3
+  shift 3
+  zk_process=$(service_process "$zk_unit")
+  case $zk_process in
+    MainPID=0* | '') ;;
+    *)
+      if [ -f "$zk_keep/.process" ] && [ "$(cat -- "$zk_keep/.process")" = "$zk_process" ]; then
+        printf '%s\n' "$zk_change" >"$zk_keep/.change"
+        zk_sync "$zk_keep/.change"
+        return
+      fi
+      ;;
+  esac
+  rm -rf -- "$zk_keep.new"
+  zk_run mkdir -p -m 0700 -- "$zk_keep.new" || return
+  for zk_path in "$@"; do
+    [ ! -e "$zk_path" ] && [ ! -L "$zk_path" ] || zk_run cp -a -- "$zk_path" "$zk_keep.new/" || return
+  done
+  printf '%s\n' "$zk_change" >"$zk_keep.new/.change" && printf '%s\n' "$zk_process" >"$zk_keep.new/.process" || return
+  zk_sync "$zk_keep.new"
+  rm -rf -- "$zk_keep"
+  zk_run mv -T -- "$zk_keep.new" "$zk_keep" || return
+  zk_sync "${zk_keep%/*}"
+}
+
+# undo_switch FOLDER CHANGE FILE...: what `do_keep` has kept for CHANGE takes its place again. Where it has
+# come to keep nothing for it, nothing was changed either.
 undo_switch() {
-  zk_keep=${zk_previous:-/var/lib/zkprov/previous}
+  zk_keep=$1 zk_change=$2
+  shift 2
+  [ "$(cat -- "$zk_keep/.change" 2>/dev/null)" = "$zk_change" ] || return 0
+  put_back "$zk_keep" "$@"
+}
+
+# do_back FOLDER FILE...: the same on purpose; what the units in FOLDER start must still be there.
+do_back() {
+  for zk_path in "$1"/*.service; do
+    zk_exec=$(sed -n 's/^ExecStart=\([^ ]*\).*/\1/p' "$zk_path")
+    if [ -n "$zk_exec" ] && [ ! -x "$zk_exec" ]; then
+      echo "$zk_exec, which ${zk_path##*/} started then, is not there any more"
+      return 1
+    fi
+  done
+  put_back "$@"
+}
+
+# put_back FOLDER FILE...: written as of now: a process that was started before does not run it.
+put_back() {
+  zk_keep=$1
+  shift
   for zk_path in "$@"; do
     zk_kept=$zk_keep/${zk_path##*/}
-    [ -e "$zk_kept" ] || [ -L "$zk_kept" ] || continue
+    if [ -L "$zk_kept" ]; then
+      [ "$(readlink -- "$zk_kept")" != "$(readlink -- "$zk_path")" ] || continue
+    elif [ ! -e "$zk_kept" ] || cmp -s -- "$zk_kept" "$zk_path"; then
+      continue
+    fi
     zk_tmp=$zk_path.zkprov.$$
+    rm -f -- "$zk_tmp"
     zk_run cp -a -- "$zk_kept" "$zk_tmp" || return
+    [ -L "$zk_tmp" ] || zk_run touch -- "$zk_tmp" || return
     zk_run mv -fT -- "$zk_tmp" "$zk_path" || return
+    zk_label "$zk_path"
+    zk_sync "${zk_path%/*}"
   done
   zk_run systemctl daemon-reload
-}
-
-# do_keep_broker FILE...: the same for the broker beside it.
-do_keep_broker() {
-  zk_previous=/var/lib/zkprov/previous-broker
-  do_keep "$@"
-}
-
-# undo_switch_broker FILE...
-undo_switch_broker() {
-  zk_previous=/var/lib/zkprov/previous-broker
-  undo_switch "$@"
 }

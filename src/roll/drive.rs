@@ -8,13 +8,15 @@ use futures_util::future::join_all;
 use serde_json::json;
 
 use super::{Next, Roll};
-use crate::desired::{self, BINARY, CONFIG_FILE, UNIT, UNIT_FILE};
+use crate::cli::Part;
+use crate::desired::{self, BINARY, UNIT};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::fleet::{Asked, gather};
 use crate::health::{self, View};
 use crate::inventory::{Engine, Host};
 use crate::journal::{Entry, Journal};
+use crate::kept::{self, Switches};
 use crate::plan::Step;
 use crate::probe::{Observed, Reading};
 use crate::remote::frame::Frame;
@@ -24,17 +26,16 @@ use crate::run::Run;
 
 /// A look that takes longer counts as no answer.
 const LOOK: Duration = Duration::from_secs(15);
+/// The step before anything is changed.
+const KEEP: &str = "keep what it runs";
 /// How long a member that was put back may take to serve again.
 const ROLLBACK_S: &str = "120";
 
 /// A service that is changed and restarted.
 #[derive(Debug)]
 pub(super) struct Service {
+    pub part: Part,
     pub unit: &'static str,
-    /// The step that keeps what it runs: its name, and its function.
-    pub keep: (&'static str, &'static str),
-    /// What it reads when it starts.
-    pub reads: &'static [&'static str],
     /// How long its old process may take to end, where that is not the usual time.
     pub stops_s: Option<&'static str>,
     /// After so long the host ends a restart, and so does the controller.
@@ -42,9 +43,8 @@ pub(super) struct Service {
 }
 
 const MEMBER: Service = Service {
+    part: Part::Coordinator,
     unit: UNIT,
-    keep: ("keep what it runs", "do_keep"),
-    reads: &[UNIT_FILE, CONFIG_FILE, BINARY],
     stops_s: None,
     // The old process is ended in an orderly way first.
     restart_s: 150,
@@ -64,7 +64,7 @@ pub struct Drive<'a> {
     /// Every host of the inventory that can be reached.
     pub asked: &'a [Asked<'a>],
     /// What is changed on a member just before it is restarted.
-    pub switches: Vec<(String, Vec<Step>)>,
+    pub switches: Switches,
 }
 
 impl Drive<'_> {
@@ -184,7 +184,17 @@ impl Drive<'_> {
 
     /// What is changed on a host's service just before its restart; `None` where nothing is.
     pub(super) fn switch(&self, host: &str) -> Option<&[Step]> {
-        self.switches.iter().find(|(name, _)| name == host).map(|(_, steps)| &steps[..])
+        self.switches.hosts.iter().find(|(name, _)| name == host).map(|(_, steps)| &steps[..])
+    }
+
+    /// The words of the step that keeps what a service runs, and of the one that puts it back.
+    pub(super) fn keep(&self, service: &Service) -> (Vec<String>, Vec<String>) {
+        let folder = self.switches.keep.folder(service.part);
+        let reads = kept::reads(&self.run.inventory, service.part);
+        let change = self.switches.change.clone();
+        let undo = [folder.clone(), change.clone()].into_iter().chain(reads.clone()).collect();
+        let keep = [folder, change, service.unit.to_owned()].into_iter().chain(reads).collect();
+        (keep, undo)
     }
 
     /// Changes what the service reads, where there is something to change, and restarts it.
@@ -195,8 +205,8 @@ impl Drive<'_> {
         script.call("zk_guard", [service.restart_s.to_string().as_str()]);
         let switch = self.switch(host);
         if let Some(steps) = switch {
-            let (name, function) = service.keep;
-            script.step(name, function, service.reads.iter().copied());
+            let (keep, _) = self.keep(service);
+            script.step(KEEP, "do_keep", keep.iter().map(String::as_str));
             for step in steps {
                 script.library(resource::library(&step.change.function));
                 let arguments = step.change.arguments.iter().map(String::as_str);
@@ -249,18 +259,18 @@ impl Drive<'_> {
 
     /// A member that was changed and did not come back gets what it ran before.
     async fn failed(&self, host: &str, failure: Failure) -> Failure {
-        if self.switch(host).is_none_or(<[Step]>::is_empty) {
-            return failure;
-        }
-        self.tell("rollback", host, "is put back to what it ran before");
+        let Some(harm) = self.harm(host, &failure) else { return failure };
+        self.tell("rollback", host, harm.word());
         let back = async {
             let asked = self.asked(host)?;
             let mut script = Script::new(&script::nonce());
             script.library(service::SHELL);
-            script.library(resource::library("do_symlink"));
             script.call("zk_guard", ["240"]);
-            script.step("put back", "undo_switch", MEMBER.reads.iter().copied());
-            script.step("restart", "do_restart", MEMBER.restart());
+            let (_, undo) = self.keep(&MEMBER);
+            script.step("put back", "undo_switch", undo.iter().map(String::as_str));
+            if harm == Harm::Restarted {
+                script.step("restart", "do_restart", MEMBER.restart());
+            }
             let server = desired::server(asked.host);
             let words = [UNIT, ROLLBACK_S, BINARY, "status", "--server", &server];
             script.step("serves again", "do_await", words);
@@ -269,9 +279,40 @@ impl Drive<'_> {
         put_back(failure, back.await, "serves", "members")
     }
 
+    /// What a failed turn has left to be undone on a host; `None`: nothing.
+    pub(super) fn harm(&self, host: &str, failure: &Failure) -> Option<Harm> {
+        if self.switch(host).is_none_or(<[Step]>::is_empty) {
+            return None;
+        }
+        match failure.step.as_deref() {
+            Some(KEEP) => None,
+            Some(step) if !step.contains("restart") => Some(Harm::Written),
+            // A lost connection may have got as far as the restart.
+            _ => Some(Harm::Restarted),
+        }
+    }
+
     /// Whether the engine can hand its leadership over.
     pub fn transfers(&self) -> bool {
         self.run.inventory.coordinator.engine == Engine::Coordinator
+    }
+}
+
+/// What a turn that failed has done to its host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Harm {
+    /// Files were changed; the process is still the one from before.
+    Written,
+    /// The process may be another one.
+    Restarted,
+}
+
+impl Harm {
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Written => "its files are put back; it was not restarted",
+            Self::Restarted => "is put back to what it ran before",
+        }
     }
 }
 

@@ -8,14 +8,14 @@ use futures_util::future::join_all;
 
 use super::Next;
 use super::brokers::BrokerRoll;
-use super::drive::{Drive, Service, put_back};
+use super::drive::{Drive, Harm, Service, put_back};
+use crate::cli::Part;
 use crate::cluster::Cluster;
-use crate::desired::{BINARY, BROKER_CONFIG_FILE, BROKER_UNIT, BROKER_UNIT_FILE};
+use crate::desired::{BINARY, BROKER_UNIT};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::fleet::{Asked, gather};
 use crate::journal::{Entry, Journal};
-use crate::plan::Step;
 use crate::probe::{Observed, Reading};
 use crate::remote::script::{self, Script};
 use crate::resource::service;
@@ -25,9 +25,8 @@ const LOOK: Duration = Duration::from_secs(20);
 /// How long a broker that was put back may take to register.
 const ROLLBACK_S: &str = "240";
 const BROKER: Service = Service {
+    part: Part::Broker,
     unit: BROKER_UNIT,
-    keep: ("keep what the broker runs", "do_keep_broker"),
-    reads: &[BROKER_UNIT_FILE, BROKER_CONFIG_FILE],
     stops_s: Some(service::BROKER_STOPS_S),
     // A broker hands its leaderships over and closes its logs first: the unit gives it 300 s.
     restart_s: 420,
@@ -146,10 +145,8 @@ pub async fn drive(
 
 /// A broker that was changed and did not come back gets what it ran before.
 async fn failed(drive: &Drive<'_>, host: &str, failure: Failure) -> Failure {
-    if drive.switch(host).is_none_or(<[Step]>::is_empty) {
-        return failure;
-    }
-    drive.tell("rollback", host, "the broker is put back to what it ran before");
+    let Some(harm) = drive.harm(host, &failure) else { return failure };
+    drive.tell("rollback", host, &format!("broker: {}", harm.word()));
     let inventory = &drive.run.inventory;
     let back = async {
         let asked = drive.asked(host)?;
@@ -158,8 +155,11 @@ async fn failed(drive: &Drive<'_>, host: &str, failure: Failure) -> Failure {
         let mut script = Script::new(&script::nonce());
         script.library(service::SHELL);
         script.call("zk_guard", ["700"]);
-        script.step("put back", "undo_switch_broker", BROKER.reads.iter().copied());
-        script.step("restart", "do_restart", BROKER.restart());
+        let (_, undo) = drive.keep(&BROKER);
+        script.step("put back", "undo_switch", undo.iter().map(String::as_str));
+        if harm == Harm::Restarted {
+            script.step("restart", "do_restart", BROKER.restart());
+        }
         let words = [BROKER_UNIT, ROLLBACK_S, BINARY, "brokers", "--server", &connect, "--id", &id];
         script.step("registers again", "do_await", words);
         drive.done(asked, &script, Duration::from_mins(12)).await

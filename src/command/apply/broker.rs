@@ -12,6 +12,7 @@ use crate::desired::{self, BINARY, BROKER_UNIT, UNIT};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::fleet::{Asked, gather};
+use crate::kept::{Keep, Switches};
 use crate::lock::{self, Operator};
 use crate::plan::{HostPlan, Plan};
 use crate::remote::script::{self, Script};
@@ -28,6 +29,7 @@ pub(super) async fn change(
     arguments: &cli::Apply,
     plan: &Plan,
     drawn: &Drawn<'_>,
+    name: &str,
 ) -> Vec<Failure> {
     let serving = awaited(&drawn.asked, SERVING_S, |asked| {
         let server = desired::server(asked.host);
@@ -68,7 +70,8 @@ pub(super) async fn change(
         Target { host: host.host.clone(), why }
     };
     let targets = rolled.iter().map(target).collect();
-    let switches = rolled.iter().map(|host| (host.host.clone(), host.steps.clone())).collect();
+    let hosts = rolled.iter().map(|host| (host.host.clone(), host.steps.clone())).collect();
+    let switches = Switches { hosts, change: name.to_owned(), keep: Keep::Previous };
     let wish = Wish { allow_quorum_loss: arguments.allow_quorum_loss, settle_s: arguments.settle };
     let operator = Operator::me();
     let rolled = lock::holding(&operator, &drawn.asked, async {

@@ -1,0 +1,294 @@
+//! `zkprov rollback`: back to what members, and brokers, ran before the last change; through the same
+//! gates as every roll.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use crate::cli::{self, Part};
+use crate::command::Outcome;
+use crate::command::restart::{self, Wish};
+use crate::failure::Failure;
+use crate::fleet::Asked;
+use crate::inventory::{Host, Inventory};
+use crate::kept::{self, Keep, Kept, Switches};
+use crate::lock::{self, Operator};
+use crate::plan::{FORMAT, HostPlan, Plan, Refusal};
+use crate::probe::Reading;
+use crate::remote::script;
+use crate::resource::service;
+use crate::roll::Target;
+use crate::run::{self, Run};
+use crate::{desired, report, selection, show};
+
+pub async fn run(arguments: cli::Rollback) -> Outcome {
+    let inventory = Inventory::load(&arguments.inventory.inventory)?;
+    // The gates look at every member, whoever goes back.
+    let everybody = cli::Selection::default();
+    let run = Run::new(inventory, &everybody, &arguments.connection, &arguments.telling).await?;
+    let outcome = tokio::select! {
+        outcome = whole(&run, &arguments) => outcome,
+        interrupted = run.heed_interrupts() => Err(interrupted),
+    };
+    if let Err(failure) = &outcome {
+        run.reporter.event(
+            "failure",
+            json!({"host": failure.host, "step": failure.step, "cause": failure.cause}),
+        );
+    }
+    let title = format!("zkprov rollback {}", run.inventory.ensemble);
+    run.reporter.reports(&title, &arguments.reports)?;
+    outcome
+}
+
+async fn whole(run: &Run, arguments: &cli::Rollback) -> Outcome {
+    let limit = selection::select(&run.inventory, arguments.selection.limit.as_deref())?;
+    let limit: Vec<&str> = limit.iter().map(|host| host.name.as_str()).collect();
+    let hosts = run.hosts();
+    let replies = run.fleet.probe(&hosts, |host| Ok(reading(&run.inventory, host))).await;
+    let (mut asked, mut failures) = (Vec::new(), Vec::new());
+    for (_, reply) in replies {
+        match reply {
+            Ok(host) => asked.push(host),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    let wanted = |part| arguments.role.is_none_or(|only| only == part);
+    let parts: Vec<Part> =
+        [Part::Coordinator, Part::Broker].into_iter().filter(|part| wanted(*part)).collect();
+    let back = Back::of(&run.inventory, &asked, &parts, &limit);
+    let outcome = Box::pin(go(run, arguments, &asked, &failures, &back)).await;
+    for failure in &failures {
+        run.reporter.failed(failure);
+    }
+    run.fleet.close(asked).await;
+    outcome
+}
+
+async fn go(
+    run: &Run,
+    arguments: &cli::Rollback,
+    asked: &[Asked<'_>],
+    failures: &[Failure],
+    back: &Back,
+) -> Outcome {
+    let plan = back.plan(&run.inventory);
+    for host in &plan.hosts {
+        run.reporter.event("plan", show::host_json(host, arguments.diff));
+    }
+    let detail = show::Detail { diff: arguments.diff, color: report::color() };
+    run.reporter.text(&show::plan(&plan, detail));
+    for (host, why) in &back.left {
+        run.reporter.aside(&format!("{host}: {why}"));
+    }
+    if plan.refused() {
+        return Err(Failure::refused("nothing was changed: see the refusals above"));
+    }
+    let (members, brokers) = (back.targets(Part::Coordinator), back.targets(Part::Broker));
+    let count = members.len() + brokers.len();
+    if count == 0 {
+        run.reporter.summary(back.nothing(), json!({"rolled_back": 0}));
+        return Ok(run::worst(failures));
+    }
+    let what = restart::restarted(members.len(), brokers.len());
+    if arguments.dry_run {
+        let text = format!("{what} would go back");
+        run.reporter.summary(&text, json!({"rolled_back": 0, "pending": count}));
+        return Ok(run::worst(failures));
+    }
+    restart::confirm(arguments.yes, &format!("Put {what} back, one after the other?"))?;
+    let change = kept::change_name(&script::nonce());
+    let switches =
+        |part| Switches { hosts: back.switches(part), change: change.clone(), keep: Keep::Undone };
+    let wish = Wish { allow_quorum_loss: arguments.allow_quorum_loss, settle_s: arguments.settle };
+    Box::pin(lock::holding(&Operator::me(), asked, async {
+        if !members.is_empty() {
+            let switches = switches(Part::Coordinator);
+            restart::roll(run, asked, switches, members, None, wish).await?;
+        }
+        if !brokers.is_empty() {
+            let switches = switches(Part::Broker);
+            restart::roll_brokers(run, asked, switches, brokers, None, wish).await?;
+        }
+        Ok(())
+    }))
+    .await?;
+    let text = format!("{what} put back in {:.1} s", run.reporter.elapsed_s());
+    run.reporter.summary(&text, json!({"rolled_back": count}));
+    run.reporter.aside(
+        "the inventory is as it was: the next apply goes forward again unless you correct it",
+    );
+    Ok(run::worst(failures))
+}
+
+fn reading(inventory: &Inventory, host: &Host) -> Reading {
+    let mut reading = Reading::default();
+    reading.library(service::SHELL);
+    if host.is_member() {
+        reading.unit(desired::UNIT);
+        Kept::read(inventory, Part::Coordinator, &mut reading);
+    }
+    if inventory.broker_on(host).is_some() {
+        reading.unit(desired::BROKER_UNIT);
+        Kept::read(inventory, Part::Broker, &mut reading);
+    }
+    reading
+}
+
+/// What goes back.
+#[derive(Debug, Default)]
+struct Back {
+    /// By host, in the order of the inventory, and by service: what it had before the last change.
+    hosts: Vec<(String, Part, Kept)>,
+    /// Hosts that do not take part, and why.
+    left: Vec<(String, String)>,
+    /// Whether anything was ever changed here.
+    known: bool,
+}
+
+impl Back {
+    fn of(inventory: &Inventory, asked: &[Asked<'_>], parts: &[Part], limit: &[&str]) -> Self {
+        let mut all = Vec::new();
+        for asked in asked {
+            for &part in parts {
+                let has = match part {
+                    Part::Coordinator => asked.host.is_member(),
+                    Part::Broker => inventory.broker_on(asked.host).is_some(),
+                };
+                if let Some(kept) =
+                    has.then(|| Kept::of(inventory, part, &asked.observed)).flatten()
+                {
+                    all.push((asked.host.name.clone(), part, kept));
+                }
+            }
+        }
+        Self::last(all, limit)
+    }
+
+    /// What belongs to the last change of all. A host that it has not come to has kept what it ran
+    /// before an earlier one: it stays.
+    fn last(all: Vec<(String, Part, Kept)>, limit: &[&str]) -> Self {
+        let mut back = Self { known: !all.is_empty(), ..Self::default() };
+        let Some(last) =
+            all.iter().map(|(_, _, kept)| (kept.changed_s(), kept.change.clone())).max()
+        else {
+            return back;
+        };
+        for (host, part, kept) in all {
+            if kept.change != last.1 {
+                if !kept.steps.is_empty() {
+                    let why = "was not part of the last change, and stays as it is".to_owned();
+                    back.left.push((host, why));
+                }
+            } else if limit.contains(&host.as_str()) && (!kept.steps.is_empty() || kept.stale) {
+                back.hosts.push((host, part, kept));
+            }
+        }
+        back.left.dedup();
+        back
+    }
+
+    fn nothing(&self) -> &'static str {
+        if self.known {
+            "0 to roll back: what the last change has replaced runs again already"
+        } else {
+            "0 to roll back: nothing was changed since these hosts were set up"
+        }
+    }
+
+    /// As `zkprov plan` would show it.
+    fn plan(&self, inventory: &Inventory) -> Plan {
+        let mut hosts: BTreeMap<usize, HostPlan> = BTreeMap::new();
+        for (host, part, kept) in &self.hosts {
+            let place = inventory.hosts.iter().position(|one| one.name == *host).unwrap_or(0);
+            let plan = hosts.entry(place).or_insert_with(|| HostPlan {
+                host: host.clone(),
+                steps: Vec::new(),
+                same: Vec::new(),
+                notes: Vec::new(),
+                refusals: Vec::new(),
+                running: true,
+            });
+            plan.steps.extend(kept.steps.iter().cloned());
+            let unit = match part {
+                Part::Coordinator => desired::UNIT,
+                Part::Broker => desired::BROKER_UNIT,
+            };
+            let why = if kept.steps.is_empty() { "put back before, not yet restarted" } else { "" };
+            let why = if why.is_empty() { "it then runs what it ran before" } else { why };
+            plan.notes.push((unit.into(), format!("is restarted in its turn: {why}")));
+            if let Some((cause, hint)) = &kept.refused {
+                plan.refusals.push(Refusal {
+                    resource: unit.into(),
+                    cause: cause.clone(),
+                    hint: hint.clone(),
+                });
+            }
+        }
+        Plan {
+            format: FORMAT,
+            ensemble: inventory.ensemble.clone(),
+            hosts: hosts.into_values().collect(),
+        }
+    }
+
+    fn targets(&self, part: Part) -> Vec<Target> {
+        let why = "back to what it ran before the last change".to_owned();
+        let of = self.hosts.iter().filter(|(_, of, _)| *of == part);
+        of.map(|(host, _, _)| Target { host: host.clone(), why: why.clone() }).collect()
+    }
+
+    fn switches(&self, part: Part) -> Vec<(String, Vec<crate::plan::Step>)> {
+        let of = self.hosts.iter().filter(|(_, of, _)| *of == part);
+        of.map(|(host, _, kept)| (host.clone(), kept.steps.clone())).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Step;
+    use crate::resource::{Action, Change, Lane, Phase};
+
+    fn kept(host: &str, change: &str, differs: bool) -> (String, Part, Kept) {
+        let change_of = Change {
+            action: Action::Update,
+            why: String::new(),
+            diff: None,
+            function: "do_back".into(),
+            arguments: Vec::new(),
+            secret: false,
+            carried: None,
+        };
+        let step = Step {
+            name: "file x".into(),
+            kind: "file".into(),
+            phase: Phase::Switch,
+            lane: Lane::Main,
+            change: change_of,
+        };
+        let steps = if differs { vec![step] } else { Vec::new() };
+        let kept = Kept { change: change.into(), steps, stale: false, refused: None };
+        (host.to_owned(), Part::Coordinator, kept)
+    }
+
+    fn back(all: &[(&str, &str, bool)]) -> (Vec<String>, Vec<String>) {
+        let all = all.iter().map(|(host, change, differs)| kept(host, change, *differs)).collect();
+        let back = Back::last(all, &["a", "b", "c"]);
+        let left = back.left.into_iter().map(|(host, _)| host).collect();
+        (back.hosts.into_iter().map(|(host, _, _)| host).collect(), left)
+    }
+
+    #[test]
+    fn only_the_last_change_goes_back() {
+        let (gone, left) = back(&[("a", "20 x", true), ("b", "20 x", true), ("c", "3 y", true)]);
+        assert_eq!((gone.join(" "), left.join(" ")), ("a b".into(), "c".into()));
+        // b was put back when the last change failed on it; c it has not come to.
+        let (gone, left) = back(&[("a", "20 x", true), ("b", "20 x", false), ("c", "3 y", true)]);
+        assert_eq!((gone.join(" "), left.join(" ")), ("a".into(), "c".into()));
+        // Going back once more would mix the states of two changes: nothing goes.
+        let (gone, _) = back(&[("a", "20 x", false), ("b", "3 y", true)]);
+        assert!(gone.is_empty());
+        assert!(back(&[]).0.is_empty());
+    }
+}
