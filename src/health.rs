@@ -46,6 +46,9 @@ pub struct Member {
     pub version: Option<String>,
     /// Of a leader: peers that follow it closely.
     pub synced: Option<i64>,
+    /// Of a leader: how many votes there are, its own among them, as the ensemble itself counts. While
+    /// members come and go that is not the inventory's number.
+    pub electorate: Option<i64>,
 }
 
 impl Member {
@@ -98,6 +101,7 @@ impl Member {
         self.nodes = number("nodeCount");
         self.version = status["version"].as_str().map(str::to_owned);
         self.synced = status["peers"]["synced"].as_i64();
+        self.electorate = status["peers"]["votersBesides"].as_i64().map(|others| others + 1);
     }
 
     pub fn serves(&self) -> bool {
@@ -122,11 +126,30 @@ impl View {
 
     /// Voters that serve.
     pub fn voters_up(&self) -> usize {
-        self.members.iter().filter(|member| member.votes && member.serves()).count()
+        let listed = self.members.iter().filter(|member| member.votes && member.serves()).count();
+        listed + self.unlisted_up()
     }
 
+    /// How many votes there are: as the leader counts them, else as the inventory lists them. A member
+    /// that joins has none yet, one that leaves has its own until it has left.
     pub fn voters(&self) -> usize {
+        self.electorate().unwrap_or_else(|| self.listed())
+    }
+
+    fn listed(&self) -> usize {
         self.members.iter().filter(|member| member.votes).count()
+    }
+
+    fn electorate(&self) -> Option<usize> {
+        self.leader().and_then(|leader| leader.electorate).and_then(|votes| votes.try_into().ok())
+    }
+
+    /// Voters that the inventory does not list any more and that follow the leader.
+    fn unlisted_up(&self) -> usize {
+        let unlisted = self.voters().saturating_sub(self.listed());
+        let following = self.leader().and_then(|leader| leader.synced).unwrap_or(0);
+        let others = self.members.iter().filter(|member| member.serves()).count() as i64 - 1;
+        usize::try_from(following - others).unwrap_or(0).min(unlisted)
     }
 
     pub fn majority(&self) -> usize {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::desired::{ACCOUNT, CONFIG_FILE, UNIT};
 use crate::failure::Failure;
+use crate::health;
 use crate::inventory::{Engine, Host, Inventory};
 use crate::probe::Observed;
 use crate::resource::service::Running;
@@ -377,16 +378,21 @@ pub fn ensemble(
     observed: &[(&Host, &Observed)],
 ) -> Plan {
     let moved = membership_change(inventory, observed);
+    let named: Vec<String> = moved.iter().map(Moved::say).collect();
     if moved.len() > 1
         && let Some(first) = hosts.iter_mut().find(|plan| plan.running)
     {
         first.refusals.push(Refusal {
             resource: "membership".into(),
-            cause: format!("{} members would change at once: {}", moved.len(), moved.join(", ")),
+            cause: format!("{} members would change at once: {}", moved.len(), named.join(", ")),
             hint: "two halves of an ensemble that do not agree on the members can lose writes: \
                        add, remove or move one member, apply, then the next"
                 .into(),
         });
+    }
+
+    if let [change] = &moved[..] {
+        stage(inventory, &mut hosts, observed, change);
     }
 
     let members = observed.iter().filter(|(host, _)| host.is_member());
@@ -406,8 +412,89 @@ pub fn ensemble(
     Plan { format: FORMAT, ensemble: inventory.ensemble.clone(), hosts }
 }
 
+/// A member that is not as the serving hosts know it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Moved {
+    Goes(u8),
+    /// To this address.
+    Moves(u8, String),
+    Comes(u8),
+}
+
+impl Moved {
+    fn say(&self) -> String {
+        match self {
+            Self::Goes(id) => format!("{id} goes"),
+            Self::Moves(id, address) => format!("{id} moves to {address}"),
+            Self::Comes(id) => format!("{id} comes"),
+        }
+    }
+
+    /// In which order a change of members is made, for the person who looks at the plan.
+    fn stages(&self) -> String {
+        let what = self.say();
+        match self {
+            Self::Comes(_) => format!(
+                "{what}: it is started first and waits; then the others are restarted one after the \
+                 other, the leader last; it follows without a vote, and votes when it has caught up"
+            ),
+            Self::Moves(..) => format!(
+                "{what}: started there with an empty directory, it votes when it has caught up; then \
+                 the others are restarted one after the other, the leader last"
+            ),
+            Self::Goes(id) => format!(
+                "{what}: the others are restarted one after the other, the leader last, and then it \
+                 has no vote; its server is stopped by `zkprov destroy --limit` with the inventory \
+                 that still lists {id}, after this and not before"
+            ),
+        }
+    }
+}
+
+/// Shows how the one change of members will be made, or refuses it where nobody can be spared.
+fn stage(
+    inventory: &Inventory,
+    hosts: &mut [HostPlan],
+    observed: &[(&Host, &Observed)],
+    change: &Moved,
+) {
+    let of = |host: &Host| observed.iter().find(|(one, _)| one.name == host.name);
+    let view = health::view(inventory, |host| of(host).map(|(_, observed)| *observed), |_| None);
+    for plan in hosts.iter_mut().filter(|plan| plan.restarts()) {
+        plan.notes.push(("membership".into(), change.stages()));
+    }
+    // Who comes has no vote before the others have been restarted: it cannot stand in for anybody.
+    let comes = matches!(change, Moved::Comes(_)) && view.voters() > 2;
+    if comes
+        && view.voters_up() <= view.majority()
+        && let Some(first) = hosts.iter_mut().find(|plan| plan.restarts())
+    {
+        let silent: Vec<&str> = inventory
+            .members()
+            .filter(|host| {
+                let joins = matches!(change, Moved::Comes(id) if *id == host.myid);
+                !joins && view.member(&host.name).is_none_or(|member| !member.serves())
+            })
+            .map(|host| host.name.as_str())
+            .collect();
+        first.refusals.push(Refusal {
+            resource: "membership".into(),
+            cause: format!(
+                "{}, and {} of {} voters serve: without {} no other can be restarted",
+                change.say(),
+                view.voters_up(),
+                view.voters(),
+                silent.join(", ")
+            ),
+            hint: "bring it back first; or replace it: its `myid` for the new host, and its own \
+                   host out of the inventory"
+                .into(),
+        });
+    }
+}
+
 /// Members that a serving host knows and the inventory does not, or the other way round, or elsewhere.
-fn membership_change(inventory: &Inventory, observed: &[(&Host, &Observed)]) -> Vec<String> {
+fn membership_change(inventory: &Inventory, observed: &[(&Host, &Observed)]) -> Vec<Moved> {
     let mut moved = std::collections::BTreeSet::new();
     for (_, observed) in observed {
         if !matches!(observed.unit(UNIT).get("ActiveState"), "active" | "activating") {
@@ -420,16 +507,16 @@ fn membership_change(inventory: &Inventory, observed: &[(&Host, &Observed)]) -> 
         }
         for (id, address) in &old {
             match inventory.members().find(|host| host.myid == *id) {
-                None => moved.insert(format!("{id} goes")),
+                None => moved.insert(Moved::Goes(*id)),
                 // One's own line may say where it listens instead of where it is.
                 Some(host) if host.address != *address && *address != "0.0.0.0" => {
-                    moved.insert(format!("{id} moves to {}", host.address))
+                    moved.insert(Moved::Moves(*id, host.address.clone()))
                 }
                 Some(_) => false,
             };
         }
         let new = inventory.members().filter(|host| old.iter().all(|(id, _)| *id != host.myid));
-        moved.extend(new.map(|host| format!("{} comes", host.myid)));
+        moved.extend(new.map(|host| Moved::Comes(host.myid)));
     }
     moved.into_iter().collect()
 }
@@ -490,7 +577,8 @@ mod tests {
         let inventory = inventory(hosts);
         let content = format!("content {CONFIG_FILE}");
         let observed = Observed::of([("units", units), (content.as_str(), config)]);
-        membership_change(&inventory, &[(&inventory.hosts[0], &observed)])
+        let moved = membership_change(&inventory, &[(&inventory.hosts[0], &observed)]);
+        moved.iter().map(Moved::say).collect()
     }
 
     #[test]
@@ -502,7 +590,7 @@ mod tests {
         let two = "server.1=10.0.0.1:2888:3888\nserver.2=10.0.0.2:2888:3888\n";
         assert_eq!(moved(three, two, RUNNING), ["3 comes"]);
         let other = "server.1=10.0.0.1:1:1\nserver.2=10.0.0.9:1:1\nserver.4=10.0.0.3:1:1\n";
-        assert_eq!(moved(three, other, RUNNING), ["2 moves to 10.0.0.2", "3 comes", "4 goes"]);
+        assert_eq!(moved(three, other, RUNNING), ["4 goes", "2 moves to 10.0.0.2", "3 comes"]);
         assert!(moved(three, other, "").is_empty(), "nothing serves: nothing can be lost");
     }
 }

@@ -27,6 +27,8 @@ mod broker;
 
 /// How long a server may need until it serves in a quorum.
 const SERVING_S: u64 = 60;
+/// How long a member that was started may take to follow, where the roll cannot begin without it.
+const PATIENCE_S: u32 = 60;
 
 pub async fn run(arguments: cli::Apply) -> Outcome {
     let run = Run::of(&arguments.planning).await?;
@@ -199,7 +201,13 @@ async fn roll(
     };
     let hosts = members.iter().map(switched).collect();
     let switches = Switches { hosts, change: change.to_owned(), keep: Keep::Previous };
-    let wish = Wish { allow_quorum_loss: arguments.allow_quorum_loss, settle_s: arguments.settle };
+    // A member that was started just now may be the one without which no other can be spared.
+    let patience_s = if first.hosts.iter().any(HostPlan::starts) { PATIENCE_S } else { 0 };
+    let wish = Wish {
+        allow_quorum_loss: arguments.allow_quorum_loss,
+        settle_s: arguments.settle,
+        patience_s,
+    };
     let operator = Operator::me();
     let rolled = lock::holding(&operator, &drawn.asked, async {
         restart::roll(run, &drawn.asked, switches, targets, None, wish).await

@@ -1,5 +1,7 @@
 //! `zkprov restart`: member after member, leader last, the quorum never lost.
 
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 
 use crate::cli;
@@ -72,8 +74,11 @@ async fn whole(run: &Run, arguments: &cli::Restart) -> Outcome {
         confirm(arguments.yes, &format!("Restart {what} one after the other?"))?;
         let operator = Operator::me();
         Box::pin(lock::holding(&operator, &drawn.asked, async {
-            let wish =
-                Wish { allow_quorum_loss: arguments.allow_quorum_loss, settle_s: arguments.settle };
+            let wish = Wish {
+                allow_quorum_loss: arguments.allow_quorum_loss,
+                settle_s: arguments.settle,
+                patience_s: 0,
+            };
             let mut journal = resumed.map(|(journal, _)| journal);
             // Never both at once: every broker is touched only when all members serve again.
             if !members.is_empty() {
@@ -154,6 +159,8 @@ fn targets(run: &Run, plan: &Plan, phase: Phase, limit: &[&str], all: bool) -> V
 pub(super) struct Wish {
     pub(super) allow_quorum_loss: bool,
     pub(super) settle_s: Option<u32>,
+    /// How long what was started just now may take before the first one's turn.
+    pub(super) patience_s: u32,
 }
 
 /// One roll, from the preflight to its end.
@@ -176,7 +183,15 @@ pub(super) async fn roll(
         transfer: drive.transfers(),
     };
     let mut roll = Roll::new(policy, targets.clone());
-    let reasons = roll.preflight(&drive.look().await);
+    let begun = Instant::now();
+    let reasons = loop {
+        let reasons = roll.preflight(&drive.look().await);
+        let waited = begun.elapsed() >= Duration::from_secs(wish.patience_s.into());
+        if reasons.is_empty() || waited || run.stopped() {
+            break reasons;
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    };
     if !reasons.is_empty() {
         return Err(Failure::refused(format!(
             "no member may be taken down now: {}",

@@ -100,7 +100,11 @@ async fn go(
     let change = kept::change_name(&script::nonce());
     let switches =
         |part| Switches { hosts: back.switches(part), change: change.clone(), keep: Keep::Undone };
-    let wish = Wish { allow_quorum_loss: arguments.allow_quorum_loss, settle_s: arguments.settle };
+    let wish = Wish {
+        allow_quorum_loss: arguments.allow_quorum_loss,
+        settle_s: arguments.settle,
+        patience_s: 0,
+    };
     Box::pin(lock::holding(&Operator::me(), asked, async {
         if !members.is_empty() {
             let switches = switches(Part::Coordinator);

@@ -263,3 +263,29 @@ fn a_failed_hand_over_still_ends_with_the_leader_restarted_last() {
     assert_eq!(world.drive(&mut roll, nothing), Next::Finished);
     assert_eq!(world.log, ["restart k2", "back k2", "restart k1", "back k1"]);
 }
+
+#[test]
+fn members_that_come_and_go_are_counted_as_the_ensemble_counts_them() {
+    // The fourth is started and not known to the others yet: three votes.
+    let mut world = World::new(4, 1);
+    world.member("k4").mode = None;
+    world.member("k2").electorate = Some(3);
+    world.member("k2").synced = Some(2);
+    let all = ["k1", "k2", "k3"].map(|host| Target { host: host.into(), why: "x".into() });
+    let preflight = |view: &View| Roll::new(policy(), all.to_vec()).preflight(view);
+    assert_eq!(preflight(&world.view), [""; 0]);
+    // One more down, and the others are needed.
+    world.member("k3").mode = None;
+    world.member("k2").synced = Some(1);
+    assert!(!Roll::new(policy(), all[..1].to_vec()).preflight(&world.view).is_empty());
+    // The fourth is not in the inventory any more, and still votes: with it down nobody can be spared.
+    let mut world = World::new(3, 1);
+    world.member("k2").electorate = Some(4);
+    world.member("k2").synced = Some(3);
+    assert_eq!(preflight(&world.view), [""; 0]);
+    world.member("k2").synced = Some(2);
+    assert_eq!(
+        preflight(&world.view),
+        ["with one voter down, 2 of 4 would be left, and 3 are needed"]
+    );
+}

@@ -72,7 +72,11 @@ pub(super) async fn change(
     let targets = rolled.iter().map(target).collect();
     let hosts = rolled.iter().map(|host| (host.host.clone(), host.steps.clone())).collect();
     let switches = Switches { hosts, change: name.to_owned(), keep: Keep::Previous };
-    let wish = Wish { allow_quorum_loss: arguments.allow_quorum_loss, settle_s: arguments.settle };
+    let wish = Wish {
+        allow_quorum_loss: arguments.allow_quorum_loss,
+        settle_s: arguments.settle,
+        patience_s: 0,
+    };
     let operator = Operator::me();
     let rolled = lock::holding(&operator, &drawn.asked, async {
         restart::roll_brokers(run, &drawn.asked, switches, targets, None, wish).await
