@@ -232,6 +232,13 @@ impl Server {
                 Ok(to) => self.transfer(Some(to)),
                 Err(_) => format!("error: `{to}` is no server id"),
             },
+            ["remove-member", id] => match id.parse() {
+                Ok(id) => match self.node.remove_member(id) {
+                    Ok(()) => format!("ok: server {id} leaves the ensemble"),
+                    Err(why) => format!("error: {why}"),
+                },
+                Err(_) => format!("error: `{id}` is no server id"),
+            },
             ["snapshot"] => {
                 self.node.begin_sweep();
                 "ok: a snapshot has begun".to_owned()

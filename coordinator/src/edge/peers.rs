@@ -26,6 +26,8 @@ pub(super) const ACCEPTED: usize = 0x1_0000;
 const STRANGERS_MAX: usize = 64;
 /// A proof that takes longer than this ends.
 const PROOF_TIME: Duration = Duration::from_secs(5);
+/// Of one member: what its name resolves to, and where it was heard from.
+const ADDRESSES_MAX: usize = 8;
 /// A member that does not take its messages is given up at this backlog.
 const BACKLOG_BYTES_MAX: usize = 128 << 20;
 const RETRY_FIRST: Duration = Duration::from_millis(20);
@@ -64,6 +66,20 @@ struct Member {
     retry_after: Duration,
     /// The last trouble told, so that it is told once.
     told: String,
+}
+
+impl Member {
+    /// It has proved from this address who it is: it is dialled there, too, besides where its name
+    /// or address in the server list leads.
+    fn also_at(&mut self, ip: IpAddr) {
+        let address = SocketAddr::new(ip.to_canonical(), self.port);
+        // Not before the list's own addresses are known: those come first.
+        if self.addresses.is_empty() || self.addresses.contains(&address) {
+            return;
+        }
+        self.addresses.truncate(ADDRESSES_MAX - 1);
+        self.addresses.push(address);
+    }
 }
 
 enum Accepted {
@@ -467,10 +483,12 @@ impl Peers {
             self.incoming
                 .retain(|_, i| !matches!(i.state, Accepted::Up { member: m } if m == member));
             incoming.state = Accepted::Up { member };
-            // Whoever just came up may be dialled at once.
+            // Whoever just came up may be dialled at once, also where it is now: a member that was
+            // replaced by another host is met before the server lists have its new address.
             if let Some(member) = self.members.get_mut(&member)
                 && matches!(member.link, Dialled::Waiting)
             {
+                member.also_at(incoming.address.ip());
                 member.retry_at = Instant::now();
                 member.retry_after = RETRY_FIRST;
             }

@@ -406,6 +406,37 @@ impl Node {
         }
     }
 
+    /// An operator takes the vote from a member that is gone for good, before the server lists change:
+    /// with more votes than servers nobody could be spared for the restarts. The error is for the
+    /// operator.
+    pub fn remove_member(&mut self, id: u8) -> Result<(), String> {
+        if !self.leading() {
+            return Err(match self.leader() {
+                0 => "there is no leader now".to_owned(),
+                leader => format!("this server does not lead; server {leader} does"),
+            });
+        }
+        let is = |other: &&u64| **other == u64::from(id);
+        let (voters, learners) = (&self.conf_state.voters, &self.conf_state.learners);
+        if !voters.iter().chain(learners).any(|other| is(&other)) {
+            return Err(format!("server {id} is no member"));
+        }
+        if self.peer_up(id) {
+            return Err(format!("server {id} runs: stop it first, or it would join again"));
+        }
+        if self.raft.raft.has_pending_conf() {
+            return Err("another change of members is under way".to_owned());
+        }
+        let staying: Vec<u64> = voters.iter().filter(|other| !is(other)).copied().collect();
+        let up = staying.iter().filter(|&&other| self.peer_up(other as u8)).count();
+        if up * 2 <= staying.len() {
+            return Err(format!("{up} of the other {} voters are connected", staying.len()));
+        }
+        self.log(Level::Info, &format!("server {id} leaves, as an operator wants it"));
+        self.change(u64::from(id), ConfChangeType::RemoveNode, FORGET);
+        Ok(())
+    }
+
     fn caught_up(&self, id: u64) -> bool {
         let committed = self.raft.raft.raft_log.committed;
         self.raft.raft.prs().get(id).is_some_and(|p| p.matched + 100 >= committed && p.matched > 0)
