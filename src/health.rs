@@ -136,6 +136,11 @@ impl View {
         self.electorate().unwrap_or_else(|| self.listed())
     }
 
+    /// Votes of members that the inventory does not list any more, whether they follow or not.
+    pub fn unlisted(&self) -> usize {
+        self.voters().saturating_sub(self.listed())
+    }
+
     fn listed(&self) -> usize {
         self.members.iter().filter(|member| member.votes).count()
     }
@@ -145,11 +150,10 @@ impl View {
     }
 
     /// Voters that the inventory does not list any more and that follow the leader.
-    fn unlisted_up(&self) -> usize {
-        let unlisted = self.voters().saturating_sub(self.listed());
+    pub fn unlisted_up(&self) -> usize {
         let following = self.leader().and_then(|leader| leader.synced).unwrap_or(0);
         let others = self.members.iter().filter(|member| member.serves()).count() as i64 - 1;
-        usize::try_from(following - others).unwrap_or(0).min(unlisted)
+        usize::try_from(following - others).unwrap_or(0).min(self.unlisted())
     }
 
     pub fn majority(&self) -> usize {

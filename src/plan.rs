@@ -442,12 +442,19 @@ impl Moved {
                 "{what}: started there with an empty directory, it votes when it has caught up; then \
                  the others are restarted one after the other, the leader last"
             ),
-            Self::Goes(id) => format!(
-                "{what}: the others are restarted one after the other, the leader last, and then it \
-                 has no vote; its server is stopped by `zkprov destroy --limit` with the inventory \
-                 that still lists {id}, after this and not before"
+            Self::Goes(_) => format!(
+                "{what}: its vote is taken away first; then the others are restarted one after the \
+                 other, the leader last"
             ),
         }
+    }
+}
+
+/// The member that the serving hosts still know and that the inventory does not list any more.
+pub fn leaving(inventory: &Inventory, observed: &[(&Host, &Observed)]) -> Option<u8> {
+    match membership_change(inventory, observed)[..] {
+        [Moved::Goes(id)] => Some(id),
+        _ => None,
     }
 }
 
@@ -462,6 +469,19 @@ fn stage(
     let view = health::view(inventory, |host| of(host).map(|(_, observed)| *observed), |_| None);
     for plan in hosts.iter_mut().filter(|plan| plan.restarts()) {
         plan.notes.push(("membership".into(), change.stages()));
+    }
+    if let Moved::Goes(id) = change
+        && view.unlisted_up() > 0
+        && let Some(first) = hosts.iter_mut().find(|plan| plan.restarts())
+    {
+        first.refusals.push(Refusal {
+            resource: "membership".into(),
+            cause: format!("{id} goes, and its server still runs"),
+            hint: format!(
+                "stop it first: `zkprov destroy INVENTORY --limit HOST` with the inventory that \
+                 still lists {id}; then apply this one at once, since until then one vote is missing"
+            ),
+        });
     }
     // Who comes has no vote before the others have been restarted: it cannot stand in for anybody.
     let comes = matches!(change, Moved::Comes(_)) && view.voters() > 2;

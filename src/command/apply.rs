@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::fleet::{Asked, News, gather};
 use crate::kept::{self, Keep, Switches};
 use crate::lock::{self, Ballot, Operator};
-use crate::plan::{HostPlan, Only, Plan, Refusal, Step};
+use crate::plan::{self, HostPlan, Only, Plan, Refusal, Step};
 use crate::probe::Observed;
 use crate::remote::script::{self, Script};
 use crate::report::{self, HostLines};
@@ -201,12 +201,14 @@ async fn roll(
     };
     let hosts = members.iter().map(switched).collect();
     let switches = Switches { hosts, change: change.to_owned(), keep: Keep::Previous };
+    let observed: Vec<_> = drawn.asked.iter().map(|asked| (asked.host, &asked.observed)).collect();
     // A member that was started just now may be the one without which no other can be spared.
     let patience_s = if first.hosts.iter().any(HostPlan::starts) { PATIENCE_S } else { 0 };
     let wish = Wish {
         allow_quorum_loss: arguments.allow_quorum_loss,
         settle_s: arguments.settle,
         patience_s,
+        leaving: plan::leaving(&run.inventory, &observed),
     };
     let operator = Operator::me();
     let rolled = lock::holding(&operator, &drawn.asked, async {

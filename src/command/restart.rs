@@ -16,7 +16,7 @@ use crate::lock::{self, Operator};
 use crate::plan::{Only, Plan, Step};
 use crate::resource::Phase;
 use crate::roll::brokers::{self, BrokerRoll};
-use crate::roll::drive::Drive;
+use crate::roll::drive::{Again, Drive};
 use crate::roll::{Policy, Roll, Target, drive_brokers};
 use crate::run::{self, Run};
 use crate::{report, selection, show};
@@ -78,6 +78,7 @@ async fn whole(run: &Run, arguments: &cli::Restart) -> Outcome {
                 allow_quorum_loss: arguments.allow_quorum_loss,
                 settle_s: arguments.settle,
                 patience_s: 0,
+                leaving: None,
             };
             let mut journal = resumed.map(|(journal, _)| journal);
             // Never both at once: every broker is touched only when all members serve again.
@@ -161,6 +162,8 @@ pub(super) struct Wish {
     pub(super) settle_s: Option<u32>,
     /// How long what was started just now may take before the first one's turn.
     pub(super) patience_s: u32,
+    /// A member whose vote is taken away before the first one's turn.
+    pub(super) leaving: Option<u8>,
 }
 
 /// One roll, from the preflight to its end.
@@ -173,7 +176,7 @@ pub(super) async fn roll(
     wish: Wish,
 ) -> Result<(), Failure> {
     let coordinator = &run.inventory.coordinator;
-    let drive = Drive { run, asked, switches };
+    let drive = Drive { run, asked, switches, again: Again::default() };
     let settled_ms =
         (2 * u64::from(coordinator.tick_time_ms) * u64::from(coordinator.sync_limit)).max(10_000);
     let policy = Policy {
@@ -183,6 +186,9 @@ pub(super) async fn roll(
         transfer: drive.transfers(),
     };
     let mut roll = Roll::new(policy, targets.clone());
+    if let Some(id) = wish.leaving {
+        drive.remove(id).await?;
+    }
     let begun = Instant::now();
     let reasons = loop {
         let reasons = roll.preflight(&drive.look().await);
@@ -204,7 +210,9 @@ pub(super) async fn roll(
         None => Journal::begin(&run.inventory.ensemble, &targets, false)?,
     };
     run.reporter.aside(&format!("run {}", journal.run));
-    drive.drive(&mut roll, &mut journal).await
+    let driven = drive.drive(&mut roll, &mut journal).await;
+    drive.again.close().await;
+    driven
 }
 
 /// One roll of brokers, from the preflight to its end.
@@ -216,7 +224,7 @@ pub(super) async fn roll_brokers(
     journal: Option<Journal>,
     wish: Wish,
 ) -> Result<(), Failure> {
-    let drive = Drive { run, asked, switches };
+    let drive = Drive { run, asked, switches, again: Again::default() };
     let policy = brokers::Policy {
         gate_timeout_ms: 300_000,
         back_timeout_ms: 600_000,
@@ -242,5 +250,7 @@ pub(super) async fn roll_brokers(
         None => Journal::begin(&run.inventory.ensemble, &targets, true)?,
     };
     run.reporter.aside(&format!("run {}", journal.run));
-    drive_brokers::drive(&drive, &mut roll, &mut journal).await
+    let driven = drive_brokers::drive(&drive, &mut roll, &mut journal).await;
+    drive.again.close().await;
+    driven
 }

@@ -104,6 +104,7 @@ async fn go(
         allow_quorum_loss: arguments.allow_quorum_loss,
         settle_s: arguments.settle,
         patience_s: 0,
+        leaving: None,
     };
     Box::pin(lock::holding(&Operator::me(), asked, async {
         if !members.is_empty() {

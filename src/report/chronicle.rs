@@ -25,7 +25,7 @@ pub fn deeds(events: &[Value]) -> Vec<Deed> {
         let at_ms = event["elapsed_ms"].as_u64().unwrap_or(0);
         let host = word("host");
         let begin = |step: String| Deed {
-            host: host.clone(),
+            host: word("host"),
             step,
             began_ms: at_ms,
             ended_ms: None,
@@ -54,8 +54,15 @@ pub fn deeds(events: &[Value]) -> Vec<Deed> {
                 ..begin("healthy, and as the inventory says".into())
             }),
             (Some("failure"), ..) => {
+                // What stopped the run as a whole has no host.
+                let of_run = host.is_empty();
+                let host = if of_run { "zkprov".to_owned() } else { host };
                 let step = word("step");
                 let cause = word("cause");
+                // A way back ends with the word on what it came to.
+                if let Some(back) = open(&mut deeds, &host, "rollback") {
+                    back.ended_ms = Some(at_ms);
+                }
                 let known = deeds.iter_mut().rfind(|deed| deed.host == host && deed.step == step);
                 match known {
                     Some(deed) => {
@@ -65,7 +72,13 @@ pub fn deeds(events: &[Value]) -> Vec<Deed> {
                     None => deeds.push(Deed {
                         ended_ms: Some(at_ms),
                         failure: Some(cause),
-                        ..begin(if step.is_empty() { "reach the host".into() } else { step })
+                        host,
+                        step: match (step.is_empty(), of_run) {
+                            (false, _) => step,
+                            (true, true) => "the run".into(),
+                            (true, false) => "reach the host".into(),
+                        },
+                        began_ms: at_ms,
                     }),
                 }
             }
@@ -113,7 +126,7 @@ pub fn junit(title: &str, events: &[Value]) -> String {
     let unfinished = deeds.iter().filter(|deed| deed.ended_ms.is_none()).count();
     let took = events.iter().filter_map(|event| event["elapsed_ms"].as_u64()).max().unwrap_or(0);
     let mut xml = format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"{}\" tests=\"{}\" failures=\"{}\" errors=\"{}\" time=\"{:.3}\">\n",
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n<testsuite name=\"{}\" tests=\"{}\" failures=\"{}\" errors=\"{}\" time=\"{:.3}\">\n",
         escape(title),
         deeds.len(),
         failures,
@@ -143,7 +156,7 @@ pub fn junit(title: &str, events: &[Value]) -> String {
             (None, Some(_)) => writeln!(xml, "/>"),
         };
     }
-    xml.push_str("</testsuite>\n");
+    xml.push_str("</testsuite>\n</testsuites>\n");
     xml
 }
 

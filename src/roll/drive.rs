@@ -2,6 +2,8 @@
 //! for `zkprov restart`, where a member is only restarted, and for `zkprov apply` on a serving
 //! ensemble, where what it reads is changed just before.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -19,6 +21,7 @@ use crate::journal::{Entry, Journal};
 use crate::kept::{self, Switches};
 use crate::plan::Step;
 use crate::probe::{Observed, Reading};
+use crate::remote::Link;
 use crate::remote::frame::Frame;
 use crate::remote::script::{self, Script};
 use crate::resource::{self, service};
@@ -26,6 +29,8 @@ use crate::run::Run;
 
 /// A look that takes longer counts as no answer.
 const LOOK: Duration = Duration::from_secs(15);
+/// How often it is looked whether a member has lost its vote.
+const REMOVAL_LOOKS: usize = 40;
 /// The step before anything is changed.
 const KEEP: &str = "keep what it runs";
 /// How long a member that was put back may take to serve again.
@@ -65,6 +70,24 @@ pub struct Drive<'a> {
     pub asked: &'a [Asked<'a>],
     /// What is changed on a member just before it is restarted.
     pub switches: Switches,
+    /// Logins in the place of those that a boot of their host has ended.
+    pub again: Again,
+}
+
+/// Logins made anew in the middle of a roll, by host.
+#[derive(Debug, Default)]
+pub struct Again(Mutex<BTreeMap<String, Arc<Link>>>);
+
+impl Again {
+    fn link(&self, host: &str) -> Option<Arc<Link>> {
+        self.0.lock().expect("no panic while held").get(host).cloned()
+    }
+
+    /// Ends them.
+    pub async fn close(self) {
+        let links = self.0.into_inner().expect("no panic while held");
+        join_all(links.into_values().filter_map(Arc::into_inner).map(Link::close)).await;
+    }
 }
 
 impl Drive<'_> {
@@ -152,7 +175,7 @@ impl Drive<'_> {
         let answers: Vec<(String, Result<Observed, Failure>)> = join_all(
             self.asked
                 .iter()
-                .map(|asked| async move { (asked.host.name.clone(), look_at(asked).await) }),
+                .map(|asked| async move { (asked.host.name.clone(), self.look_at(asked).await) }),
         )
         .await;
         let find = |host: &Host| answers.iter().find(|(name, _)| *name == host.name);
@@ -172,14 +195,92 @@ impl Drive<'_> {
             .ok_or_else(|| Failure::new(Exit::Unreachable, "it cannot be reached").host(host))
     }
 
+    async fn look_at(&self, asked: &Asked<'_>) -> Result<Observed, Failure> {
+        let mut script = Script::new(&script::nonce());
+        script.library(service::SHELL);
+        script.call("zk_guard", ["15"]);
+        let mut reading = Reading::default();
+        reading.function("read_service", [UNIT]);
+        reading.function("probe_status", [BINARY, &desired::server(asked.host)]);
+        reading.ask_only(&mut script);
+        self.observe(asked, &script, LOOK).await
+    }
+
+    /// What a script answers. A host that gives none may have been booted: the next look finds a login
+    /// made anew, as soon as there can be one.
+    pub(super) async fn observe(
+        &self,
+        asked: &Asked<'_>,
+        script: &Script,
+        deadline: Duration,
+    ) -> Result<Observed, Failure> {
+        let failure = match self.gather(asked, script, deadline).await {
+            Ok((frames, stderr)) => {
+                let observed = Observed::new(frames);
+                if observed.is_whole() {
+                    return Ok(observed);
+                }
+                let said = stderr.lines().last().unwrap_or("no answer").to_owned();
+                Failure::new(Exit::Unreachable, said)
+            }
+            Err(failure) => failure,
+        };
+        let connected =
+            tokio::time::timeout(LOOK, self.run.fleet.connector.connect(asked.host)).await;
+        if let Ok(Ok(link)) = connected {
+            let mut again = self.again.0.lock().expect("no panic while held");
+            again.insert(asked.host.name.clone(), Arc::new(link));
+        }
+        Err(failure)
+    }
+
+    /// Runs a script that answers with facts, through the newest login.
+    async fn gather(
+        &self,
+        asked: &Asked<'_>,
+        script: &Script,
+        deadline: Duration,
+    ) -> Result<(Vec<Frame>, String), Failure> {
+        match self.again.link(&asked.host.name) {
+            Some(link) => gather(&link, script, deadline).await,
+            None => gather(&asked.link, script, deadline).await,
+        }
+    }
+
     async fn transfer(&self, host: &str) -> Result<(), Failure> {
+        self.admin(host, "hand over", &["transfer-leadership"]).await
+    }
+
+    /// A command of operators on a host's own server.
+    async fn admin(&self, host: &str, step: &str, words: &[&str]) -> Result<(), Failure> {
         let asked = self.asked(host)?;
         let socket = format!("{}/coordinator/admin.sock", asked.host.data_dir);
         let mut script = Script::new(&script::nonce());
         script.call("zk_guard", ["30"]);
-        let words = ["zk_run", BINARY, "admin", "--socket", &socket, "transfer-leadership"];
-        script.call("zk_step", ["hand over"].into_iter().chain(words));
+        let command = ["zk_run", BINARY, "admin", "--socket", &socket];
+        script.call("zk_step", [step].into_iter().chain(command).chain(words.iter().copied()));
         self.done(asked, &script, Duration::from_secs(30)).await
+    }
+
+    /// Takes the vote from a member that is stopped and not in the inventory any more: with more votes
+    /// than servers nobody could be spared for a restart.
+    pub async fn remove(&self, id: u8) -> Result<(), Failure> {
+        let unlisted = |view: &View| view.unlisted() > 0 && view.unlisted_up() == 0;
+        let view = self.look().await;
+        let Some(leader) = view.leader().filter(|_| self.transfers() && unlisted(&view)) else {
+            return Ok(());
+        };
+        self.tell("remove", &leader.host, &format!("takes the vote from member {id}"));
+        self.admin(&leader.host, "remove a member", &["remove-member", &id.to_string()]).await?;
+        for _ in 0..REMOVAL_LOOKS {
+            if !unlisted(&self.look().await) {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+        Err(Failure::failed(format!("member {id} still has its vote"))
+            .host(&leader.host)
+            .hint("the leader's journal says why: `zkprov logs`; apply again when it is mended"))
     }
 
     /// What is changed on a host's service just before its restart; `None` where nothing is.
@@ -228,7 +329,7 @@ impl Drive<'_> {
     ) -> Result<(), Failure> {
         let host = &asked.host.name;
         let (frames, stderr) =
-            gather(&asked.link, script, deadline).await.map_err(|failure| failure.host(host))?;
+            self.gather(asked, script, deadline).await.map_err(|failure| failure.host(host))?;
         if let Some(failed) = frames.iter().find(|frame| frame.kind == "fail") {
             let text = failed.text();
             let (status, output) = text.split_once('\n').unwrap_or((text.as_str(), ""));
@@ -250,7 +351,7 @@ impl Drive<'_> {
         script.library(service::SHELL);
         script.call("zk_guard", ["15"]);
         script.call("zk_step", ["said", "service_said", unit]);
-        let frames = gather(&asked.link, &script, LOOK).await;
+        let frames = self.gather(asked, &script, LOOK).await;
         frames
             .ok()
             .and_then(|(frames, _)| frames.iter().find(|f| f.kind == "end").map(Frame::text))
@@ -336,20 +437,4 @@ pub(super) fn put_back(
         ),
     };
     Failure { exit, cause, hint: Some(hint), ..failure }
-}
-
-async fn look_at(asked: &Asked<'_>) -> Result<Observed, Failure> {
-    let mut script = Script::new(&script::nonce());
-    script.library(service::SHELL);
-    script.call("zk_guard", ["15"]);
-    let mut reading = Reading::default();
-    reading.function("read_service", [UNIT]);
-    reading.function("probe_status", [BINARY, &desired::server(asked.host)]);
-    reading.ask_only(&mut script);
-    let (frames, stderr) = gather(&asked.link, &script, LOOK).await?;
-    let observed = Observed::new(frames);
-    if observed.is_whole() {
-        return Ok(observed);
-    }
-    Err(Failure::new(Exit::Unreachable, stderr.lines().last().unwrap_or("no answer").to_owned()))
 }

@@ -12,9 +12,8 @@ use super::drive::{Drive, Harm, Service, put_back};
 use crate::cli::Part;
 use crate::cluster::Cluster;
 use crate::desired::{BINARY, BROKER_UNIT};
-use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::fleet::{Asked, gather};
+use crate::fleet::Asked;
 use crate::journal::{Entry, Journal};
 use crate::probe::{Observed, Reading};
 use crate::remote::script::{self, Script};
@@ -41,7 +40,7 @@ pub async fn look(drive: &Drive<'_>) -> Cluster {
     let answers: Vec<(String, Result<Observed, Failure>)> =
         join_all(hosts.into_iter().map(|asked| {
             let connect = connect.as_str();
-            async move { (asked.host.name.clone(), look_at(asked, connect).await) }
+            async move { (asked.host.name.clone(), look_at(drive, asked, connect).await) }
         }))
         .await;
     // A host that is cut off from the coordinators says so; another one may know.
@@ -66,7 +65,7 @@ pub async fn look(drive: &Drive<'_>) -> Cluster {
     )
 }
 
-async fn look_at(asked: &Asked<'_>, connect: &str) -> Result<Observed, Failure> {
+async fn look_at(drive: &Drive<'_>, asked: &Asked<'_>, connect: &str) -> Result<Observed, Failure> {
     let mut script = Script::new(&script::nonce());
     script.library(service::SHELL);
     script.call("zk_guard", ["20"]);
@@ -74,12 +73,7 @@ async fn look_at(asked: &Asked<'_>, connect: &str) -> Result<Observed, Failure> 
     reading.unit(BROKER_UNIT);
     reading.function("probe_brokers", [BINARY, connect]);
     reading.ask_only(&mut script);
-    let (frames, stderr) = gather(&asked.link, &script, LOOK).await?;
-    let observed = Observed::new(frames);
-    if observed.is_whole() {
-        return Ok(observed);
-    }
-    Err(Failure::new(Exit::Unreachable, stderr.lines().last().unwrap_or("no answer").to_owned()))
+    drive.observe(asked, &script, LOOK).await
 }
 
 /// The roll from its first look to its end.

@@ -76,6 +76,7 @@ pub(super) async fn change(
         allow_quorum_loss: arguments.allow_quorum_loss,
         settle_s: arguments.settle,
         patience_s: 0,
+        leaving: None,
     };
     let operator = Operator::me();
     let rolled = lock::holding(&operator, &drawn.asked, async {
