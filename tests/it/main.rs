@@ -10,6 +10,8 @@ mod fetch;
 mod hosts;
 mod inventory;
 mod lab;
+mod living;
+mod reports;
 mod schema;
 mod ssh_config;
 mod templates;
@@ -29,8 +31,13 @@ fn root() -> &'static Path {
 /// Says by name that a test cannot run here, and why; always true. Written past the test runner,
 /// which would keep the talk of a test that passes to itself.
 fn skipped(test: &str, why: &str) -> bool {
-    let _ = writeln!(std::io::stderr(), "skipped: {test}: {why}");
+    told(&format!("skipped: {test}: {why}"));
     true
+}
+
+/// Says a line past the test runner.
+fn told(line: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 
 fn recording() -> bool {

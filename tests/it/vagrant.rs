@@ -1,6 +1,6 @@
 //! Real Vagrant, over its lxc provider: `vagrant up` alone ends with a serving ensemble, a machine goes
 //! and comes back, and nothing is left. `.ci/demo-vagrant test` is the scenario; here it is bounded.
-//! Not part of `make test` yet: on a busy machine it takes minutes. `ZKPROV_TEST_VAGRANT=1` asks for it.
+//! Two minutes of processor time, most of it Vagrant's own starts; `ZKPROV_TEST_VAGRANT=0` leaves it out.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -8,13 +8,14 @@ use std::process::{Command, Stdio};
 use crate::{root, skipped};
 
 const NAME: &str = "vagrant::machines_of_vagrant_serve";
-/// Three machines up, applied twice, one down and up, all destroyed.
-const LIMIT_S: &str = "600";
+/// Three machines up, applied twice, one down and up, all destroyed: two minutes on two idle cores, 21
+/// were seen at a load of 22.
+const LIMIT_S: &str = "1800";
 
 #[test]
 fn machines_of_vagrant_serve() {
-    if std::env::var("ZKPROV_TEST_VAGRANT").as_deref() != Ok("1") {
-        skipped(NAME, "ZKPROV_TEST_VAGRANT=1 is not set, `make e2e` sets it");
+    if std::env::var("ZKPROV_TEST_VAGRANT").as_deref() == Ok("0") {
+        skipped(NAME, "ZKPROV_TEST_VAGRANT=0 is set");
         return;
     }
     if !crate::lab::may_boot(NAME) {
