@@ -82,14 +82,24 @@ fn usage_errors_end_with_3_and_help_with_0() {
 #[test]
 fn the_exit_codes_are_one_table() {
     let help = String::from_utf8(zkprov(root(), &["--help"]).stdout).expect("text");
-    let readme = std::fs::read_to_string(root().join("README.md")).expect("the README");
+    let pages = ["README.md", "docs/operations.md"];
+    let pages = pages.map(|page| (page, std::fs::read_to_string(root().join(page)).expect(page)));
     for (index, exit) in Exit::ALL.into_iter().enumerate() {
         assert_eq!(usize::from(exit.code()), index);
         assert!(help.contains(&format!("  {index}  {}\n", exit.meaning())), "{help}");
-        assert!(
-            readme.contains(&format!("| {index} | {} |", exit.meaning())),
-            "README: exit code {index}"
-        );
+        let row = format!("| {index} | {} |\n", exit.meaning());
+        for (page, text) in &pages {
+            assert!(text.contains(&row), "{page} lacks {row}");
+        }
+    }
+    // And no code that nobody ends with.
+    let rows = |text: &str| {
+        let table = text.split("## Exit codes").nth(1).unwrap_or_default();
+        let table = table.split("\n## ").next().unwrap_or_default();
+        table.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| code")).count()
+    };
+    for (page, text) in &pages {
+        assert_eq!(rows(text), Exit::ALL.len(), "{page}");
     }
 }
 

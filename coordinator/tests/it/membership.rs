@@ -1,6 +1,7 @@
 //! Members that come, go, lose their data, or belong elsewhere: real processes, real directories.
 
 use std::fs;
+use std::process::Command;
 
 use coordinator::client::{Client, CreateOptions, Error};
 
@@ -115,6 +116,40 @@ fn a_wiped_member_follows_first_and_then_votes() {
         ensemble.wait_until_serving(at);
     }
     works(&ensemble, &left, "alone");
+}
+
+#[test]
+fn a_dead_members_vote_is_taken_by_an_operator() {
+    let mut ensemble = Ensemble::start(Engine::Ours, "taken", 4);
+    works(&ensemble, &[0, 1, 2, 3], "four");
+    let leader = ensemble.leader();
+    let others: Vec<usize> = (0..4).filter(|&at| at != leader).collect();
+    let gone = others[0];
+    let take = |ensemble: &Ensemble, at: usize| {
+        let output = Command::new(env!("CARGO_BIN_EXE_coordinator"))
+            .args(["admin", "--socket"])
+            .arg(ensemble.data(at).join("coordinator/admin.sock"))
+            .args(["remove-member", &(gone + 1).to_string()])
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let said = take(&ensemble, leader);
+    assert!(said.contains("stop it first"), "{said}");
+    let said = take(&ensemble, others[1]);
+    assert!(said.contains(&format!("server {} does", leader + 1)), "{said}");
+    let from = ensemble.log(leader).len();
+    ensemble.kill(gone);
+    ensemble.wait_for_log(leader, from, &format!("no link to server {}", gone + 1));
+    let said = take(&ensemble, leader);
+    assert!(said.starts_with("ok"), "{said}");
+    let mut left = ids(&others[1..]);
+    left.push(leader + 1);
+    left.sort_unstable();
+    ensemble.wait_for_log(leader, from, &format!("voters {left:?}, learners []"));
+    // Three votes are left: another one may go.
+    ensemble.kill(others[1]);
+    works(&ensemble, &[leader, others[2]], "two");
 }
 
 #[test]
