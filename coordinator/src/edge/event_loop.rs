@@ -261,21 +261,29 @@ impl Server {
     fn carry_out(&mut self) {
         for _ in 0..8 {
             self.node.flush();
-            // A write waits for another server's disk first: its message leaves first.
-            self.peers.send(&mut self.node);
-            self.clients.send(&mut self.node);
+            let outputs = self.node.take_outputs();
+            // A write waits for another server's disk: the message that brings it there leaves first.
+            // Where nothing is to be written the messages tell what is done: clients wait for that.
+            if outputs.iter().any(|output| matches!(output, Output::Persist { .. })) {
+                self.peers.send(&mut self.node);
+                self.clients.send(&mut self.node);
+            } else {
+                self.clients.send(&mut self.node);
+                self.peers.send(&mut self.node);
+            }
             let mut synced = false;
-            for output in self.node.take_outputs() {
+            for output in outputs {
                 synced |= self.carry_out_one(output);
             }
             if !self.cluster_known {
                 self.remember_cluster();
             }
-            self.clients.send(&mut self.node);
             if !synced && !self.node.pending() {
-                break;
+                return;
             }
         }
+        self.peers.send(&mut self.node);
+        self.clients.send(&mut self.node);
     }
 
     /// Whether the log was synced meanwhile: what waited for that can be sent now.
