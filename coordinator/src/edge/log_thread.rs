@@ -238,3 +238,94 @@ impl<D: Disk + Send + Sync + 'static> Worker<D> {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use mio::{Poll, Token, Waker};
+
+    use super::*;
+    use crate::store::RealDisk;
+
+    struct Rig {
+        log: Log<RealDisk>,
+        thread: JoinHandle<()>,
+        completed: Receiver<Completion>,
+        directory: tempfile::TempDir,
+        _poll: Poll,
+    }
+
+    fn rig() -> Rig {
+        let directory = tempfile::tempdir().unwrap();
+        let disk = RealDisk::open(directory.path()).unwrap();
+        let options = WalOptions::new(7);
+        let (wal, _) = Wal::open(disk.clone(), options.clone(), Position::default()).unwrap();
+        let poll = Poll::new().unwrap();
+        let waker = Arc::new(Waker::new(poll.registry(), Token(0)).unwrap());
+        let (completions, completed) = Completions::new(waker);
+        let how = (true, Duration::from_mins(1));
+        let logger = Logger::from_environment();
+        let (log, thread) = Log::start(wal, disk, options, how, completions, logger).unwrap();
+        Rig { log, thread, completed, directory, _poll: poll }
+    }
+
+    impl Rig {
+        /// The disk of a test may be any: how quick it is, is said.
+        fn persist(&mut self, index: u64, alone: bool, mean: Duration) -> Persist {
+            self.log.mean = mean;
+            let entry = Entry { index, term: 1, ..Entry::default() };
+            self.log.persist(index, vec![entry], None, alone)
+        }
+
+        /// Waits until the thread has done all that it was given.
+        fn hear(&mut self) {
+            while self.log.awaited.is_some() {
+                match self.completed.recv().unwrap() {
+                    Completion::Persisted { number, sync } => self.log.persisted(number, sync),
+                    _ => panic!("the disk is whole"),
+                }
+            }
+        }
+
+        /// What a start would find.
+        fn entries(self, snapshot: Position) -> Vec<u64> {
+            drop(self.log);
+            self.thread.join().unwrap();
+            let disk = RealDisk::open(self.directory.path()).unwrap();
+            let (_, found) = Wal::open(disk, WalOptions::new(7), snapshot).unwrap();
+            found.entries.iter().map(|entry| entry.index).collect()
+        }
+    }
+
+    #[test]
+    fn a_lone_write_is_on_disk_at_once_and_overtakes_nothing() {
+        let mut rig = rig();
+        assert!(matches!(rig.persist(1, true, Duration::ZERO), Persist::Done(Some(_))));
+        assert!(matches!(rig.persist(2, true, QUICK), Persist::Later), "the disk is slow");
+        assert!(matches!(rig.persist(3, true, Duration::ZERO), Persist::Later), "behind another");
+        rig.hear();
+        assert!(matches!(rig.persist(4, false, Duration::ZERO), Persist::Later), "others wait");
+        rig.hear();
+        assert_eq!(rig.entries(Position::default()), [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn nothing_goes_on_the_old_log_while_a_snapshot_replaces_it() {
+        let mut rig = rig();
+        let snapshot = Position { index: 10, term: 1 };
+        rig.log.install(snapshot);
+        assert!(matches!(rig.persist(11, true, Duration::ZERO), Persist::Later));
+        rig.hear();
+        assert_eq!(rig.entries(snapshot), [11]);
+    }
+
+    #[test]
+    fn one_slow_sync_sends_some_dozens_to_the_thread() {
+        let mut rig = rig();
+        rig.log.took(Some(Duration::from_millis(50)));
+        let again = (0..1000).position(|_| {
+            rig.log.took(Some(Duration::from_micros(100)));
+            rig.log.mean < QUICK
+        });
+        assert!(again.is_some_and(|after| (20..100).contains(&after)), "{again:?}");
+    }
+}
