@@ -7,8 +7,11 @@ use crate::cluster::{Arrival, rot};
 use crate::network::{MS, Micros, SECOND, Weather};
 use crate::world::{What, World};
 
+/// In one run, one after the other.
+const DISKS_LOST_MAX: u64 = 3;
+
 /// The kinds of faults, each with how often it is chosen in a run (0: never).
-const KINDS: [(Kind, u64); 16] = [
+const KINDS: [(Kind, u64); 17] = [
     (Kind::PowerLoss, 4),
     (Kind::ProcessDeath, 4),
     (Kind::OrderlyStop, 2),
@@ -25,6 +28,7 @@ const KINDS: [(Kind, u64); 16] = [
     (Kind::CutWire, 2),
     (Kind::Wipe, 1),
     (Kind::Rot, 1),
+    (Kind::HandOver, 2),
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +49,7 @@ pub enum Kind {
     CutWire,
     Wipe,
     Rot,
+    HandOver,
 }
 
 /// Something that befalls, or ends befalling.
@@ -77,7 +82,7 @@ pub struct Setting {
 
 impl Setting {
     pub fn draw(random: &mut Seeded) -> Setting {
-        let servers = [1, 3, 3, 3, 3, 5, 5, 4][random.below(8) as usize];
+        let servers = [1, 2, 3, 3, 3, 3, 5, 5, 4][random.below(9) as usize];
         let observers = usize::from(servers >= 4 && random.chance(1, 3));
         let weather = match random.below(4) {
             0 => Weather::calm(),
@@ -97,7 +102,7 @@ impl Setting {
             snapshot_ops: [40, 200, 1000, 1_000_000][random.below(4) as usize],
             sync_us: [(50, 300), (200, 3000), (1000, 15_000)][random.below(3) as usize],
             weather,
-            digest_always: random.chance(1, 8),
+            digest_always: random.chance(1, 32),
             kinds,
             fault_every_us: match (quiet, long) {
                 (true, _) => 0,
@@ -251,6 +256,20 @@ impl World {
             Kind::BreakWire | Kind::CutWire => self.strike_wire(kind, time),
             Kind::Wipe => self.replace_disk(victim, time),
             Kind::Rot => self.rot_disk(victim, time),
+            Kind::HandOver => self.hand_over(victim),
+        }
+    }
+
+    /// Leadership goes to `to` on an operator's word, or to whoever is furthest.
+    fn hand_over(&mut self, to: usize) {
+        let to = self.random.chance(1, 2).then_some(to as u8 + 1);
+        let leads = |s: &crate::cluster::Server| {
+            s.alive() && s.node().is_some_and(|n| n.leader() == s.id)
+        };
+        let Some(leader) = self.servers.iter().position(leads) else { return };
+        if let Some(running) = &mut self.servers[leader].running {
+            running.node.transfer_leadership(to);
+            self.wake(leader, 0);
         }
     }
 
@@ -291,8 +310,8 @@ impl World {
         self.schedule(time, What::Fault(Fault::HealLinks(links)));
     }
 
-    /// A data directory is lost. Only while all other members are up and have votes and log: two
-    /// lost disks at a time are beyond what a majority of three can bear.
+    /// A data directory is lost. Only while all members are up and have votes and log: two lost
+    /// disks at a time are beyond what a majority of three can bear.
     fn replace_disk(&mut self, victim: usize, time: Micros) {
         if !self.disk_may_be_lost() {
             return;
@@ -318,17 +337,20 @@ impl World {
         self.start_later(victim, time);
     }
 
-    /// Everybody is up, knows a leader, and has the incarnation that the ensemble knows; and it
-    /// is the first disk of the run to be lost.
+    /// Everybody is up, knows a leader, and has its vote and the incarnation that the ensemble
+    /// knows: whoever has lost a disk before has caught up in the eyes of all.
     fn disk_may_be_lost(&self) -> bool {
+        let voters = self.setting.voters();
         let whole = |server: &crate::cluster::Server| {
             server.node().is_some_and(|node| {
                 let known = node.state().roster().incarnation(server.id);
-                node.leader() != 0 && known == Some(node.hello().incarnation)
+                node.leader() != 0
+                    && known == Some(node.hello().incarnation)
+                    && voters.iter().all(|&id| node.votes(id))
             })
         };
-        self.stats.disks_lost == 0
-            && self.setting.voters().len() >= 3
+        self.stats.disks_lost < DISKS_LOST_MAX
+            && voters.len() >= 3
             && self.servers.iter().all(whole)
     }
 

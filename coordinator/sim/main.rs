@@ -27,6 +27,9 @@ use clap::Parser;
 use run::{Outcome, run};
 use world::Statistics;
 
+/// A line after so many runs: one that is cut leaves a count.
+const PROGRESS: u64 = 2500;
+
 #[derive(Parser)]
 #[command(about = "Runs coordinators in a virtual world of faults, from seeds")]
 struct Arguments {
@@ -100,6 +103,10 @@ fn main() -> ExitCode {
                     }
                     total.0 += 1;
                     total.1.add(&outcome.stats);
+                    if total.0.is_multiple_of(PROGRESS) {
+                        let (runs, seconds) = (total.0, start.elapsed().as_secs());
+                        println!("{runs} runs in {seconds} s, {} failed; {}", total.2.len(), total.1);
+                    }
                     if arguments.runs == 1 || arguments.traces {
                         println!("seed {seed}: trace {:016x}", outcome.trace);
                     }

@@ -12,6 +12,7 @@ use coordinator::wire::stat::Stat;
 
 use crate::check::durable::Seen;
 use crate::check::watch::Shown;
+use crate::cluster::Server;
 use crate::faults::Fault;
 use crate::network::{MS, Micros, SECOND};
 use crate::workload::Client;
@@ -19,6 +20,8 @@ use crate::world::{Statistics, What, World};
 
 /// Once faults are over, every client is served within this.
 const RECOVERY_US: Micros = 45 * SECOND;
+/// The leader looks for what to delete more often than this.
+const REAP_US: Micros = 2 * SECOND;
 const QUIET_US: Micros = 30 * SECOND;
 
 /// What came of a seed.
@@ -129,8 +132,19 @@ fn settle(world: &mut World) {
     );
     let alive: Vec<i64> = state.sessions().map(|(id, _)| id).collect();
     verdict = verdict.and_then(|()| checks.session.settle(&ephemerals(state), &alive));
-    for client in &world.clients {
+    verdict = verdict.and_then(|()| checks.access.settle()).and_then(|()| checks.times.settle());
+    for client in &mut world.clients {
         if alive.contains(&client.session) && client.open {
+            let streams = &mut client.watching.streams;
+            let measured: Vec<_> =
+                streams.measured().map(|(path, data)| (path.to_owned(), data)).collect();
+            for (path, data) in measured {
+                let Some(stat) = stat(state, &path) else { continue };
+                verdict = verdict.and_then(|()| match data {
+                    true => streams.data_shown(&path, stat.version),
+                    false => streams.children_shown(&path, stat.cversion),
+                });
+            }
             for path in client.watching.paths() {
                 let shown = shown(state, path);
                 verdict = verdict.and_then(|()| client.watching.shown(path, shown));
@@ -182,6 +196,23 @@ fn abandon(world: &mut World) {
         verdict = verdict.and(Err(format!("session {missing:#x} ended though its client is well")));
     }
     world.judge(verdict);
+    reaped(world);
+}
+
+/// Containers and TTL znodes whose time is over are gone, soon after.
+fn reaped(world: &mut World) {
+    let until = world.now_us + REAP_US;
+    if world.failure.is_some() || !world.run_until(until, |w| w.now_us >= until) {
+        return;
+    }
+    let leads = |s: &Server| s.node().is_some_and(|n| n.leader() == s.id);
+    let Some(leader) = world.servers.iter().position(leads) else { return };
+    let (_, wall_ms) = world.times(leader);
+    let state = world.servers[leader].node().expect("it leads").state();
+    if let Some(path) = state.reapable(wall_ms - (REAP_US / MS) as i64, 1).first() {
+        let path = path.clone();
+        world.fail(format!("{path} is still there, its time is over"));
+    }
 }
 
 /// What is on disk makes the same state again.

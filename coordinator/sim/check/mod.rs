@@ -1,10 +1,13 @@
 //! What must hold in every run, each promise in a room of its own. Checkers see what clients and
 //! disks see; they know nothing of how the load or the faults are made.
 
+pub mod access;
 pub mod digest;
 pub mod durable;
 pub mod order;
+pub mod reaped;
 pub mod session;
+pub mod stream;
 pub mod watch;
 
 /// A broken promise, said for the one who has to find out why.
@@ -17,4 +20,6 @@ pub struct Checks {
     pub digest: digest::Digests,
     pub durable: durable::History,
     pub session: session::Sessions,
+    pub access: access::Access,
+    pub times: reaped::Times,
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use coordinator::wire::reply::EventKind;
 
 use super::Verdict;
+use super::stream::Streams;
 
 /// Watches by path, with the zxid of the state in which they were set.
 #[derive(Clone, Debug, Default)]
@@ -14,6 +15,9 @@ pub struct Watching {
     pub data: BTreeMap<String, i64>,
     pub exist: BTreeMap<String, i64>,
     pub child: BTreeMap<String, i64>,
+    pub streams: Streams,
+    /// Paths that this client may not hear of.
+    pub hidden: &'static [&'static str],
     pub fired: u64,
 }
 
@@ -28,7 +32,30 @@ pub struct Shown {
 
 impl Watching {
     pub fn is_empty(&self) -> bool {
-        self.data.is_empty() && self.exist.is_empty() && self.child.is_empty()
+        self.data.is_empty()
+            && self.exist.is_empty()
+            && self.child.is_empty()
+            && self.streams.is_empty()
+    }
+
+    /// Those of a removeWatches: 1 children, 2 data, 3 any, 4 persistent, 5 recursive. `false`:
+    /// there was none.
+    pub fn remove(&mut self, path: &str, kind: i32) -> bool {
+        let mut found = false;
+        if matches!(kind, 2 | 3) {
+            found |= self.data.remove(path).is_some();
+            found |= self.exist.remove(path).is_some();
+        }
+        if matches!(kind, 1 | 3) {
+            found |= self.child.remove(path).is_some();
+        }
+        if matches!(kind, 3 | 4) {
+            found |= self.streams.remove(path, false);
+        }
+        if matches!(kind, 3 | 5) {
+            found |= self.streams.remove(path, true);
+        }
+        found
     }
 
     /// An older watch on the same path stays the stricter one.
@@ -42,7 +69,10 @@ impl Watching {
             EventKind::NodeDeleted => (true, true, true),
             EventKind::NodeChildrenChanged => (false, false, true),
         };
-        let mut expected = false;
+        if self.hidden.contains(&path) {
+            return Err(format!("{kind:?} for {path} told to somebody who may not read it"));
+        }
+        let mut expected = self.streams.event(kind, path);
         for (table, concerned) in
             [(&mut self.data, data), (&mut self.exist, exist), (&mut self.child, child)]
         {

@@ -42,6 +42,13 @@ pub fn begin(time_ms: i64) -> Vec<u8> {
     data
 }
 
+/// The time stamp of an entry; `None` for one that nobody of this version began.
+pub fn time_ms(mut data: &[u8]) -> Option<i64> {
+    let [version] = take(&mut data)?;
+    let time_ms = i64::from_le_bytes(take(&mut data)?);
+    (version == VERSION).then_some(time_ms)
+}
+
 impl Segment<'_> {
     /// Appends the segment to an entry.
     pub fn encode(&self, out: &mut Vec<u8>) {

@@ -6,8 +6,10 @@
 use std::cell::Cell;
 use std::collections::VecDeque;
 
-use raft::eraftpb::{ConfState, Entry, HardState, Snapshot};
+use raft::eraftpb::{ConfState, Entry, EntryType, HardState, Snapshot};
 use raft::{Error, GetEntriesContext, RaftState, Storage, StorageError};
+
+use super::entry;
 
 /// Entries that followers may still ask for are kept up to this many bytes. A follower that was
 /// away for longer is served by a snapshot; more would be memory that only a rare case uses.
@@ -158,6 +160,11 @@ impl LogCache {
         &self.snapshot
     }
 
+    /// The last time stamp among the entries here.
+    pub fn last_stamp_ms(&self) -> Option<i64> {
+        self.entries.iter().rev().find_map(stamp_ms)
+    }
+
     /// Term of `index` where it is known here.
     pub fn term_of(&self, index: u64) -> Option<u64> {
         if index == self.truncated_index {
@@ -166,6 +173,12 @@ impl LogCache {
         let at = index.checked_sub(self.first())?;
         self.entries.get(at as usize).map(|e| e.term)
     }
+}
+
+/// The leader's time stamp; entries of raft itself have none.
+pub(super) fn stamp_ms(entry: &Entry) -> Option<i64> {
+    let normal = entry.get_entry_type() == EntryType::EntryNormal;
+    if normal { entry::time_ms(&entry.data) } else { None }
 }
 
 fn cost(entry: &Entry) -> usize {

@@ -251,6 +251,7 @@ impl Node {
             membership::first_conf_state(&config)
         };
         let (applied_index, applied_term) = (snapshot.index, snapshot.term);
+        let last_stamp_ms = state.last_time_ms();
         let logged = membership::Logged::read(state.roster(), &entries);
         let log = LogCache::new(snapshot, conf_state.clone(), hard_state, entries);
         let raft = replicate::start_raft(&config, log, applied_index);
@@ -305,7 +306,7 @@ impl Node {
             next_report_ms: now_ms,
             next_reap_ms: now_ms,
             next_raft_tick_ms: now_ms,
-            last_stamp_ms: 0,
+            last_stamp_ms,
             sweep: sweep::Sweep::default(),
             fetched: None,
             fetching: None,
@@ -395,6 +396,11 @@ impl Node {
 
     pub fn id(&self) -> u8 {
         self.config.id
+    }
+
+    /// Whether this member counts in elections and for durability, as far as this server knows.
+    pub fn votes(&self, id: u8) -> bool {
+        self.conf_state.voters.contains(&u64::from(id))
     }
 
     pub fn applied_index(&self) -> u64 {

@@ -5,7 +5,7 @@ use raft::{Config, RawNode, ReadOnlyOption, Ready, StateRole};
 use slog::Drain as _;
 
 use super::entry::{self, Segment};
-use super::log::LogCache;
+use super::log::{LogCache, stamp_ms};
 use super::peer::{self, PeerMessage};
 use super::{Level, Node, NodeConfig, Output};
 use crate::state::Txn;
@@ -143,6 +143,7 @@ impl Node {
         self.log(Level::Info, &format!("{what} server {} in term {}", now.0, now.1));
         if self.is_leader() {
             self.stats.leader_since_ms = self.now_ms;
+            self.heed_stamps();
             self.track_all_sessions();
         } else {
             self.expiry.clear();
@@ -150,6 +151,14 @@ impl Node {
         self.outbox.resend();
         self.report();
         self.announce();
+    }
+
+    /// Time goes on from the last stamp in the log, applied or not.
+    fn heed_stamps(&mut self) {
+        let log = &self.raft.raft.raft_log;
+        let unstable = log.unstable.entries.iter().rev().find_map(stamp_ms);
+        let last = unstable.or_else(|| log.store.last_stamp_ms());
+        self.last_stamp_ms = self.last_stamp_ms.max(last.unwrap_or(0));
     }
 
     // ---- from writes to entries ----

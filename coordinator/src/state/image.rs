@@ -9,7 +9,9 @@ use crate::bytes::take;
 use crate::tree::image::Builder;
 use std::collections::BTreeMap;
 
-const VERSION: u32 = 1;
+/// Version 1 had no time of the last operation.
+const VERSION: u32 = 2;
+const TIMELESS: u32 = 1;
 /// Where a record's flags would stand: no record has all of them.
 const END: u8 = 0xff;
 
@@ -19,6 +21,7 @@ impl State {
         let mut head = Vec::new();
         head.extend_from_slice(&VERSION.to_le_bytes());
         head.extend_from_slice(&self.last_zxid.to_le_bytes());
+        head.extend_from_slice(&self.last_time_ms.to_le_bytes());
         head.extend_from_slice(&self.tree.slots().to_le_bytes());
         head.extend_from_slice(&(self.tree.len() as u32).to_le_bytes());
         head.extend_from_slice(&(self.sessions.len() as u32).to_le_bytes());
@@ -70,10 +73,7 @@ impl SnapshotHead {
     /// From the first chunk; `None` when it is none.
     pub fn peek(mut chunk: &[u8]) -> Option<Self> {
         let input = &mut chunk;
-        if u32::from_le_bytes(take(input)?) != VERSION {
-            return None;
-        }
-        let last_zxid = i64::from_le_bytes(take(input)?);
+        let (last_zxid, _) = first_fields(input)?;
         let [_slots, znodes, sessions] = [(); 3].map(|()| take(input).map(u32::from_le_bytes));
         Some(Self { last_zxid, znodes: znodes?, sessions: sessions? })
     }
@@ -89,6 +89,7 @@ pub struct Restore {
 #[derive(Debug)]
 struct Head {
     last_zxid: i64,
+    last_time_ms: i64,
     sessions: BTreeMap<i64, Session>,
     roster: Roster,
     builder: Builder,
@@ -137,10 +138,7 @@ impl Restore {
 
 impl Head {
     fn decode(input: &mut &[u8]) -> Option<Self> {
-        if u32::from_le_bytes(take(input)?) != VERSION {
-            return None;
-        }
-        let last_zxid = i64::from_le_bytes(take(input)?);
+        let (last_zxid, last_time_ms) = first_fields(input)?;
         let slots = u32::from_le_bytes(take(input)?);
         let nodes = u32::from_le_bytes(take(input)?);
         let mut sessions = BTreeMap::new();
@@ -156,7 +154,7 @@ impl Head {
             let id = u32::from_le_bytes(take(input)?);
             builder.acl(id, take_bytes(input)?)?;
         }
-        Some(Self { last_zxid, sessions, roster, builder, nodes, nodes_seen: 0 })
+        Some(Self { last_zxid, last_time_ms, sessions, roster, builder, nodes, nodes_seen: 0 })
     }
 
     fn finish(self) -> Option<State> {
@@ -167,8 +165,20 @@ impl Head {
             sessions: self.sessions,
             roster: self.roster,
             last_zxid: self.last_zxid,
+            last_time_ms: self.last_time_ms,
             scratch: Scratch::default(),
         })
+    }
+}
+
+/// zxid and time of the last operation.
+fn first_fields(input: &mut &[u8]) -> Option<(i64, i64)> {
+    let version = u32::from_le_bytes(take(input)?);
+    let zxid = i64::from_le_bytes(take(input)?);
+    match version {
+        VERSION => Some((zxid, i64::from_le_bytes(take(input)?))),
+        TIMELESS => Some((zxid, 0)),
+        _ => None,
     }
 }
 

@@ -42,6 +42,7 @@ pub struct State {
     sessions: BTreeMap<i64, Session>,
     roster: Roster,
     last_zxid: i64,
+    last_time_ms: i64,
     quotas: Quotas,
     scratch: Scratch,
 }
@@ -88,6 +89,7 @@ impl State {
             sessions: BTreeMap::new(),
             roster: Roster::default(),
             last_zxid: 0,
+            last_time_ms: 0,
             quotas: Quotas::default(),
             scratch: Scratch::default(),
         }
@@ -96,6 +98,11 @@ impl State {
     /// Of the last operation applied, failed ones included.
     pub fn last_zxid(&self) -> i64 {
         self.last_zxid
+    }
+
+    /// The latest time that any operation was stamped with: whoever leads next stamps no earlier.
+    pub fn last_time_ms(&self) -> i64 {
+        self.last_time_ms
     }
 
     pub fn roster(&self) -> &Roster {

@@ -40,6 +40,7 @@ impl State {
         reply: Option<&mut Vec<u8>>,
     ) -> Code {
         self.last_zxid = stamp.zxid;
+        self.last_time_ms = self.last_time_ms.max(stamp.time_ms);
         let call = Call { stamp, session: txn.session, origin, identity: txn.identity };
         match self.execute(call, txn.op, txn.body, effects, reply) {
             Ok(()) => Code::Ok,

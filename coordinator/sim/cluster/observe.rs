@@ -1,0 +1,70 @@
+//! What the checkers see of a server.
+
+use raft::eraftpb::Entry;
+
+use super::Server;
+use crate::network::MS;
+use crate::world::World;
+
+/// Of the indices at which a server comes to a halt, one in so many is compared.
+const DIGEST_EVERY: u64 = 16;
+
+impl World {
+    pub(super) fn observe(&mut self, s: usize) {
+        let now_us = self.now_us;
+        let server = &mut self.servers[s];
+        let Some(running) = &server.running else { return };
+        let applied = running.node.applied_index();
+        if applied == server.applied {
+            return;
+        }
+        let mut verdict = Ok(());
+        for index in server.applied + 1..=applied {
+            if let Some(&(term, checksum)) = server.mirror.get(&index) {
+                verdict = verdict.and(self.checks.order.applied(server.id, index, term, checksum));
+            }
+        }
+        server.applied = applied;
+        let state = running.node.state();
+        // By index: servers are compared where they stop at the same one.
+        if self.setting.digest_always || applied.is_multiple_of(DIGEST_EVERY) {
+            verdict = verdict.and(self.checks.digest.observe(server.id, applied, state.digest()));
+        }
+        if !state.sessions().map(|(id, _)| id).eq(server.sessions.iter().copied()) {
+            let sessions: Vec<i64> = state.sessions().map(|(id, _)| id).collect();
+            for session in &server.sessions {
+                if sessions.binary_search(session).is_err() {
+                    self.checks.session.gone(*session, now_us);
+                }
+            }
+            server.sessions = sessions;
+        }
+        self.judge(verdict);
+    }
+
+    /// Servers in ascending order of what they have applied, for messages.
+    pub fn describe(&self) -> String {
+        let one = |server: &Server| match &server.running {
+            None => format!("{}: down", server.id),
+            Some(r) => format!(
+                "{}: leader {} applied {} serving {}{} up {} ms",
+                server.id,
+                r.node.leader(),
+                r.node.applied_index(),
+                r.node.serving(),
+                if server.paused { " paused" } else { "" },
+                (self.now_us - r.started_us) / MS
+            ),
+        };
+        self.servers.iter().map(one).collect::<Vec<_>>().join("; ")
+    }
+}
+
+
+pub(super) fn checksum(entry: &Entry) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&(entry.entry_type as u32).to_le_bytes());
+    hasher.update(&entry.context);
+    hasher.update(&entry.data);
+    hasher.finalize()
+}

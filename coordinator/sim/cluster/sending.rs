@@ -1,0 +1,95 @@
+//! What a server sends, with whatever befalls it on the way.
+
+use coordinator::node::split_frames;
+
+use super::Arrival;
+use crate::network::MS;
+use crate::world::{What, World};
+
+impl World {
+    pub(super) fn send_to_peers(&mut self, s: usize) {
+        for to in 0..self.servers.len() {
+            if to == s {
+                continue;
+            }
+            let Some(running) = &mut self.servers[s].running else { return };
+            let Some(connection) = self.network.link(s, to).up else { continue };
+            let Some(output) = running.node.peer_output(to as u8 + 1) else { continue };
+            let bytes = std::mem::take(output);
+            let mut messages = Vec::new();
+            let taken = split_frames(&bytes, |m| messages.push(m.to_vec()));
+            assert!(taken == Some(bytes.len()), "a server writes whole frames");
+            for message in messages {
+                self.transmit(s, to, connection, message);
+            }
+        }
+    }
+
+    /// One message on its way, with whatever befalls it.
+    pub fn transmit(&mut self, from: usize, to: usize, connection: u64, message: Vec<u8>) {
+        const KIND_RAFT: u8 = 1;
+        if self.network.link(from, to).cut {
+            self.network.link(from, to).waiting.push_back((connection, message));
+            return;
+        }
+        let weather = self.network.weather.clone();
+        let delay = weather.delay(&mut self.random);
+        let mut at = self.now_us + delay;
+        let raft = message.first() == Some(&KIND_RAFT);
+        let mut copies = 1;
+        if raft {
+            if self.random.chance(weather.lost, 1000) {
+                return;
+            }
+            copies += u64::from(self.random.chance(weather.doubled, 1000));
+        }
+        let overtaken = raft && self.random.chance(weather.overtaken, 1000);
+        let link = self.network.link(from, to);
+        if overtaken {
+            at += self.random.range(MS, 300 * MS);
+        } else {
+            at = at.max(link.last_us + 1);
+            link.last_us = at;
+        }
+        let boot = self.servers[to].boot;
+        for copy in 0..copies {
+            let arrival = Arrival::PeerMessage { from, connection, message: message.clone() };
+            let at = at + copy * self.random.range(1, 50 * MS);
+            self.schedule_at(at, What::Arrive { server: to, boot, arrival });
+        }
+    }
+
+    pub(super) fn send_to_clients(&mut self, s: usize) {
+        let Some(running) = &mut self.servers[s].running else { return };
+        for conn in running.node.take_dirty_clients() {
+            self.write_client(s, conn);
+        }
+    }
+
+    pub(super) fn write_client(&mut self, s: usize, conn: u32) {
+        let Some(running) = &mut self.servers[s].running else { return };
+        let Some(socket) = running.sockets.get(conn as usize).and_then(Option::as_ref) else {
+            return;
+        };
+        let wire = socket.wire;
+        let Some(output) = running.node.client_output(conn) else {
+            running.close(conn);
+            return self.server_closed_wire(wire);
+        };
+        let bytes = std::mem::take(output);
+        let closing = running.node.client_closing(conn);
+        if closing {
+            running.close(conn);
+        } else {
+            running.node.client_sent(conn);
+            running.read(conn);
+        }
+        if !bytes.is_empty() {
+            self.server_sent(s, wire, bytes);
+        }
+        if closing {
+            self.server_closed_wire(wire);
+        }
+    }
+}
+
