@@ -263,9 +263,8 @@ impl World {
     /// Leadership goes to `to` on an operator's word, or to whoever is furthest.
     fn hand_over(&mut self, to: usize) {
         let to = self.random.chance(1, 2).then_some(to as u8 + 1);
-        let leads = |s: &crate::cluster::Server| {
-            s.alive() && s.node().is_some_and(|n| n.leader() == s.id)
-        };
+        let leads =
+            |s: &crate::cluster::Server| s.alive() && s.node().is_some_and(|n| n.leader() == s.id);
         let Some(leader) = self.servers.iter().position(leads) else { return };
         if let Some(running) = &mut self.servers[leader].running {
             running.node.transfer_leadership(to);

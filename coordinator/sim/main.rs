@@ -105,7 +105,11 @@ fn main() -> ExitCode {
                     total.1.add(&outcome.stats);
                     if total.0.is_multiple_of(PROGRESS) {
                         let (runs, seconds) = (total.0, start.elapsed().as_secs());
-                        println!("{runs} runs in {seconds} s, {} failed; {}", total.2.len(), total.1);
+                        println!(
+                            "{runs} runs in {seconds} s, {} failed; {}",
+                            total.2.len(),
+                            total.1
+                        );
                     }
                     if arguments.runs == 1 || arguments.traces {
                         println!("seed {seed}: trace {:016x}", outcome.trace);

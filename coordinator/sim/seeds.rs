@@ -15,5 +15,8 @@ pub const FAILED: &[(u64, &str)] = &[
     (100_105, "raft drew election timeouts from a source of its own: the run did not repeat"),
     (300_002, "an election right after a received snapshot looked for entries before it: panic"),
     (501_407, "the answer to a snapshot offered again was held back as one given already"),
-    (5084, "a leader restarted from a snapshot, with a slow clock, stamped earlier than the one before"),
+    (
+        5084,
+        "a leader restarted from a snapshot, with a slow clock, stamped earlier than the one before",
+    ),
 ];

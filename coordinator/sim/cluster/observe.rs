@@ -60,7 +60,6 @@ impl World {
     }
 }
 
-
 pub(super) fn checksum(entry: &Entry) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&(entry.entry_type as u32).to_le_bytes());

@@ -217,4 +217,3 @@ impl World {
         self.schedule(delay, What::Start { server: s });
     }
 }
-

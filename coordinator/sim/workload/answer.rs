@@ -170,7 +170,8 @@ impl World {
             }
             (Op::Auth, Reply::Done)
             | (Op::LookAtContainer { .. } | Op::LookAtTtl { .. }, Reply::Stat(_))
-            | (Op::SetWatches, _) | (Op::DeleteEphemeral { .. }, Reply::Done) => {}
+            | (Op::SetWatches, _)
+            | (Op::DeleteEphemeral { .. }, Reply::Done) => {}
             (Op::Close, _) => {
                 client.forget_session();
                 self.drop_wire(c);
@@ -247,8 +248,10 @@ impl World {
                 client.watching.shown(path, Shown { mzxid: None, pzxid: None })?;
                 history.read(path, zxid, Seen::Absent, &format!("client {c}"))?;
             }
-            (Op::Set { path, .. } | Op::Create { path, .. } | Op::Delete { path }, Code::NoAuth)
-                if !client.user.may_write(path) => {}
+            (
+                Op::Set { path, .. } | Op::Create { path, .. } | Op::Delete { path },
+                Code::NoAuth,
+            ) if !client.user.may_write(path) => {}
             (Op::Flip { .. }, Code::NoAuth) if client.user != User::Ann => {}
             (Op::Get { path, .. }, Code::NoAuth) => match client.user.may_read(path) {
                 Some(true) => return Err(format!("{:?} was refused: {code}", pending.op)),
@@ -278,7 +281,12 @@ impl World {
     }
 
     /// The session is over, or has moved: the server ends the connection.
-    pub(super) fn cut_off(&mut self, c: usize, pending: &Pending, code: Code) -> Result<(), String> {
+    pub(super) fn cut_off(
+        &mut self,
+        c: usize,
+        pending: &Pending,
+        code: Code,
+    ) -> Result<(), String> {
         let session = self.clients[c].session;
         if code == Code::SessionExpired {
             let known = self.checks.session.get(session);

@@ -259,7 +259,10 @@ impl World {
             return Ok(());
         }
         if client.impostor {
-            return Err(format!("session {:#x} was opened with a wrong password", response.session));
+            return Err(format!(
+                "session {:#x} was opened with a wrong password",
+                response.session
+            ));
         }
         if client.session != 0 && client.session != response.session {
             return Err(format!("session {:#x} became {:#x}", client.session, response.session));
