@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 pub(super) enum Kind {
     AddAuth,
     AddWatch,
+    Close,
     Config,
     Connect,
     Create,
@@ -23,6 +24,8 @@ pub(super) enum Kind {
     Ls,
     PrintWatches,
     Quit,
+    Reconfig,
+    Redo,
     RemoveWatches,
     Set,
     SetAcl,
@@ -50,7 +53,7 @@ pub(super) struct Spec {
 
 macro_rules! table {
     ($($name:literal $(or $alias:literal)?, $kind:ident, $flags:literal, $valued:literal,
-       $min:literal..$max:literal, $usage:literal, $about:literal;)*) => {
+       $min:literal..$max:expr, $usage:literal, $about:literal;)*) => {
         &[$(Spec {
             name: $name,
             alias: table!(@alias $($alias)?),
@@ -71,6 +74,8 @@ pub(super) const TABLE: &[Spec] = table! {
         "watch a znode, or it and all below it (the default), until the session ends";
     "addauth", AddAuth, "", "", 2..2, "scheme auth",
         "be someone: `addauth digest user:password`";
+    "close", Close, "", "", 0..0, "",
+        "end the session, and stay here";
     "config", Config, "sw", "", 0..0, "[-s] [-w]",
         "print the members of the ensemble";
     "connect", Connect, "", "", 1..1, "host:port",
@@ -103,6 +108,10 @@ pub(super) const TABLE: &[Spec] = table! {
         "whether events are printed";
     "quit" or "exit", Quit, "", "", 0..0, "",
         "end the session";
+    "reconfig", Reconfig, "", "", 0..MANY, "",
+        "say how members of the ensemble are changed";
+    "redo", Redo, "", "", 1..1, "cmdno",
+        "do again what `history` shows under that number";
     "removewatches", RemoveWatches, "cda", "", 1..1, "[-c|-d|-a] path",
         "remove watches on children, data, or any";
     "set", Set, "s", "v", 2..2, "[-s] [-v version] path data",
@@ -135,6 +144,9 @@ impl Spec {
     }
 }
 
+/// Not told apart further.
+const MANY: usize = usize::MAX;
+
 /// A command with its options and arguments told apart.
 #[derive(Debug)]
 pub(super) struct Command {
@@ -155,7 +167,9 @@ impl Command {
             Self { spec, flags: Vec::new(), values: BTreeMap::new(), arguments: Vec::new() };
         let mut rest = rest.iter();
         while let Some(word) = rest.next() {
-            if word == "--" {
+            if spec.arguments.1 == MANY {
+                command.arguments.push(word.clone());
+            } else if word == "--" {
                 command.arguments.extend(rest.by_ref().cloned());
             } else if !is_option(word) {
                 command.arguments.push(word.clone());

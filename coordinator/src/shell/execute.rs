@@ -19,6 +19,11 @@ pub(super) fn without_server(command: &Command) -> Option<Result<Outcome, Troubl
         Kind::Version => {
             Some(Ok(Outcome::Said(format!("coordinator CLI version: {}", crate::cli::VERSION))))
         }
+        Kind::Reconfig => Some(Err(Trouble::Refused(
+            "Reconfig is disabled: members are the `server.N` lines of zookeeper.properties, changed on one \
+             server after the other with a restart of each"
+                .to_owned(),
+        ))),
         _ => None,
     }
 }
@@ -100,6 +105,9 @@ pub(super) fn execute(zk: &mut Client, command: &Command) -> Result<Outcome, Tro
         }
         Kind::Connect
         | Kind::Help
+        | Kind::Close
+        | Kind::Reconfig
+        | Kind::Redo
         | Kind::History
         | Kind::PrintWatches
         | Kind::Quit

@@ -54,7 +54,7 @@ pub(super) fn run(arguments: Arguments) -> Result<u8, Failure> {
     let shell = Shell {
         arguments,
         servers,
-        zk,
+        zk: Some(zk),
         terminal,
         print_watches: true,
         history: Vec::new(),
@@ -72,7 +72,8 @@ pub(super) fn run(arguments: Arguments) -> Result<u8, Failure> {
 struct Shell {
     arguments: Arguments,
     servers: String,
-    zk: Client,
+    /// None between `close` and `connect`.
+    zk: Option<Client>,
     terminal: Terminal,
     print_watches: bool,
     history: Vec<String>,
@@ -104,18 +105,25 @@ impl Shell {
             }
         }
         // The session ends with us either way; a server that is gone is no news now.
-        let _ = self.zk.close();
+        if let Some(zk) = self.zk {
+            let _ = zk.close();
+        }
         self.code
     }
 
     fn prompt(&self) -> String {
-        let state = if self.zk.is_connected() { "CONNECTED" } else { "CONNECTING" };
+        let state = match &self.zk {
+            None => "CLOSED",
+            Some(zk) if zk.is_connected() => "CONNECTED",
+            Some(_) => "CONNECTING",
+        };
         format!("[zk: {}({state}) {}] ", self.servers, self.history.len())
     }
 
     /// Keeps the session and prints what came.
     fn look(&mut self) {
-        if let Err(error) = self.zk.poll(Duration::from_millis(1))
+        let Some(zk) = &mut self.zk else { return };
+        if let Err(error) = zk.poll(Duration::from_millis(1))
             && error == Error::SessionExpired
             && !self.expired_told
         {
@@ -126,7 +134,7 @@ impl Shell {
     }
 
     fn print_events(&mut self) {
-        while let Some(event) = self.zk.take_event() {
+        while let Some(event) = self.zk.as_mut().and_then(Client::take_event) {
             if !self.print_watches {
                 continue;
             }
@@ -147,7 +155,10 @@ impl Shell {
             return true;
         }
         self.history.push(line.to_owned());
-        let command = words::split(line).and_then(|words| Command::parse(&words));
+        let command = self
+            .again(line)
+            .and_then(|line| words::split(&line))
+            .and_then(|words| Command::parse(&words));
         let outcome = match command {
             Err(why) => Err(Trouble::Usage(why)),
             Ok(command) if command.spec.kind == Kind::Quit => return false,
@@ -164,6 +175,23 @@ impl Shell {
         };
         self.print_events();
         written.is_ok()
+    }
+
+    /// The line itself, or the earlier one that it asks for, which then takes its place.
+    fn again(&mut self, line: &str) -> Result<String, String> {
+        let is_redo = |line: &str| line.split_whitespace().next() == Some("redo");
+        let Some(number) = line.split_whitespace().nth(1).filter(|_| is_redo(line)) else {
+            return Ok(line.to_owned());
+        };
+        let number: usize =
+            number.parse().map_err(|_| format!("`{number}` is no number of a command"))?;
+        let (this, earlier) = self.history.split_last_mut().ok_or("no command entered")?;
+        let earlier = earlier.get(number).ok_or("Command index out of range")?;
+        if is_redo(earlier) {
+            return Err("No redoing redos".to_owned());
+        }
+        this.clone_from(earlier);
+        Ok(earlier.clone())
     }
 
     fn command(&mut self, command: &Command) -> Result<Outcome, Trouble> {
@@ -187,6 +215,12 @@ impl Shell {
                 self.print_watches = state == "on";
                 Ok(Outcome::Nothing)
             }
+            (Kind::Close, _) => {
+                if let Some(zk) = self.zk.take() {
+                    let _ = zk.close();
+                }
+                Ok(Outcome::Nothing)
+            }
             (Kind::Connect, Some(servers)) => {
                 let zk = self
                     .arguments
@@ -194,18 +228,24 @@ impl Shell {
                     .map_err(|failure| Trouble::Refused(failure.message))?;
                 servers.clone_into(&mut self.servers);
                 self.expired_told = false;
-                let _ = std::mem::replace(&mut self.zk, zk).close();
+                if let Some(before) = self.zk.replace(zk) {
+                    let _ = before.close();
+                }
                 Ok(Outcome::Nothing)
             }
-            _ => execute::execute(&mut self.zk, command),
+            _ => match &mut self.zk {
+                Some(zk) => execute::execute(zk, command),
+                None => Err(Trouble::Refused("Not connected".to_owned())),
+            },
         }
     }
 
     /// Children of the directory part that begin with the rest.
     fn paths(&mut self, prefix: &str) -> Vec<String> {
+        let Some(zk) = &mut self.zk else { return Vec::new() };
         let (parent, name) = prefix.rsplit_once('/').unwrap_or(("", prefix));
         let directory = if parent.is_empty() { "/" } else { parent };
-        let Ok((mut names, _)) = self.zk.get_children(directory, false) else { return Vec::new() };
+        let Ok((mut names, _)) = zk.get_children(directory, false) else { return Vec::new() };
         names.retain(|child| child.starts_with(name));
         names.sort_unstable();
         names.into_iter().map(|child| format!("{parent}/{child}")).collect()

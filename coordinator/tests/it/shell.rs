@@ -63,6 +63,12 @@ listquota @/a
 deleteall @/a
 ls @
 config
+redo 0
+redo 999
+redo 53
+history
+close
+ls @
 ";
 
 #[test]
