@@ -7,6 +7,7 @@
 use foldhash::quality::FixedState;
 use hashbrown::HashTable;
 use std::hash::{BuildHasher, Hasher};
+use std::sync::LazyLock;
 
 /// Not a power of two: at powers of ten the shards then stand well filled.
 const SHARDS: u64 = 768;
@@ -22,16 +23,20 @@ struct Entry {
     id: u32,
 }
 
-/// Hash of a name below a parent, or of anything alike. Fixed: nothing here depends on chance.
+/// Of this process: names that collide cannot be computed by others. No order of an index can be
+/// seen, so nothing else depends on it.
+static SEED: LazyLock<u64> = LazyLock::new(|| getrandom::u64().unwrap_or(0));
+
+/// Hash of a name below a parent, or of anything alike.
 pub(crate) fn hash_name(parent: u32, name: &[u8]) -> u32 {
-    let mut hasher = FixedState::default().build_hasher();
+    let mut hasher = FixedState::with_seed(*SEED).build_hasher();
     hasher.write_u32(parent);
     hasher.write(name);
     (hasher.finish() >> 32) as u32
 }
 
 pub(crate) fn hash_pair(one: u32, other: u32) -> u32 {
-    let mut hasher = FixedState::default().build_hasher();
+    let mut hasher = FixedState::with_seed(*SEED).build_hasher();
     hasher.write_u64(u64::from(one) << 32 | u64::from(other));
     (hasher.finish() >> 32) as u32
 }
