@@ -112,6 +112,17 @@ impl Ensemble {
         configure(&server.directory, at + 1, server.client_port, &members);
     }
 
+    /// The same, with `observer` as one that does not vote.
+    pub(crate) fn list_with_observer(&self, at: usize, listed: &[usize], observer: usize) {
+        let member = |&member: &usize| match member == observer {
+            true => format!("{}:observer", self.members[member]),
+            false => self.members[member].clone(),
+        };
+        let members: Vec<String> = listed.iter().map(member).collect();
+        let server = &self.servers[at];
+        configure(&server.directory, at + 1, server.client_port, &members);
+    }
+
     pub(crate) fn is_running(&self, at: usize) -> bool {
         self.servers[at].process.is_some()
     }

@@ -2,6 +2,9 @@
 
 use std::fs;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 
 use coordinator::client::{Client, CreateOptions, Error};
 
@@ -21,6 +24,65 @@ fn works(ensemble: &Ensemble, servers: &[usize], name: &str) {
             zk.close().unwrap();
         }
     }
+}
+
+/// Somebody who writes all the while, one znode after the other.
+struct Load {
+    stop: Arc<AtomicBool>,
+    writer: JoinHandle<Vec<u64>>,
+}
+
+impl Load {
+    fn start(ensemble: &Ensemble, servers: &[usize]) -> Load {
+        let addresses: Vec<&str> = servers.iter().map(|&at| ensemble.address(at)).collect();
+        let addresses = addresses.join(",");
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let writer = std::thread::spawn(move || write_until(&stopped, &addresses));
+        Load { stop, writer }
+    }
+
+    /// Everything that was acknowledged is there.
+    fn finish(self, ensemble: &Ensemble, through: usize) {
+        self.stop.store(true, Ordering::Relaxed);
+        let acknowledged = self.writer.join().unwrap();
+        assert!(acknowledged.len() > 10, "the load wrote {} znodes only", acknowledged.len());
+        let mut zk = Client::connect(ensemble.address(through)).unwrap();
+        zk.sync("/").unwrap();
+        let (names, _) = zk.get_children("/load", false).unwrap();
+        let names: std::collections::BTreeSet<_> = names.into_iter().collect();
+        for number in acknowledged {
+            assert!(names.contains(&format!("n{number}")), "acknowledged n{number} is lost");
+        }
+    }
+}
+
+/// Numbers of the znodes that were acknowledged. A server that goes takes the connection along:
+/// what was in flight may have happened or not, and does not count.
+fn write_until(stop: &AtomicBool, addresses: &str) -> Vec<u64> {
+    let mut acknowledged = Vec::new();
+    let mut client = None;
+    for number in 0.. {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let zk = match &mut client {
+            Some(zk) => zk,
+            vacant => match Client::connect(addresses) {
+                Ok(mut zk) => {
+                    // It exists after the first time.
+                    let _ = zk.create("/load", None, CreateOptions::default());
+                    vacant.insert(zk)
+                }
+                Err(_) => continue,
+            },
+        };
+        match zk.create(&format!("/load/n{number}"), Some(b"x"), CreateOptions::default()) {
+            Ok(_) => acknowledged.push(number),
+            Err(_) => client = None,
+        }
+    }
+    acknowledged
 }
 
 /// Ids of these servers as logs show them.
@@ -51,6 +113,7 @@ fn three_grow_to_five_and_shrink_back() {
         ensemble.wait_until_serving(at);
     }
     works(&ensemble, &[0, 1, 2], "three");
+    let load = Load::start(&ensemble, &[0, 1, 2]);
     for new in [3, 4] {
         let members: Vec<usize> = (0..=new).collect();
         roll(&mut ensemble, &members[..new], &members);
@@ -86,6 +149,7 @@ fn three_grow_to_five_and_shrink_back() {
         }
         works(&ensemble, &members, &format!("without{gone}"));
     }
+    load.finish(&ensemble, 0);
     // Three have a majority of two again.
     ensemble.kill(ensemble.leader());
     let left: Vec<usize> = (0..3).filter(|&at| ensemble.is_running(at)).collect();
@@ -93,6 +157,46 @@ fn three_grow_to_five_and_shrink_back() {
         ensemble.wait_until_serving(at);
     }
     works(&ensemble, &left, "one-gone");
+}
+
+#[test]
+fn an_observer_comes_and_goes_under_load() {
+    let mut ensemble = Ensemble::prepare(Engine::Ours, "observer", 4);
+    for at in 0..3 {
+        ensemble.list_members(at, &[0, 1, 2]);
+        ensemble.start_server(at);
+    }
+    for at in 0..3 {
+        ensemble.wait_until_serving(at);
+    }
+    let load = Load::start(&ensemble, &[0, 1, 2]);
+    let restart = |ensemble: &mut Ensemble, at: usize| {
+        ensemble.kill(at);
+        ensemble.start_server(at);
+        ensemble.wait_until_serving(at);
+    };
+    for at in 0..3 {
+        ensemble.list_with_observer(at, &[0, 1, 2, 3], 3);
+        restart(&mut ensemble, at);
+    }
+    ensemble.list_with_observer(3, &[0, 1, 2, 3], 3);
+    ensemble.start_server(3);
+    ensemble.wait_until_serving(3);
+    // The observer itself hears of it within a snapshot.
+    ensemble.wait_for_log(0, 0, "voters [1, 2, 3], learners [4]");
+    works(&ensemble, &[0, 1, 2, 3], "observed");
+    // It is not needed, and does not help: two of three still serve without it, one does not.
+    ensemble.kill(3);
+    works(&ensemble, &[0, 1, 2], "unobserved");
+    let from: Vec<usize> = (0..3).map(|at| ensemble.log(at).len()).collect();
+    for at in 0..3 {
+        ensemble.list_members(at, &[0, 1, 2]);
+        restart(&mut ensemble, at);
+    }
+    for (at, &from) in from.iter().enumerate() {
+        ensemble.wait_for_log(at, from, "voters [1, 2, 3], learners []");
+    }
+    load.finish(&ensemble, 2);
 }
 
 #[test]
