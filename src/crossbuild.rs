@@ -166,7 +166,11 @@ fn add_target(workspace: &Path, triple: &str) -> Result<(), Failure> {
     let talk = String::from_utf8_lossy(&added.stderr);
     Err(Failure::failed(format!(
         "rustup cannot add the target {triple}: {}",
-        talk.lines().last().unwrap_or("it does not say why")
+        talk.lines().find(|line| line.starts_with("error")).unwrap_or("it does not say why")
+    ))
+    .hint(format!(
+        "the coordinator's own: {}",
+        ARCHITECTURES.map(|kind| format!("{kind}-unknown-linux-musl")).join(", ")
     )))
 }
 

@@ -21,12 +21,11 @@ pub fn run(arguments: &cli::Init) -> Outcome {
     options.write(true).create_new(!arguments.force).create(true).truncate(true);
     let written = options.open(path).and_then(|mut file| file.write_all(STARTER.as_bytes()));
     if let Err(error) = written {
-        let failure = Failure::usage(format!("cannot write {}: {error}", path.display()));
+        let path = path.display();
         return Err(match error.kind() {
-            std::io::ErrorKind::AlreadyExists => {
-                failure.hint("name another file, or overwrite it with --force")
-            }
-            _ => failure,
+            std::io::ErrorKind::AlreadyExists => Failure::usage(format!("{path} exists already"))
+                .hint("name another file, or overwrite it with --force"),
+            _ => Failure::usage(format!("cannot write {path}: {error}")),
         });
     }
     report::talk(&format!(

@@ -48,6 +48,8 @@ fn show(arguments: &cli::TemplateShow) -> Outcome {
         ))
         .hint(format!("hosts: {}", names.join(", ")))
     })?;
+    // A name that is none is told without the values.
+    template::source(&inventory, &arguments.name)?;
     let rendered = template::render(&inventory, host, &arguments.name);
     let values = serde_json::to_string_pretty(&template::values(&inventory, host, None))
         .map_err(|error| Failure::failed(format!("cannot show the values: {error}")))?;

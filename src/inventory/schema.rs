@@ -86,14 +86,19 @@ fn kind(kind: &Kind) -> Value {
     }
 }
 
-/// In a range of hosts a number may be a range too: `myid: "[1:3]"`.
+/// In a range of hosts a number may be a range too: `myid: "[1:3]"`. Without the quotes it is a list to
+/// YAML.
 fn ranged(mut host: Value) -> Value {
     let range = json!({ "type": "string", "pattern": r"^\[[0-9]+:[0-9]+\]$" });
+    let bare = json!({
+        "type": "array", "minItems": 1, "maxItems": 1,
+        "items": { "type": "string", "pattern": "^[0-9]+:[0-9]+$" },
+    });
     let widen = |schema: &mut Value| {
         if schema["type"] == "integer" {
             let description =
                 schema.as_object_mut().and_then(|schema| schema.remove("description"));
-            *schema = json!({ "anyOf": [schema.clone(), range], "description": description });
+            *schema = json!({ "anyOf": [schema.clone(), range, bare], "description": description });
         }
     };
     let Some(properties) = host["properties"].as_object_mut() else { return host };

@@ -123,8 +123,10 @@ impl Lab {
         let home = home();
         let path = record_path(&home, name);
         let text = fs::read_to_string(&path).map_err(|_| {
-            Failure::failed(format!("there is no lab `{name}`"))
-                .hint(format!("`zkprov lab --name {name} up 3` boots one"))
+            Failure::failed(format!("there is no lab `{name}`")).hint(match name {
+                DEFAULT_NAME => "`zkprov lab up 3` boots one".to_owned(),
+                _ => format!("`zkprov lab --name {name} up 3` boots one"),
+            })
         })?;
         let record: Record = serde_json::from_str(&text).map_err(|error| {
             Failure::failed(format!("cannot read `{}`: {error}", path.display()))

@@ -87,6 +87,12 @@ impl Service {
         let mut changes = Vec::new();
         let reload = changed.iter().any(|name| self.reload_after.contains(name))
             || unit.get("NeedDaemonReload") == "yes";
+        if unit.get("UnitFileState") != "enabled" {
+            let mut change = Change::new(Action::Enable, "not enabled", "do_enable", [&self.unit]);
+            // Reading all units anew is the dearest thing a host does here: once is enough.
+            change.arguments.extend(reload.then(|| "--no-reload".to_owned()));
+            changes.push(change);
+        }
         if reload {
             changes.push(Change::new::<String>(
                 Action::Update,
@@ -94,9 +100,6 @@ impl Service {
                 "do_reload",
                 [],
             ));
-        }
-        if unit.get("UnitFileState") != "enabled" {
-            changes.push(Change::new(Action::Enable, "not enabled", "do_enable", [&self.unit]));
         }
         if running == Running::No {
             let why = match unit.get("ActiveState") {
@@ -237,13 +240,13 @@ mod tests {
     }
 
     #[test]
-    fn a_bare_host_gets_reload_enable_and_start() {
+    fn a_bare_host_gets_enable_reload_and_start() {
         let found = actions(
             &[("units", "Id=zookeeper.service\nLoadState=not-found\nActiveState=inactive\n")],
             &["file /etc/systemd/system/zookeeper.service"],
         );
         let found: Vec<Action> = found.into_iter().map(|(action, _)| action).collect();
-        assert_eq!(found, [Action::Update, Action::Enable, Action::Start]);
+        assert_eq!(found, [Action::Enable, Action::Update, Action::Start]);
     }
 
     #[test]

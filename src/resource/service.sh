@@ -20,9 +20,9 @@ do_reload() {
   zk_run systemctl daemon-reload
 }
 
-# do_enable UNIT
+# do_enable UNIT [OPTION]
 do_enable() {
-  zk_run systemctl enable --quiet -- "$1"
+  zk_run systemctl enable --quiet ${2:+"$2"} -- "$1"
 }
 
 # do_start UNIT: asks for the start; that it serves is awaited by a step of its own.
@@ -67,7 +67,7 @@ undo_service() {
 # do_await UNIT SECONDS COMMAND...: until COMMAND says that the server serves in a quorum.
 do_await() {
   zk_unit=$1
-  zk_left=$(($2 * 20))
+  zk_left=$(($2 * 10))
   shift 2
   until zk_said=$("$@" 2>&1); do
     zk_left=$((zk_left - 1))
@@ -85,7 +85,8 @@ do_await() {
       service_said "$zk_unit"
       return 1
     fi
-    sleep 0.05
+    # Who is waited for is at work on this machine too.
+    sleep 0.1
   done
 }
 
