@@ -94,7 +94,7 @@ def numbers(text):
 
 
 def journal(out):
-    """(time in ms, kind, broker) of what happened to brokers, from their own journals."""
+    """(time in ms, kind, broker, who says so) of what happened to brokers, from their own journals."""
     found = []
     for host in (1, 2, 3):
         for line in open(f"{out}/kafka{host}.log", errors="replace"):
@@ -104,11 +104,11 @@ def journal(out):
             at_ms = float(stamp) * 1000
             if match := GONE.search(line):
                 gone = numbers(match[1]) | numbers(match[2])
-                found += [(at_ms, "fenced", broker) for broker in gone]
+                found += [(at_ms, "fenced", broker, host) for broker in gone]
             elif match := SHRUNK.search(line):
-                found += [(at_ms, "shrunk", b) for b in numbers(match[1]) - numbers(match[2])]
+                found += [(at_ms, "shrunk", b, host) for b in numbers(match[1]) - numbers(match[2])]
             elif EXPIRED.search(line):
-                found.append((at_ms, "expired", host))
+                found.append((at_ms, "expired", host, host))
     return found
 
 
@@ -127,8 +127,10 @@ def run_of_events(out, engine):
     for line in open(f"{out}/events"):
         event = json.loads(line)
         span = event["start_ms"], event["end_ms"]
+        # What a broker says of the others while it is cut off itself does not count.
         innocent = lambda kind: sum(
-            k == kind and span[0] <= at < span[1] and broker not in event["struck"] for at, k, broker in brokers
+            k == kind and span[0] <= at < span[1] and not {broker, host} & set(event["struck"])
+            for at, k, broker, host in brokers
         )
         rows.append({
             "name": event["name"],
