@@ -42,7 +42,10 @@ do_restart() {
     zk_now=$(systemctl show -p MainPID --value -- "$1")
     [ "${zk_now:-0}" = 0 ] || [ "$zk_now" = "$zk_old" ] || return 0
     zk_left=$((zk_left - 1))
-    if [ "$zk_left" -le 0 ] || systemctl is-failed --quiet -- "$1"; then
+    # Before its process, too, a unit may end again and again.
+    zk_ended=0
+    [ $((zk_left % 20)) != 0 ] || zk_ended=$(systemctl show -p NRestarts --value -- "$1")
+    if [ "$zk_left" -le 0 ] || [ "${zk_ended:-0}" -ge 3 ] || systemctl is-failed --quiet -- "$1"; then
       service_said "$1"
       return 1
     fi
