@@ -1,6 +1,7 @@
 //! Writers through the coordinator's own client, and what they have seen: how many writes were
 //! acknowledged, which failed, the longest wait, and whether all are there afterwards.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -55,14 +56,9 @@ impl Load {
         let mut zk = Client::connect(&self.servers).expect("a session");
         zk.sync("/").expect("in step");
         let (there, _) = zk.get_children("/", false).expect("the names");
-        let lost: Vec<_> = whole
-            .acknowledged
-            .iter()
-            .filter(|path| !there.contains(&path[1..].to_owned()))
-            .collect();
-        for path in &whole.acknowledged {
-            zk.delete(path, -1).expect("cleared");
-        }
+        let there: HashSet<String> = there.into_iter().map(|name| format!("/{name}")).collect();
+        let lost: Vec<_> =
+            whole.acknowledged.iter().filter(|path| !there.contains(*path)).collect();
         crate::told(&format!(
             "living: {} writes acknowledged, {} errors, {} lost, {} sent again, longest wait {} ms",
             whole.acknowledged.len(),
