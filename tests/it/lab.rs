@@ -97,6 +97,20 @@ fn hosts_are_real_apart_and_gone_afterwards() {
     assert!(!reaches(first, &third.address));
     lab.join(third).expect("joining");
     assert!(reaches(first, &third.address));
+    // The relay of a slow wire is a zkprov of its own, which this test is not.
+    let wire = |words: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_zkprov"));
+        command.args(["lab", "--name", "tlab", "delay", "kafka1"]).args(words);
+        assert!(command.status().expect("zkprov runs").success(), "{words:?}");
+    };
+    wire(&["--ms", "100"]);
+    let started = std::time::Instant::now();
+    assert!(reaches(first, &third.address));
+    assert!(started.elapsed() >= std::time::Duration::from_millis(100));
+    wire(&["--loss", "1000"]);
+    assert!(!reaches(first, &third.address));
+    wire(&[]);
+    assert!(reaches(first, &third.address));
     lab.freeze(second).expect("freezing");
     assert_eq!(lab.condition(second), Condition::Frozen);
     lab.thaw(second).expect("thawing");
@@ -148,7 +162,7 @@ fn traces(name: &str) -> String {
     all.lines()
         .filter(|line| {
             line.contains(&format!(" {name}:"))
-                || line.contains(&format!(" {name}v"))
+                || ["v", "w", "a", "b"].iter().any(|kind| line.contains(&format!(" {name}{kind}")))
                 || line.starts_with(&format!("{name}-"))
                 || line.contains(&folder)
         })
