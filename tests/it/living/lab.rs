@@ -1,6 +1,7 @@
 //! Five hosts for the ensemble that lives on them, and `zkprov` run on inventories of some of them.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -112,9 +113,9 @@ impl Lab {
     pub(super) fn inventory(&self, members: &[(&str, u8)], more: &str) -> String {
         let mut text = format!("{}hosts:\n", self.head);
         for (host, id) in members {
-            text += &format!("  {host}: {{ address: {}, myid: {id} }}\n", self.hosts[*host]);
+            let _ = writeln!(text, "  {host}: {{ address: {}, myid: {id} }}", self.hosts[*host]);
         }
-        text += &format!("kafka: {{ install: false }}\n{more}");
+        let _ = write!(text, "kafka: {{ install: false }}\n{more}");
         let file = tempfile::Builder::new().suffix(".yaml").tempfile_in(self.folder());
         let (_, path) = file.and_then(|file| Ok(file.keep()?)).expect("a file");
         std::fs::write(&path, text).expect("written");
