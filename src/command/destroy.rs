@@ -170,6 +170,8 @@ fn program(run: &Run, host: &Host, purge_data: bool) -> Script {
         for path in paths.into_iter().flatten().filter(|_| host.is_member()).chain(logs) {
             undo(&format!("directory {path}"), "purge_directory", &[path]);
         }
+        // What systemd has made for the units of brokers, and of Apache ZooKeeper.
+        undo("directory /var/log/kafka", "purge_directory", &["/var/log/kafka"]);
         undo(&format!("user {ACCOUNT}"), "undo_user", &[ACCOUNT]);
         undo(&format!("group {ACCOUNT}"), "undo_group", &[ACCOUNT]);
     }

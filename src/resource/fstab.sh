@@ -32,7 +32,7 @@ do_fstab() {
   zk_label "$zk_file"
 }
 
-# undo_fstab PREFIX: the lines back into action.
+# undo_fstab PREFIX: the lines back into action; the copy from before goes unless something else has changed since.
 undo_fstab() {
   zk_file=$(readlink -f -- /etc/fstab) || return
   grep -q "^$1" -- "$zk_file" || return 0
@@ -44,4 +44,5 @@ undo_fstab() {
   zk_run mv -fT -- "$zk_tmp" "$zk_file" || return
   trap - EXIT
   zk_label "$zk_file"
+  ! cmp -s -- "$zk_file" "$zk_file.before-zkprov" || rm -f -- "$zk_file.before-zkprov"
 }
