@@ -232,7 +232,7 @@ fn a_dead_members_vote_is_taken_by_an_operator() {
     let take = |ensemble: &Ensemble, at: usize| {
         let output = Command::new(env!("CARGO_BIN_EXE_coordinator"))
             .args(["admin", "--socket"])
-            .arg(ensemble.data(at).join("coordinator/admin.sock"))
+            .arg(ensemble.data(at).join("admin.sock"))
             .args(["remove-member", &(gone + 1).to_string()])
             .output()
             .unwrap();
