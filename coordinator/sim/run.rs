@@ -140,9 +140,12 @@ fn settle(world: &mut World) {
                 streams.measured().map(|(path, data)| (path.to_owned(), data)).collect();
             for (path, data) in measured {
                 let Some(stat) = stat(state, &path) else { continue };
-                verdict = verdict.and_then(|()| match data {
-                    true => streams.data_shown(&path, stat.version),
-                    false => streams.children_shown(&path, stat.cversion),
+                verdict = verdict.and_then(|()| {
+                    if data {
+                        streams.data_shown(&path, stat.version)
+                    } else {
+                        streams.children_shown(&path, stat.cversion)
+                    }
                 });
             }
             for path in client.watching.paths() {

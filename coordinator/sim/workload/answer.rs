@@ -168,10 +168,9 @@ impl World {
                 times.created(path, stat.mtime_ms, *ttl_ms);
                 client.ttls.push(path.clone());
             }
-            (Op::Auth, Reply::Done)
+            (Op::Auth | Op::DeleteEphemeral { .. }, Reply::Done)
             | (Op::LookAtContainer { .. } | Op::LookAtTtl { .. }, Reply::Stat(_))
-            | (Op::SetWatches, _)
-            | (Op::DeleteEphemeral { .. }, Reply::Done) => {}
+            | (Op::SetWatches, _) => {}
             (Op::Close, _) => {
                 client.forget_session();
                 self.drop_wire(c);

@@ -222,8 +222,8 @@ impl Client {
         self.session = 0;
         self.password = vec![0; 16];
         self.last_zxid = 0;
-        let Watching { fired, hidden, .. } = self.watching;
-        self.watching = Watching { fired, hidden, ..Watching::default() };
+        let Watching { hidden, fired, .. } = self.watching;
+        self.watching = Watching { hidden, fired, ..Watching::default() };
         self.own_ephemerals.clear();
         self.awake = true;
     }

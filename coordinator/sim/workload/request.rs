@@ -89,10 +89,10 @@ impl World {
         let history = &mut self.checks.durable;
         let client = &mut self.clients[c];
         match op {
-            Op::Set { path, token, .. } | Op::Create { path, token } => {
-                if client.user.may_write(path) {
-                    history.try_write(path, token);
-                }
+            Op::Set { path, token, .. } | Op::Create { path, token }
+                if client.user.may_write(path) =>
+            {
+                history.try_write(path, token);
             }
             Op::CreateContainer { path } => {
                 let container = Container { contents: Contents::Never, busy: true };

@@ -114,9 +114,9 @@ impl Ensemble {
 
     /// The same, with `observer` as one that does not vote.
     pub(crate) fn list_with_observer(&self, at: usize, listed: &[usize], observer: usize) {
-        let member = |&member: &usize| match member == observer {
-            true => format!("{}:observer", self.members[member]),
-            false => self.members[member].clone(),
+        let member = |&member: &usize| {
+            let role = if member == observer { ":observer" } else { "" };
+            format!("{}{role}", self.members[member])
         };
         let members: Vec<String> = listed.iter().map(member).collect();
         let server = &self.servers[at];
