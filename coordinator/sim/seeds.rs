@@ -19,4 +19,5 @@ pub const FAILED: &[(u64, &str)] = &[
         5084,
         "a leader restarted from a snapshot, with a slow clock, stamped earlier than the one before",
     ),
+    (2_001_528, "a client took the ground for laid when the server had died half-way"),
 ];

@@ -2,6 +2,7 @@
 
 use coordinator::wire::code::Code;
 use coordinator::wire::multi::MultiResult;
+use coordinator::wire::opcode::OpCode;
 use coordinator::wire::reply::Reply;
 use coordinator::wire::stat::Stat;
 
@@ -44,7 +45,8 @@ impl World {
             _ => {}
         }
         match (&pending.op, reply) {
-            (Op::Lay, _) => client.laid = true,
+            // The last of them; a crash may come between.
+            (Op::Lay, _) => client.laid |= pending.code == OpCode::Multi,
             (Op::Set { path, token, version }, Reply::Stat(stat)) => {
                 if stat.mzxid != zxid {
                     return Err(fits(&format!("mzxid {:#x}, its header {zxid:#x}", stat.mzxid)));
@@ -228,7 +230,7 @@ impl World {
             self.checks.order.answered(zxid, pending.bound)?;
         }
         match (&pending.op, code) {
-            (Op::Lay, Code::NodeExists) => client.laid = true,
+            (Op::Lay, Code::NodeExists) => {}
             (Op::Set { path, token, version }, Code::BadVersion) if *version >= 0 => {
                 client.versions.remove(path);
                 history.refused(path, token);
