@@ -230,7 +230,6 @@ impl World {
             self.checks.order.answered(zxid, pending.bound)?;
         }
         match (&pending.op, code) {
-            (Op::Lay, Code::NodeExists) => {}
             (Op::Set { path, token, version }, Code::BadVersion) if *version >= 0 => {
                 client.versions.remove(path);
                 history.refused(path, token);
@@ -275,7 +274,7 @@ impl World {
                 self.checks.times.absent(path, zxid);
             }
             (Op::Create { path, token }, Code::NodeExists) => history.refused(path, token),
-            (Op::Delete { .. }, Code::NoNode) => {}
+            (Op::Lay, Code::NodeExists) | (Op::Delete { .. }, Code::NoNode) => {}
             (op, code) => return Err(format!("{op:?} was refused: {code}")),
         }
         Ok(())
