@@ -25,6 +25,7 @@ def root(client):
     first = client()
     first.create(path)
     yield path
+    first.sync(path)  # another server may not have applied yet what a test has deleted through its own
     first.delete(path, recursive=True)
 
 
