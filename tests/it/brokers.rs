@@ -4,10 +4,10 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 
+use crate::watched::{Watched, zkprov};
 use crate::{root, skipped};
 
 const TEST: &str = "brokers::from_nothing_through_upgrades_to_nothing";
@@ -18,12 +18,6 @@ const NEW: &str = "3.4.1";
 /// kafka4 is a broker alone; kafka3 coordinates alone.
 const BROKERS: [&str; 3] = ["kafka1", "kafka2", "kafka4"];
 const HOSTS: [&str; 4] = ["kafka1", "kafka2", "kafka3", "kafka4"];
-
-fn zkprov() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_zkprov"));
-    command.env("ZKPROV_BUILD_PROFILE", "fast").env("NO_COLOR", "1").stdin(Stdio::null());
-    command
-}
 
 /// What was printed, stdout first, by a command that ended with `code`.
 #[track_caller]
@@ -181,25 +175,11 @@ fn interrupted_and_resumed(lab: &Brokers, inventory: &PathBuf) {
     let pids =
         || BROKERS.map(|host| lab.on(host, "systemctl show -p MainPID --value kafka.service"));
     let before = pids();
-    let mut child = zkprov()
-        .arg("restart")
-        .arg(inventory)
-        .args(["--all", "--yes", "--settle", "1", "--role", "broker"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("zkprov runs");
-    let mut name = String::new();
-    for line in BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok) {
-        if let Some(run) = line.strip_prefix("run ") {
-            run.clone_into(&mut name);
-        }
-        if line.contains(" back ") {
-            break;
-        }
-    }
-    child.kill().expect("killed");
-    child.wait().expect("ended");
+    let roll = ["--all", "--yes", "--settle", "1", "--role", "broker"];
+    let mut roll = Watched::start(inventory, "restart", &roll);
+    let name = roll.run_name();
+    roll.until(" back ");
+    roll.kill();
     let between = pids();
     let text = ended(&run("restart", inventory, &["--resume", &name, "--yes", "--settle", "1"]), 0);
     says(&text, "2 brokers restarted");

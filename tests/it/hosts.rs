@@ -4,12 +4,14 @@
 //! the long ones too.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
+
+use crate::watched::{Watched, zkprov};
 
 mod faults;
 mod refusals;
@@ -18,12 +20,6 @@ mod sources;
 const NAME: &str = "zkit";
 const NETWORK: &str = "10.76.61";
 const HOSTS: [&str; 3] = ["kafka1", "kafka2", "kafka3"];
-
-fn zkprov() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_zkprov"));
-    command.env("ZKPROV_BUILD_PROFILE", "fast").env("NO_COLOR", "1").stdin(Stdio::null());
-    command
-}
 
 /// What a command printed, and how it ended.
 struct Ran {
@@ -386,25 +382,11 @@ fn rolled(lab: &Lab) {
 fn restart(lab: &Lab) {
     lab.run(&["restart", "--yes"]).ends(0).says("0 to restart");
     // Killed between two members: the run file says how to go on.
-    let mut child = zkprov()
-        .arg("restart")
-        .arg(&lab.inventory)
-        .args(["--all", "--yes", "--settle", "1"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("zkprov runs");
-    let mut name = String::new();
-    for line in BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok) {
-        if let Some(run) = line.strip_prefix("run ") {
-            run.clone_into(&mut name);
-        }
-        if line.contains(" back ") {
-            break;
-        }
-    }
-    child.kill().expect("killed");
-    child.wait().expect("ended");
+    let roll = ["--all", "--yes", "--settle", "1"];
+    let mut roll = Watched::start(&lab.inventory, "restart", &roll);
+    let name = roll.run_name();
+    roll.until(" back ");
+    roll.kill();
     let resumed = lab.run(&["restart", "--resume", &name, "--yes", "--settle", "1"]).ends(0);
     assert!(resumed.stdout.contains("2 members restarted"), "{}{}", resumed.stdout, resumed.stderr);
     lab.run(&["restart", "--resume", &name, "--yes"]).ends(3).says("came to its end");

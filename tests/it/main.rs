@@ -17,6 +17,7 @@ mod ssh_config;
 mod templates;
 mod tidy;
 mod vagrant;
+mod watched;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

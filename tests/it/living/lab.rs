@@ -2,19 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::Output;
+
+use crate::watched::{Watched, zkprov};
 
 const NAME: &str = "zkliv";
 const NETWORK: &str = "10.71.62";
 const COUNT: u8 = 5;
-
-pub(super) fn zkprov() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_zkprov"));
-    command.env("ZKPROV_BUILD_PROFILE", "fast").env("NO_COLOR", "1").stdin(Stdio::null());
-    command
-}
 
 /// What a command printed, and how it ended.
 pub(super) struct Ran {
@@ -44,40 +39,10 @@ impl Ran {
     }
 }
 
-/// A run of `zkprov` that is watched line by line.
-pub(super) struct Watched {
-    child: Child,
-    lines: std::io::Lines<BufReader<std::process::ChildStderr>>,
-    pub(super) all: String,
-}
-
-impl Watched {
-    /// Reads until a line has `text`; the line.
-    #[track_caller]
-    pub(super) fn until(&mut self, text: &str) -> String {
-        while let Some(Ok(line)) = self.lines.next() {
-            self.all += &line;
-            self.all.push('\n');
-            if line.contains(text) {
-                return line;
-            }
-        }
-        panic!("`{text}` was not said:\n{}", self.all);
-    }
-
-    pub(super) fn kill(mut self) {
-        self.child.kill().expect("killed");
-        self.child.wait().expect("ended");
-    }
-
-    pub(super) fn end(mut self) -> Ran {
-        for line in self.lines.by_ref().map_while(Result::ok) {
-            self.all += &line;
-            self.all.push('\n');
-        }
-        let status = self.child.wait().expect("ended");
-        Ran { code: status.code().unwrap_or(-1), all: self.all }
-    }
+/// Waits for the end of a run that was watched.
+pub(super) fn end(watched: Watched) -> Ran {
+    let (code, all) = watched.end();
+    Ran { code, all }
 }
 
 pub(super) struct Lab {
@@ -158,16 +123,7 @@ impl Lab {
     /// The same, watched while it runs; what it says on stdout is left out.
     #[expect(clippy::unused_self, reason = "the hosts must be up: the receiver says so")]
     pub(super) fn watch(&self, inventory: &str, command: &str, rest: &[&str]) -> Watched {
-        let mut child = zkprov()
-            .arg(command)
-            .arg(inventory)
-            .args(rest)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("zkprov runs");
-        let lines = BufReader::new(child.stderr.take().expect("piped")).lines();
-        Watched { child, lines, all: String::new() }
+        Watched::start(Path::new(inventory), command, rest)
     }
 }
 

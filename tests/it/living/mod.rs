@@ -8,7 +8,7 @@ mod load;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use self::lab::Lab;
+use self::lab::{Lab, end};
 use self::load::Load;
 
 const HOSTS: [&str; 3] = ["kafka1", "kafka2", "kafka3"];
@@ -153,7 +153,7 @@ fn moved(lab: &Lab, inventory: &str) {
     roll.until(" back ");
     let admin = "/usr/local/lib/zkprov/coordinator admin --socket /data/zookeeper/coordinator/admin.sock transfer-leadership";
     lab.on(&leader, admin);
-    let ran = roll.end().ends(0);
+    let ran = end(roll).ends(0);
     assert_eq!(differing(&pids(lab), &before), 3, "{}", ran.all);
     let restarts = ran.all.lines().filter(|line| line.contains("  restart  ")).count();
     assert_eq!(restarts, 3, "each once:\n{}", ran.all);
@@ -227,7 +227,7 @@ fn frozen(lab: &Lab, inventory: &str) {
     lab.befall(&["freeze", other]);
     roll.until("  wait  ");
     lab.befall(&["thaw", other]);
-    roll.end().ends(0);
+    end(roll).ends(0);
     lab.run(inventory, "status", &[]).ends(0);
 }
 
@@ -235,10 +235,9 @@ fn killed(lab: &Lab, inventory: &str) {
     let load = Load::begin(&lab.servers(&HOSTS), "killed");
     // Between the word that a member is restarted and the word that it is back.
     let mut roll = lab.watch(inventory, "restart", &["--all", "--yes", "--settle", "1"]);
-    let run = roll.until("run ");
+    let run = roll.run_name();
     roll.until("  restart  ");
     roll.kill();
-    let run = run.trim_start_matches("run ").to_owned();
     let resumed = lab.run(inventory, "restart", &["--resume", &run, "--yes", "--settle", "1"]);
     resumed.ends(0).says("3 members restarted");
     load.end();
@@ -273,6 +272,6 @@ fn rebooted(lab: &Lab, inventory: &str) {
     roll.until(" back ");
     let restarted = HOSTS.iter().find(|host| first.contains(**host)).expect("a host");
     lab.befall(&["reboot", restarted]);
-    roll.end().ends(0);
+    end(roll).ends(0);
     lab.run(inventory, "status", &[]).ends(0);
 }
