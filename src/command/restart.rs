@@ -26,8 +26,18 @@ pub async fn run(arguments: cli::Restart) -> Outcome {
     // Every member is looked at, whoever is to be restarted.
     let everybody = cli::Selection::default();
     let run = Run::new(inventory, &everybody, &arguments.connection, &arguments.telling).await?;
+    reported(&run, "restart", &arguments.reports, whole(&run, &arguments)).await
+}
+
+/// A roll to its end or to an interrupt; its failure told, and the reports written.
+pub(super) async fn reported(
+    run: &Run,
+    command: &str,
+    reports: &cli::Reports,
+    rolled: impl Future<Output = Outcome>,
+) -> Outcome {
     let outcome = tokio::select! {
-        outcome = whole(&run, &arguments) => outcome,
+        outcome = rolled => outcome,
         interrupted = run.heed_interrupts() => Err(interrupted),
     };
     if let Err(failure) = &outcome {
@@ -36,8 +46,8 @@ pub async fn run(arguments: cli::Restart) -> Outcome {
             json!({"host": failure.host, "step": failure.step, "cause": failure.cause}),
         );
     }
-    let title = format!("zkprov restart {}", run.inventory.ensemble);
-    run.reporter.reports(&title, &arguments.reports)?;
+    let title = format!("zkprov {command} {}", run.inventory.ensemble);
+    run.reporter.reports(&title, reports)?;
     outcome
 }
 

@@ -13,7 +13,7 @@ use crate::fleet::Asked;
 use crate::inventory::{Host, Inventory};
 use crate::kept::{self, Keep, Kept, Switches};
 use crate::lock::{self, Operator};
-use crate::plan::{FORMAT, HostPlan, Plan, Refusal};
+use crate::plan::{FORMAT, HostPlan, Plan, Refusal, Step};
 use crate::probe::Reading;
 use crate::remote::script;
 use crate::resource::service;
@@ -26,19 +26,7 @@ pub async fn run(arguments: cli::Rollback) -> Outcome {
     // The gates look at every member, whoever goes back.
     let everybody = cli::Selection::default();
     let run = Run::new(inventory, &everybody, &arguments.connection, &arguments.telling).await?;
-    let outcome = tokio::select! {
-        outcome = whole(&run, &arguments) => outcome,
-        interrupted = run.heed_interrupts() => Err(interrupted),
-    };
-    if let Err(failure) = &outcome {
-        run.reporter.event(
-            "failure",
-            json!({"host": failure.host, "step": failure.step, "cause": failure.cause}),
-        );
-    }
-    let title = format!("zkprov rollback {}", run.inventory.ensemble);
-    run.reporter.reports(&title, &arguments.reports)?;
-    outcome
+    restart::reported(&run, "rollback", &arguments.reports, whole(&run, &arguments)).await
 }
 
 async fn whole(run: &Run, arguments: &cli::Rollback) -> Outcome {
@@ -219,8 +207,11 @@ impl Back {
                 Part::Coordinator => desired::UNIT,
                 Part::Broker => desired::BROKER_UNIT,
             };
-            let why = if kept.steps.is_empty() { "put back before, not yet restarted" } else { "" };
-            let why = if why.is_empty() { "it then runs what it ran before" } else { why };
+            let why = if kept.steps.is_empty() {
+                "put back before, not yet restarted"
+            } else {
+                "it then runs what it ran before"
+            };
             plan.notes.push((unit.into(), format!("is restarted in its turn: {why}")));
             if let Some((cause, hint)) = &kept.refused {
                 plan.refusals.push(Refusal {
@@ -243,7 +234,7 @@ impl Back {
         of.map(|(host, _, _)| Target { host: host.clone(), why: why.clone() }).collect()
     }
 
-    fn switches(&self, part: Part) -> Vec<(String, Vec<crate::plan::Step>)> {
+    fn switches(&self, part: Part) -> Vec<(String, Vec<Step>)> {
         let of = self.hosts.iter().filter(|(_, of, _)| *of == part);
         of.map(|(host, _, kept)| (host.clone(), kept.steps.clone())).collect()
     }
@@ -252,7 +243,6 @@ impl Back {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Step;
     use crate::resource::{Action, Change, Lane, Phase};
 
     fn kept(host: &str, change: &str, differs: bool) -> (String, Part, Kept) {
