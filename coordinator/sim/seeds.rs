@@ -19,5 +19,9 @@ pub const FAILED: &[(u64, &str)] = &[
         5084,
         "a leader restarted from a snapshot, with a slow clock, stamped earlier than the one before",
     ),
+    (
+        20_004_274,
+        "a wiped server that had come back and led was refused by one that knew its old directory",
+    ),
     (2_001_528, "a client took the ground for laid when the server had died half-way"),
 ];

@@ -291,12 +291,21 @@ impl Node {
     }
 
     /// Whether a raft message of a peer counts. Votes of a server that has forgotten its promises
-    /// do not, nor do its claims about a log that it has lost; a learner makes no promises.
+    /// do not, nor do its claims about a log that it has lost; a learner makes no promises. A
+    /// leader counts always: those who elected it know its directory, though this server may be
+    /// so far behind that it remembers the one before, and would never hear of the change.
     pub(super) fn trusted(&mut self, from: u8, message: &Message) -> bool {
         let recorded = self.state.roster().incarnation(from);
         let shown = self.peers.get(&from).and_then(|p| p.hello.as_ref()).map(|h| h.incarnation);
         let known = recorded.is_none() || shown.is_none() || recorded == shown;
-        if !known {
+        let leads = matches!(
+            message.get_msg_type(),
+            MessageType::MsgAppend
+                | MessageType::MsgHeartbeat
+                | MessageType::MsgSnapshot
+                | MessageType::MsgReadIndexResp
+        );
+        if !known && !leads {
             return false;
         }
         let vote = matches!(
