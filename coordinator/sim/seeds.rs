@@ -23,5 +23,9 @@ pub const FAILED: &[(u64, &str)] = &[
         20_004_274,
         "a wiped server that had come back and led was refused by one that knew its old directory",
     ),
+    (
+        20_025_991,
+        "a leader found its own removal in the log, and raft looked for it among the members",
+    ),
     (2_001_528, "a client took the ground for laid when the server had died half-way"),
 ];

@@ -168,9 +168,11 @@ impl Node {
             }
         }
         let Some(peer) = self.peers.get_mut(&id) else { return };
-        // It had entries of this leader a moment ago, and now an empty directory.
+        // It had entries of this leader a moment ago, and now another directory, an empty one.
         let progress = self.raft.raft.prs().get(u64::from(id));
-        peer.lost_its_log = hello.blank && progress.is_some_and(|p| p.matched > 0);
+        let same = peer.hello.as_ref().is_some_and(|h| h.incarnation == hello.incarnation);
+        peer.lost_its_log =
+            hello.blank && progress.is_some_and(|p| p.matched > 0) && (peer.lost_its_log || !same);
         peer.hello = Some(hello);
         let was_up = std::mem::replace(&mut peer.up, true);
         self.acknowledged = (0, 0, 0);
@@ -480,10 +482,22 @@ impl Node {
             }
         }
         self.review_own_vote();
+        self.step_down_when_removed();
         let mut voters = self.conf_state.voters.clone();
         voters.sort_unstable();
         let text = format!("voters {voters:?}, learners {:?}", self.conf_state.learners);
         self.log(Level::Info, &text);
+    }
+
+    /// A leader may find its own removal in the log, proposed by the one before it. Raft leaves
+    /// stepping down to us (0.7 `post_conf_change`), and looks for the leader among the members
+    /// when its next entry is on disk.
+    fn step_down_when_removed(&mut self) {
+        let me = u64::from(self.config.id);
+        if self.is_leader() && self.raft.raft.prs().get(me).is_none() {
+            let term = self.raft.raft.term;
+            self.raft.raft.become_follower(term, 0);
+        }
     }
 
     /// Offers snapshots again that were not taken up: the offer may be lost, and raft sends a
