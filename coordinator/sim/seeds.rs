@@ -27,5 +27,9 @@ pub const FAILED: &[(u64, &str)] = &[
         20_025_991,
         "a leader found its own removal in the log, and raft looked for it among the members",
     ),
+    (
+        20_046_857,
+        "a wiped member that had caught up half-way and connected anew never got its vote back",
+    ),
     (2_001_528, "a client took the ground for laid when the server had died half-way"),
 ];

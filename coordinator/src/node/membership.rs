@@ -269,6 +269,14 @@ impl Node {
         self.permitted && !self.wiped
     }
 
+    /// At the start: a server that was emptied and has caught up half-way since is not blank any
+    /// more, but has still forgotten what it promised from the directory that the ensemble knows.
+    pub(super) fn review_own_directory(&mut self) {
+        let me = self.config.id;
+        let mut known = self.known_incarnations().into_iter();
+        self.wiped = known.any(|(id, known)| id == me && known != self.config.incarnation);
+    }
+
     /// A blank server votes when the operator said so, when everybody is blank, or when the
     /// ensemble has never known a data directory of it.
     pub(super) fn review_permission(&mut self) {
@@ -382,11 +390,11 @@ impl Node {
                         return self.change(id, ConfChangeType::AddLearnerNode, hello.incarnation);
                     }
                 }
-                Some(_) if !hello.blank => {}
+                // Empty, or not any more: it may have caught up half-way before this was seen.
                 Some(_) if voter || learner => {
                     self.log(
                         Level::Warn,
-                        &format!("server {id} has come back with an empty data directory: it loses its vote until it has caught up"),
+                        &format!("server {id} has come back with another data directory: it loses its vote until it has caught up"),
                     );
                     return self.change(id, ConfChangeType::RemoveNode, 0);
                 }

@@ -317,6 +317,7 @@ impl Node {
         node.sweep.next_after(snapshot_ops, &mut node.random);
         node.contact_ms = node.now_ms.saturating_sub(node.config.election_timeout_ms * 3);
         node.redraw_election_timeout();
+        node.review_own_directory();
         node.review_permission();
         if node.connected_majority() {
             node.campaign_soon(0); // alone: nobody to wait for
