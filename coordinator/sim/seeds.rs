@@ -31,5 +31,6 @@ pub const FAILED: &[(u64, &str)] = &[
         20_046_857,
         "a wiped member that had caught up half-way and connected anew never got its vote back",
     ),
+    (20_071_639, "a checker missed a session that a server made and ended within one step"),
     (2_001_528, "a client took the ground for laid when the server had died half-way"),
 ];

@@ -22,6 +22,8 @@ pub struct Known {
 #[derive(Default)]
 pub struct Sessions {
     known: BTreeMap<i64, Known>,
+    /// Sessions that nobody has ended yet, and the first index at which a server had them.
+    living: BTreeMap<i64, u64>,
     pub expired: u64,
 }
 
@@ -62,13 +64,27 @@ impl Sessions {
         Ok(())
     }
 
-    /// A server has removed the session.
-    pub fn gone(&mut self, session: i64, now_us: Micros) {
-        if let Some(known) = self.known.get_mut(&session)
-            && known.gone_us.is_none()
-        {
-            known.gone_us = Some(now_us);
-            self.expired += u64::from(!known.closing);
+    /// A server that has applied everything up to `index` has this session.
+    pub fn held(&mut self, session: i64, index: u64) {
+        if self.known.get(&session).is_none_or(|known| known.gone_us.is_none()) {
+            self.living
+                .entry(session)
+                .and_modify(|first| *first = index.min(*first))
+                .or_insert(index);
+        }
+    }
+
+    /// A server that has applied everything up to `index` has only sessions that `has` knows: those
+    /// that lived before are gone, even when it has never shown them because it was quick.
+    pub fn ended(&mut self, index: u64, has: impl Fn(i64) -> bool, now_us: Micros) {
+        let gone = |session: &i64, first: &mut u64| *first <= index && !has(*session);
+        for (session, _) in self.living.extract_if(.., gone) {
+            if let Some(known) = self.known.get_mut(&session)
+                && known.gone_us.is_none()
+            {
+                known.gone_us = Some(now_us);
+                self.expired += u64::from(!known.closing);
+            }
         }
     }
 

@@ -32,13 +32,13 @@ impl World {
         }
         if !state.sessions().map(|(id, _)| id).eq(server.sessions.iter().copied()) {
             let sessions: Vec<i64> = state.sessions().map(|(id, _)| id).collect();
-            for session in &server.sessions {
-                if sessions.binary_search(session).is_err() {
-                    self.checks.session.gone(*session, now_us);
-                }
+            for session in &sessions {
+                self.checks.session.held(*session, applied);
             }
             server.sessions = sessions;
         }
+        let has = |session: i64| server.sessions.binary_search(&session).is_ok();
+        self.checks.session.ended(applied, has, now_us);
         self.judge(verdict);
     }
 
