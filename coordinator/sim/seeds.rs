@@ -32,5 +32,9 @@ pub const FAILED: &[(u64, &str)] = &[
         "a wiped member that had caught up half-way and connected anew never got its vote back",
     ),
     (20_071_639, "a checker missed a session that a server made and ended within one step"),
+    (
+        20_115_219,
+        "all lost power while the ensemble was founded: one had joined it, and none dared to vote",
+    ),
     (2_001_528, "a client took the ground for laid when the server had died half-way"),
 ];

@@ -117,6 +117,13 @@ impl Node {
         }
     }
 
+    /// This server's data directory, and those that others have shown it.
+    pub(super) fn introduced(&self) -> Vec<(u8, u128)> {
+        let hellos = self.peers.values().filter_map(|peer| peer.hello.as_ref());
+        let others = hellos.map(|hello| (hello.id, hello.incarnation));
+        std::iter::once((self.config.id, self.config.incarnation)).chain(others).collect()
+    }
+
     /// Whether to talk to a server that says this of itself; the error is for the log.
     pub fn check_hello(&self, hello: &PeerHello) -> Result<(), String> {
         let id = hello.id;
@@ -277,27 +284,32 @@ impl Node {
         self.wiped = known.any(|(id, known)| id == me && known != self.config.incarnation);
     }
 
-    /// A blank server votes when the operator said so, when everybody is blank, or when the
-    /// ensemble has never known a data directory of it.
+    /// A blank server votes when the operator said so, when everybody is blank, when the ensemble has
+    /// never known a data directory of it, or knows this very one: then nothing was lost, it has only
+    /// not heard yet that the ensemble is founded. Who speaks for the ensemble must know itself:
+    /// otherwise its log may not even reach to the founding, where all directories are named.
     pub(super) fn review_permission(&mut self) {
         if self.permitted {
             return;
         }
         let me = self.config.id;
-        let others = || self.peers.values();
         let alone = self.config.voters.iter().all(|&id| id == me);
         let all_blank =
             self.config.voters.iter().filter(|&&id| id != me).all(|id| {
                 self.peers.get(id).and_then(|p| p.hello.as_ref()).is_some_and(|h| h.blank)
             });
-        let never_known = others().filter_map(|p| p.hello.as_ref()).any(|hello| {
-            let known = hello.known.iter().find(|(id, _)| *id == me);
-            !hello.blank
-                && hello.cluster_id != 0
-                && known.is_none_or(|&(_, incarnation)| incarnation == self.config.incarnation)
-        });
-        self.permitted =
-            !self.config.blank || self.config.initialize || alone || all_blank || never_known;
+        let vouched = |hello: &PeerHello| {
+            let known = |of: u8| hello.known.iter().find(|(id, _)| *id == of).map(|(_, i)| *i);
+            let knows_itself = known(hello.id) == Some(hello.incarnation);
+            knows_itself && known(me).is_none_or(|known| known == self.config.incarnation)
+        };
+        let mut introduced = self.peers.values().filter_map(|p| p.hello.as_ref());
+        self.permitted = !self.config.blank
+            || self.config.initialize
+            || alone
+            || all_blank
+            || self.known_incarnations().contains(&(me, self.config.incarnation))
+            || introduced.any(|hello| !hello.blank && vouched(hello));
     }
 
     /// Whether a raft message of a peer counts. Votes of a server that has forgotten its promises

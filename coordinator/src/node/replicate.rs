@@ -257,6 +257,10 @@ impl Node {
                     cluster_id,
                     secret: self.config.fresh_secret,
                 });
+                // Whoever has the founding in its log knows who took part, and from where.
+                for (id, incarnation) in self.introduced() {
+                    self.propose_segment(&Segment::Incarnation { id, incarnation });
+                }
             }
             self.propose_segment(&Segment::Register { origin: self.config.id, boot });
         } else if self.leader() != 0 && self.peer_up(self.leader()) {
