@@ -86,13 +86,14 @@ zk_step() {
   shift
   zk_frame begin "$zk_name" ''
   if zk_out=$("$@" 2>&1); then
-    zk_frame end "$zk_name" "$(printf '%s' "$zk_out" | tail -c 3000)"
+    zk_kind=end zk_status=
   else
-    zk_status=$?
-    zk_frame fail "$zk_name" "$zk_status
-$(printf '%s' "$zk_out" | tail -c 3000)"
-    zk_bad=failed
+    zk_status="$?
+"
+    zk_kind=fail zk_bad=failed
   fi
+  [ "${#zk_out}" -le 3000 ] || zk_out=$(printf '%s' "$zk_out" | tail -c 3000)
+  zk_frame "$zk_kind" "$zk_name" "$zk_status$zk_out"
 }
 
 # zk_sync PATH...: on disk before what relies on it goes on.

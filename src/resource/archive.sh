@@ -68,8 +68,10 @@ archive_flush() {
 do_archive() {
   archive_begin "$1" "$2" "$3" || return
   archive_flush
+  # gzip reads what arrives: with `tar --gzip` one more tar would hand it over.
   if ! dd bs=65536 iflag=fullblock,count_bytes count="$6" status=none <&3 |
-    archive_as "$3" tar --extract --gzip --no-same-permissions --directory "$zk_tmp"; then
+    archive_as "$3" sh -c 'gzip -dc || : >"$1/.broken"' sh "$zk_tmp" |
+    archive_as "$3" tar --extract --no-same-permissions --directory "$zk_tmp" || [ -e "$zk_tmp/.broken" ]; then
     archive_room "$1"
     echo "unpacking the archive in $1 failed"
     return 1
