@@ -17,6 +17,9 @@ use crate::node::PeerHello;
 use crate::state::{Restore, State};
 use crate::store::{RealDisk, SnapshotMeta, SnapshotReader, SnapshotWriter, list_snapshots};
 
+/// From a fetch that failed to the next one.
+const FETCH_PAUSE: Duration = Duration::from_secs(1);
+
 /// Snapshots sent at the same time.
 const SENDERS_MAX: usize = 4;
 const SILENCE_MAX: Duration = Duration::from_secs(20);
@@ -106,6 +109,9 @@ impl Transfer {
                     self.logger.warn(&format!(
                         "fetching the snapshot of index {index} from {host}:{port}: {error}"
                     ));
+                    // What stops it, a full disk say, lasts: the leader would offer and send it
+                    // again at once, whole.
+                    std::thread::sleep(FETCH_PAUSE);
                     None
                 }
             };
