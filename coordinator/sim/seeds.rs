@@ -36,5 +36,6 @@ pub const FAILED: &[(u64, &str)] = &[
         20_115_219,
         "all lost power while the ensemble was founded: one had joined it, and none dared to vote",
     ),
+    (20_208_405, "a leader with a slow disk served a session whose end the others had applied"),
     (2_001_528, "a client took the ground for laid when the server had died half-way"),
 ];

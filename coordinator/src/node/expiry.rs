@@ -57,6 +57,11 @@ impl Expiry {
         self.due.clear();
     }
 
+    /// Whether [`Expiry::take_expired`] has something to look at.
+    pub(super) fn is_due(&self, now_ms: u64) -> bool {
+        self.due.first().is_some_and(|&(at, _)| at <= now_ms)
+    }
+
     /// Sessions whose timeout has passed; each is named once and then no longer watched.
     pub(super) fn take_expired(&mut self, now_ms: u64) -> Vec<i64> {
         let mut expired = Vec::new();

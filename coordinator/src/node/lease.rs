@@ -136,9 +136,20 @@ impl Node {
 
     /// The leader closes the sessions that nobody has heard from.
     pub(super) fn expire_sessions(&mut self) {
+        if !self.expiry.is_due(self.now_ms) {
+            return;
+        }
+        // What this server has heard since it last counted.
+        self.report();
         let expired = self.expiry.take_expired(self.now_ms);
         if expired.is_empty() {
             return;
+        }
+        // Other servers may have applied the end before this one has it on disk.
+        for session in &expired {
+            if let Some(&conn) = self.by_session.get(session) {
+                self.close_client(conn);
+            }
         }
         let mut ops = Vec::new();
         let identity = IdentityBuf::superuser();
