@@ -37,5 +37,9 @@ pub const FAILED: &[(u64, &str)] = &[
         "all lost power while the ensemble was founded: one had joined it, and none dared to vote",
     ),
     (20_208_405, "a leader with a slow disk served a session whose end the others had applied"),
+    (
+        20_304_630,
+        "word of a higher term was lost, and never repeated: the candidate stayed outside",
+    ),
     (2_001_528, "a client took the ground for laid when the server had died half-way"),
 ];

@@ -331,7 +331,11 @@ async fn verify_host(
     only: &Only,
 ) -> Result<(), Failure> {
     desired::reading(&run.inventory, asked.host, &run.supplies)?.ask(&mut script);
-    let (frames, stderr) = gather(&asked.link, &script, Duration::from_secs(2 * SERVING_S)).await?;
+    let lost = |failure: Failure| {
+        failure.step("verify").hint("run `zkprov apply` again once the host answers")
+    };
+    let deadline = Duration::from_secs(2 * SERVING_S);
+    let (frames, stderr) = gather(&asked.link, &script, deadline).await.map_err(lost)?;
     if let Some(failed) = frames.iter().find(|frame| frame.kind == "fail") {
         let text = failed.text();
         let output = text.split_once('\n').map_or("", |(_, output)| output);

@@ -111,11 +111,20 @@ zk_parents() {
   [ -d "${1%/*}/" ] || zk_run mkdir -p -- "${1%/*}"
 }
 
+# zk_beside PATH: $zk_tmp, an empty file in the same folder that goes with the step; what hosts that died
+# in the middle have left there goes now.
+zk_beside() {
+  for zk_tmp in "${1%/*}/.${1##*/}.zkprov."*; do
+    [ ! -f "$zk_tmp" ] || rm -f -- "$zk_tmp"
+  done
+  zk_tmp=$(mktemp -- "${1%/*}/.${1##*/}.zkprov.XXXXXX") || return
+  trap 'rm -f -- "$zk_tmp"' EXIT
+}
+
 # zk_put PATH OWNER GROUP MODE SIZE CONTENT: the one way a file appears: aside, whole, then renamed.
 zk_put() {
   zk_parents "$1" || return
-  zk_tmp=$(mktemp -- "${1%/*}/.${1##*/}.zkprov.XXXXXX") || return
-  trap 'rm -f -- "$zk_tmp"' EXIT
+  zk_beside "$1" || return
   printf '%s' "$6" >"$zk_tmp"
   if [ "$(stat -c %s -- "$zk_tmp")" != "$5" ]; then
     echo "could not write $5 bytes beside $1: is the disk full?"

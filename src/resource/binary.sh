@@ -3,10 +3,7 @@
 # do_binary PATH SHA256 SIZE: from the next SIZE bytes of payload.
 do_binary() {
   zk_parents "$1" || return
-  # What runs that died in the middle have left.
-  rm -f -- "${1%/*}/.${1##*/}.zkprov."*
-  zk_tmp=$(mktemp -- "${1%/*}/.${1##*/}.zkprov.XXXXXX") || return
-  trap 'rm -f -- "$zk_tmp"' EXIT
+  zk_beside "$1" || return
   zk_run dd bs=65536 iflag=fullblock,count_bytes count="$3" of="$zk_tmp" status=none <&3 || return
   zk_sum=$(sha256sum -- "$zk_tmp") || return
   if [ "${zk_sum%% *}" != "$2" ]; then

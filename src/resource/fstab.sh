@@ -14,8 +14,7 @@ do_fstab() {
   zk_prefix=$2
   shift 2
   for zk_line in "$@"; do zk_edit="$zk_edit${zk_line}s/^/$zk_prefix/;"; done
-  zk_tmp=$(mktemp -- "${zk_file%/*}/.fstab.zkprov.XXXXXX") || return
-  trap 'rm -f -- "$zk_tmp"' EXIT
+  zk_beside "$zk_file" || return
   zk_run cp -p -- "$zk_file" "$zk_tmp" || return
   sed -e "$zk_edit" -- "$zk_file" >"$zk_tmp"
   zk_before=$(stat -c %s -- "$zk_file")
@@ -36,8 +35,7 @@ do_fstab() {
 undo_fstab() {
   zk_file=$(readlink -f -- /etc/fstab) || return
   grep -q "^$1" -- "$zk_file" || return 0
-  zk_tmp=$(mktemp -- "${zk_file%/*}/.fstab.zkprov.XXXXXX") || return
-  trap 'rm -f -- "$zk_tmp"' EXIT
+  zk_beside "$zk_file" || return
   zk_run cp -p -- "$zk_file" "$zk_tmp" || return
   sed -e "s/^$1//" -- "$zk_file" >"$zk_tmp" || return
   zk_sync "$zk_tmp"

@@ -439,7 +439,9 @@ impl Node {
     /// A leader tells its commit index by an empty append, and raft answers each of those. That
     /// answer says nothing new over the same connection: half of all messages to a leader.
     fn acknowledged_before(&mut self, message: &Message) -> bool {
-        if message.get_msg_type() != MessageType::MsgAppendResponse || message.reject {
+        // To one that is not its leader it says that there is a higher term, until that is heard.
+        let follows = message.to == self.raft.raft.leader_id;
+        if message.get_msg_type() != MessageType::MsgAppendResponse || message.reject || !follows {
             return false;
         }
         let now = (message.to, message.term, message.index);
