@@ -12,6 +12,7 @@ use crate::desired::{self, BINARY, UNIT};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::fleet::{Asked, News, gather};
+use crate::inventory::Host;
 use crate::kept::{self, Keep, Switches};
 use crate::lock::{self, Ballot, Operator};
 use crate::plan::{self, HostPlan, Only, Plan, Refusal, Step};
@@ -285,7 +286,8 @@ async fn verify(
     let up =
         whole.iter().filter(|asked| asked.host.role == crate::inventory::Role::Participant).count();
     // A limited run changes a part of an ensemble whose rest is not looked at.
-    let quorum = up >= run.inventory.majority() || run.hosts().len() < run.inventory.hosts.len();
+    let limited = run.hosts().len() < run.inventory.hosts.len();
+    let quorum = up >= run.inventory.majority() || limited;
     if !quorum {
         run.reporter
             .aside(&format!("not waiting for a quorum: {up} of {voters} participants are left"));
@@ -306,6 +308,14 @@ async fn verify(
             script.call("zk_guard", ["120"]);
             let server = desired::server(asked.host);
             if serving && asked.host.is_member() {
+                if limited {
+                    let majority = run.inventory.majority().to_string();
+                    let server = |host: &Host| format!("{}:{}", host.address, host.ports.client);
+                    let servers: Vec<_> = run.inventory.participants().map(server).collect();
+                    let words = [BINARY, &majority].into_iter();
+                    let words = words.chain(servers.iter().map(String::as_str));
+                    script.step("a majority is up", "do_majority", words);
+                }
                 let wait = SERVING_S.to_string();
                 let words = [UNIT, &wait, BINARY, "status", "--server", &server];
                 script.step("ensemble serves", "do_await", words);

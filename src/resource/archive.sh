@@ -68,6 +68,7 @@ archive_flush() {
 do_archive() {
   archive_begin "$1" "$2" "$3" || return
   archive_flush
+  # shellcheck disable=SC2016 # another shell's parameter
   # gzip reads what arrives: with `tar --gzip` one more tar would hand it over.
   if ! dd bs=65536 iflag=fullblock,count_bytes count="$6" status=none <&3 |
     archive_as "$3" sh -c 'gzip -dc || : >"$1/.broken"' sh "$zk_tmp" |

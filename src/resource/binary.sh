@@ -1,4 +1,4 @@
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2154 # zk_tmp is what `zk_beside` sets
 
 # do_binary PATH SHA256 SIZE: from the next SIZE bytes of payload.
 do_binary() {

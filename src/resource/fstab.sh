@@ -1,4 +1,4 @@
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2154 # zk_tmp is what `zk_beside` sets
 # Lines of /etc/fstab out of action, every other byte as it was.
 
 # do_fstab SHA256 PREFIX LINE...: puts PREFIX before the lines of these numbers. SHA256 is of the file

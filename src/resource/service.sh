@@ -93,6 +93,27 @@ do_await() {
   done
 }
 
+# do_majority BINARY MAJORITY SERVER...: where too few members are there to serve at all, says which are missing.
+do_majority() {
+  zk_binary=$1 zk_need=$2 zk_left=10
+  shift 2
+  while :; do
+    zk_up=0 zk_down=
+    for zk_server in "$@"; do
+      case $("$zk_binary" status --server "$zk_server" 2>&1) in
+        *'cannot be asked'*) zk_down="$zk_down $zk_server" ;;
+        *) zk_up=$((zk_up + 1)) ;;
+      esac
+    done
+    [ "$zk_up" -lt "$zk_need" ] || return 0
+    zk_left=$((zk_left - 1))
+    [ "$zk_left" -gt 0 ] || break
+    sleep 0.5
+  done
+  echo "this server is set up, and cannot serve alone: it takes $zk_need members, and these do not answer:$zk_down"
+  return 1
+}
+
 # do_verify BINARY ZNODE VALUE WRITER READER: what is written on one server is read on another.
 do_verify() {
   zk_run "$1" shell --server "$4" create "$2" "$3" || return
