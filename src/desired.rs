@@ -18,7 +18,7 @@ use crate::resource::swap::{Swap, SwapUnits, Zram};
 use crate::resource::symlink::Symlink;
 use crate::resource::sysctl::{Setting, Sysctl};
 use crate::resource::{Phase, Resource};
-use crate::template;
+use crate::template::Page;
 
 /// Account the service runs as, as the tutorial names it.
 pub const ACCOUNT: &str = "kafka";
@@ -105,11 +105,12 @@ pub fn resources(
     }
     release(inventory, supplies, &mut all);
     let binary = binary(inventory, host, supplies, &mut all);
+    let page = Page::new(inventory, host, supplies.memory_kb);
     if host.is_member() {
-        member(inventory, host, supplies, binary, &mut all)?;
+        member(inventory, host, supplies, &page, binary, &mut all)?;
     }
     if let Some(on) = broker {
-        broker::resources(inventory, host, on, supplies, &mut all)?;
+        broker::resources(on, &page, &mut all)?;
     }
     Ok(all)
 }
@@ -119,10 +120,11 @@ fn member(
     inventory: &Inventory,
     host: &Host,
     supplies: &Supplies,
+    page: &Page<'_>,
     exe: Option<String>,
     all: &mut Vec<Resource>,
 ) -> Result<(), Failure> {
-    let config = template::render(inventory, host, "zookeeper.properties")?;
+    let config = page.render("zookeeper.properties")?;
     all.push(Resource::File(plain(CONFIG_FILE, config, Phase::Switch)));
     if let Some(secret) = &supplies.secret {
         all.push(Resource::File(File {
@@ -140,12 +142,12 @@ fn member(
         owner: ACCOUNT.into(),
         group: ACCOUNT.into(),
         mode: "644".into(),
-        content: template::render(inventory, host, "myid")?,
+        content: page.render("myid")?,
         phase: Phase::Switch,
         rule: Rule::Once,
     }));
 
-    let unit = template::render(inventory, host, "zookeeper.service")?;
+    let unit = page.render("zookeeper.service")?;
     all.push(Resource::File(plain(UNIT_FILE, unit, Phase::Switch)));
     all.push(Resource::Service(Service {
         unit: UNIT.into(),

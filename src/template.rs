@@ -5,6 +5,7 @@ mod broker;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
@@ -62,29 +63,57 @@ pub struct Source {
     pub file: Option<PathBuf>,
 }
 
-/// Renders the template `name` for `host`, of which nothing but the inventory is known.
-pub fn render(inventory: &Inventory, host: &Host, name: &str) -> Result<String, Failure> {
-    render_on(inventory, host, None, name)
+/// What the templates of one host are rendered from.
+#[derive(Debug)]
+pub struct Page<'a> {
+    inventory: &'a Inventory,
+    host: &'a Host,
+    values: minijinja::Value,
 }
 
-/// Renders the template `name` for `host`, which has so much memory.
-pub fn render_on(
-    inventory: &Inventory,
-    host: &Host,
-    memory_kb: Option<u64>,
-    name: &str,
-) -> Result<String, Failure> {
-    let source = source(inventory, name)?;
-    let shown =
-        source.file.as_ref().map_or_else(|| name.to_owned(), |file| file.display().to_string());
-    render_text(&source.text, &values(inventory, host, memory_kb)).map_err(|error| {
-        let line = error.line().map_or(String::new(), |line| format!(":{line}"));
-        let detail = error.detail().map_or_else(|| error.kind().to_string(), ToOwned::to_owned);
-        Failure::usage(format!("template {shown}{line}: {detail}"))
-            .host(&host.name)
-            .hint(format!("`zkprov template show {name}` prints the values a template sees"))
-    })
+impl<'a> Page<'a> {
+    /// Of `host`, which has so much memory where that is known.
+    pub fn new(inventory: &'a Inventory, host: &'a Host, memory_kb: Option<u64>) -> Self {
+        let values = Serde(values(inventory, host, memory_kb)).into();
+        Self { inventory, host, values }
+    }
+
+    /// Renders the template `name`.
+    pub fn render(&self, name: &str) -> Result<String, Failure> {
+        let (text, shown) =
+            if self.inventory.templates.is_none() && BUILT_IN.get_template(name).is_ok() {
+                (
+                    BUILT_IN.get_template(name).and_then(|t| t.render(self.values.clone())),
+                    name.to_owned(),
+                )
+            } else {
+                let Source { text, file } = source(self.inventory, name)?;
+                let shown = file.map_or_else(|| name.to_owned(), |file| file.display().to_string());
+                (environment().and_then(|e| e.render_str(&text, self.values.clone())), shown)
+            };
+        text.map_err(|error| {
+            let line = error.line().map_or(String::new(), |line| format!(":{line}"));
+            let detail = error.detail().map_or_else(|| error.kind().to_string(), ToOwned::to_owned);
+            Failure::usage(format!("template {shown}{line}: {detail}"))
+                .host(&self.host.name)
+                .hint(format!("`zkprov template show {name}` prints the values a template sees"))
+        })
+    }
 }
+
+/// Renders the template `name` for `host`, of which nothing but the inventory is known.
+pub fn render(inventory: &Inventory, host: &Host, name: &str) -> Result<String, Failure> {
+    Page::new(inventory, host, None).render(name)
+}
+
+/// The built-in templates, parsed once for all hosts.
+static BUILT_IN: LazyLock<Environment<'static>> = LazyLock::new(|| {
+    let mut environment = environment().expect("its syntax is valid");
+    for template in TEMPLATES {
+        environment.add_template(template.name, template.source).expect("a test renders each");
+    }
+    environment
+});
 
 /// What a template is made from.
 pub fn source(inventory: &Inventory, name: &str) -> Result<Source, Failure> {
@@ -134,7 +163,7 @@ fn only_known(folder: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-fn render_text(text: &str, values: &Value) -> Result<String, minijinja::Error> {
+fn environment() -> Result<Environment<'static>, minijinja::Error> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_auto_escape_callback(|_| AutoEscape::None);
@@ -147,7 +176,7 @@ fn render_text(text: &str, values: &Value) -> Result<String, minijinja::Error> {
     // A template that loops for ever ends here.
     environment.set_fuel(Some(1_000_000));
     environment.add_filter("property", property);
-    environment.render_str(text, Serde(values))
+    Ok(environment)
 }
 
 /// What the templates see for `host`.

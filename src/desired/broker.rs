@@ -1,36 +1,32 @@
 //! What a host has for its broker: configuration, unit, service. The folders of its partitions are
 //! made with the others, and the release is the same one.
 
-use super::{ACCOUNT, BROKER_CONFIG_FILE, BROKER_UNIT, BROKER_UNIT_FILE, Supplies, plain};
+use super::{ACCOUNT, BROKER_CONFIG_FILE, BROKER_UNIT, BROKER_UNIT_FILE, plain};
 use crate::failure::Failure;
 use crate::inventory::broker::Broker;
-use crate::inventory::{Host, Inventory};
 use crate::resource::file::{File, Rule};
 use crate::resource::service::Service;
 use crate::resource::{Phase, Resource};
-use crate::template;
+use crate::template::Page;
 
 pub(super) fn resources(
-    inventory: &Inventory,
-    host: &Host,
     broker: &Broker,
-    supplies: &Supplies,
+    page: &Page<'_>,
     all: &mut Vec<Resource>,
 ) -> Result<(), Failure> {
-    let render = |name| template::render_on(inventory, host, supplies.memory_kb, name);
     all.push(Resource::File(File {
         path: BROKER_CONFIG_FILE.into(),
         owner: "root".into(),
         group: ACCOUNT.into(),
         // What is passed through may hold passwords of keystores.
         mode: "640".into(),
-        content: render("server.properties")?,
+        content: page.render("server.properties")?,
         phase: Phase::BrokerSwitch,
         rule: Rule::None,
     }));
     all.push(Resource::File(plain(
         BROKER_UNIT_FILE,
-        render("kafka.service")?,
+        page.render("kafka.service")?,
         Phase::BrokerSwitch,
     )));
     all.push(Resource::Service(Service {
