@@ -24,7 +24,8 @@ fn main() {
     }
     yaml.push_str("brokers:\n");
     for host in 1..=HOSTS {
-        let _ = writeln!(yaml, "  h{host}: {{ broker_id: {host}, listeners: \"PLAINTEXT://:9092\" }}");
+        let _ =
+            writeln!(yaml, "  h{host}: {{ broker_id: {host}, listeners: \"PLAINTEXT://:9092\" }}");
     }
     let reading = inventory::read(Path::new("inventory.yaml"), yaml.as_bytes(), None);
     let Some(inventory) = reading.inventory else { panic!("{}", reading.shown) };

@@ -11,6 +11,7 @@
 //! `membership` says who may vote, `sweep` makes snapshots.
 
 mod apply;
+mod catch_up;
 mod client;
 pub mod entry;
 mod expiry;
@@ -214,7 +215,7 @@ pub struct Node {
     sweep: sweep::Sweep,
     /// A fetched snapshot, until raft has accepted it.
     fetched: Option<(SnapshotPoint, Box<State>)>,
-    fetching: Option<membership::Fetch>,
+    fetching: Option<catch_up::Fetch>,
     stopping: bool,
 
     stats: Stats,

@@ -1,0 +1,111 @@
+//! A follower that is too far behind for the leader's log: it is offered a snapshot, fetches it, and
+//! takes its state for its own.
+
+use raft::eraftpb::Message;
+use raft::{ProgressState, SnapshotStatus};
+
+use super::{Level, Node, Output, SnapshotPoint, peer};
+use crate::state::State;
+
+/// A snapshot offered to a follower is offered again after this; one that is being fetched already
+/// is not fetched twice.
+const OFFER_AGAIN_MS: u64 = 5000;
+
+/// A snapshot on its way here.
+pub(super) struct Fetch {
+    from: u8,
+    point: SnapshotPoint,
+    /// Given to raft when the snapshot is whole.
+    offer: Message,
+}
+
+impl Node {
+    /// Offers snapshots again that were not taken up: the offer may be lost, and raft sends a
+    /// follower nothing else until it hears how the last one went.
+    pub(super) fn repeat_offers(&mut self) {
+        if !self.is_leader() {
+            return;
+        }
+        for (&id, peer) in &mut self.peers {
+            let id = u64::from(id);
+            let offered =
+                self.raft.raft.prs().get(id).is_some_and(|p| p.state == ProgressState::Snapshot);
+            if !offered {
+                peer.offered_ms = None;
+                continue;
+            }
+            let since = *peer.offered_ms.get_or_insert(self.now_ms);
+            if self.now_ms >= since + OFFER_AGAIN_MS {
+                peer.offered_ms = None;
+                self.raft.report_snapshot(id, SnapshotStatus::Failure);
+            }
+        }
+    }
+
+    /// The leader says that only a snapshot brings this server up to date.
+    pub(super) fn snapshot_offered(&mut self, from: u8, offer: Message) {
+        let metadata = offer.get_snapshot().get_metadata();
+        let point = SnapshotPoint {
+            index: metadata.index,
+            term: metadata.term,
+            conf_state: metadata.get_conf_state().clone(),
+        };
+        if point.index <= self.raft.raft.raft_log.committed {
+            // Raft answers with what it has. The leader asks because it has not heard that yet.
+            self.acknowledged = (0, 0, 0);
+            return self.step_raft(offer);
+        }
+        if self.fetching.is_some() {
+            return; // one at a time; a leader repeats its offer
+        }
+        self.log(
+            Level::Info,
+            &format!("fetches the snapshot of index {} from server {from}", point.index),
+        );
+        self.outputs.push(Output::FetchSnapshot { from, index: point.index, term: point.term });
+        self.fetching = Some(Fetch { from, point, offer });
+    }
+
+    /// The snapshot asked for by [`Output::FetchSnapshot`] is whole on disk and in memory, or not
+    /// to be had.
+    pub fn snapshot_fetched(&mut self, index: u64, state: Option<Box<State>>) {
+        let Some(fetch) = self.fetching.take_if(|f| f.point.index == index) else { return };
+        let Some(state) = state else {
+            let mut message = Vec::new();
+            peer::snapshot_failed(&mut message);
+            return self.send(fetch.from, &message);
+        };
+        if fetch.point.index <= self.raft.raft.raft_log.committed {
+            return;
+        }
+        self.fetched = Some((fetch.point, state));
+        self.step_raft(fetch.offer);
+        if self.raft.raft.raft_log.unstable_snapshot().is_none() {
+            self.fetched = None;
+        }
+    }
+
+    /// Raft has accepted the fetched snapshot: the state is replaced.
+    pub(super) fn install_snapshot(&mut self) -> SnapshotPoint {
+        self.stats.snapshots_received += 1;
+        let (point, state) = self.fetched.take().expect("raft was given the snapshot just now");
+        self.sweep.abort(&mut self.state);
+        self.state = *state;
+        self.last_stamp_ms = self.last_stamp_ms.max(self.state.last_time_ms());
+        self.applied_index = point.index;
+        self.applied_term = point.term;
+        self.conf_state = point.conf_state.clone();
+        self.raft.mut_store().install(point.clone());
+        // Watches may have missed events and answers may be lost: clients come back and ask.
+        for conn in self.clients.ids() {
+            self.close_client(conn);
+        }
+        let applied = self.state.roster().last_sequence(self.config.id);
+        if self.roster_ready() {
+            self.outbox.skip_through(applied);
+        }
+        self.review_own_vote();
+        self.log(Level::Info, &format!("the state is that of index {} now", point.index));
+        point
+    }
+}
