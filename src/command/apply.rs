@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 
 use crate::cli;
-use crate::command::restart::{self, Wish};
+use crate::command::restart::{self, Recorded, Wish};
 use crate::command::{Outcome, plan as dry};
 use crate::desired::{self, BINARY, UNIT};
 use crate::exit::Exit;
@@ -213,7 +213,8 @@ async fn roll(
     };
     let operator = Operator::me();
     let rolled = lock::holding(&operator, &drawn.asked, async {
-        restart::roll(run, &drawn.asked, switches, targets, None, wish).await
+        let recorded = Recorded::default();
+        restart::roll(run, &drawn.asked, switches, targets, recorded, wish).await.map(drop)
     });
     Box::pin(rolled).await.err().into_iter().collect()
 }

@@ -10,7 +10,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::fleet::Asked;
 use crate::inventory::{Host, Inventory};
-use crate::journal::Journal;
+use crate::journal::{Entry, Journal};
 use crate::kept::Switches;
 use crate::lock::{self, Operator};
 use crate::plan::{Only, Plan, Step};
@@ -62,13 +62,17 @@ async fn whole(run: &Run, arguments: &cli::Restart) -> Outcome {
     let drawn = run.draw(&Only::default()).await?;
     let outcome = Box::pin(async {
         let wanted = |role| arguments.role.is_none_or(|only| only == role);
-        let chosen = |role, phase| match &resumed {
-            Some((journal, left)) if journal.brokers == (role == cli::Part::Broker) => left.clone(),
-            None if wanted(role) => targets(run, &drawn.plan, phase, &limit, arguments.all),
-            _ => Vec::new(),
+        let chosen = |role, phase| {
+            let all = arguments.all;
+            if wanted(role) { targets(run, &drawn.plan, phase, &limit, all) } else { Vec::new() }
         };
-        let members = chosen(cli::Part::Coordinator, Phase::Serve);
-        let brokers = chosen(cli::Part::Broker, Phase::BrokerServe);
+        let (members, brokers) = match &resumed {
+            Some((_, left)) => (left.members.clone(), left.brokers.clone()),
+            None => (
+                chosen(cli::Part::Coordinator, Phase::Serve),
+                chosen(cli::Part::Broker, Phase::BrokerServe),
+            ),
+        };
         let count = members.len() + brokers.len();
         if count == 0 {
             run.reporter.summary("0 to restart", json!({"restarted": 0}));
@@ -90,14 +94,19 @@ async fn whole(run: &Run, arguments: &cli::Restart) -> Outcome {
                 patience_s: 0,
                 leaving: None,
             };
-            let mut journal = resumed.map(|(journal, _)| journal);
+            let (of_brokers, mut of_members) = match resumed {
+                Some((journal, _)) if journal.of_brokers => (Some(journal), None),
+                resumed => (None, resumed.map(|(journal, _)| journal)),
+            };
             // Never both at once: every broker is touched only when all members serve again.
             if !members.is_empty() {
-                let journal = journal.take();
-                roll(run, &drawn.asked, Switches::default(), members, journal, wish).await?;
+                let journal = Recorded { journal: of_members, then: &brokers };
+                let none = Switches::default();
+                of_members = Some(roll(run, &drawn.asked, none, members, journal, wish).await?);
             }
             if !brokers.is_empty() {
                 let none = Switches::default();
+                let journal = (of_brokers, of_members);
                 roll_brokers(run, &drawn.asked, none, brokers, journal, wish).await?;
             }
             Ok(())
@@ -176,15 +185,24 @@ pub(super) struct Wish {
     pub(super) leaving: Option<u8>,
 }
 
-/// One roll, from the preflight to its end.
+/// Where a roll of members is recorded.
+#[derive(Debug, Default)]
+pub(super) struct Recorded<'a> {
+    /// Of an earlier run that goes on here; a new one otherwise.
+    pub(super) journal: Option<Journal>,
+    /// Brokers whose turn comes afterwards.
+    pub(super) then: &'a [Target],
+}
+
+/// One roll, from the preflight to its end; gives its journal.
 pub(super) async fn roll(
     run: &Run,
     asked: &[Asked<'_>],
     switches: Switches,
     targets: Vec<Target>,
-    journal: Option<Journal>,
+    recorded: Recorded<'_>,
     wish: Wish,
-) -> Result<(), Failure> {
+) -> Result<Journal, Failure> {
     let coordinator = &run.inventory.coordinator;
     let drive = Drive { run, asked, switches, again: Again::default() };
     let settled_ms =
@@ -215,23 +233,24 @@ pub(super) async fn roll(
         ))
         .hint("`zkprov status` shows the members; one or two voters need --allow-quorum-loss"));
     }
-    let mut journal = match journal {
+    let mut journal = match recorded.journal {
         Some(journal) => journal,
-        None => Journal::begin(&run.inventory.ensemble, &targets, false)?,
+        None => Journal::members(&run.inventory.ensemble, &targets, recorded.then)?,
     };
     run.reporter.aside(&format!("run {}", journal.run));
     let driven = drive.drive(&mut roll, &mut journal).await;
     drive.again.close().await;
-    driven
+    driven.map(|()| journal)
 }
 
-/// One roll of brokers, from the preflight to its end.
+/// One roll of brokers, from the preflight to its end; `before` is the journal of the members that
+/// it follows.
 pub(super) async fn roll_brokers(
     run: &Run,
     asked: &[Asked<'_>],
     switches: Switches,
     targets: Vec<Target>,
-    journal: Option<Journal>,
+    (journal, before): (Option<Journal>, Option<Journal>),
     wish: Wish,
 ) -> Result<(), Failure> {
     let drive = Drive { run, asked, switches, again: Again::default() };
@@ -257,8 +276,11 @@ pub(super) async fn roll_brokers(
     }
     let mut journal = match journal {
         Some(journal) => journal,
-        None => Journal::begin(&run.inventory.ensemble, &targets, true)?,
+        None => Journal::brokers(&run.inventory.ensemble, &targets)?,
     };
+    if let Some(mut before) = before {
+        before.write(&Entry::Handed { run: journal.run.clone() })?;
+    }
     run.reporter.aside(&format!("run {}", journal.run));
     let driven = drive_brokers::drive(&drive, &mut roll, &mut journal).await;
     drive.again.close().await;

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::cli::{self, Part};
 use crate::command::Outcome;
-use crate::command::restart::{self, Wish};
+use crate::command::restart::{self, Recorded, Wish};
 use crate::failure::Failure;
 use crate::fleet::Asked;
 use crate::inventory::{Host, Inventory};
@@ -97,11 +97,11 @@ async fn go(
     Box::pin(lock::holding(&Operator::me(), asked, async {
         if !members.is_empty() {
             let switches = switches(Part::Coordinator);
-            restart::roll(run, asked, switches, members, None, wish).await?;
+            restart::roll(run, asked, switches, members, Recorded::default(), wish).await?;
         }
         if !brokers.is_empty() {
             let switches = switches(Part::Broker);
-            restart::roll_brokers(run, asked, switches, brokers, None, wish).await?;
+            restart::roll_brokers(run, asked, switches, brokers, (None, None), wish).await?;
         }
         Ok(())
     }))

@@ -80,7 +80,7 @@ pub(super) async fn change(
     };
     let operator = Operator::me();
     let rolled = lock::holding(&operator, &drawn.asked, async {
-        restart::roll_brokers(run, &drawn.asked, switches, targets, None, wish).await
+        restart::roll_brokers(run, &drawn.asked, switches, targets, (None, None), wish).await
     });
     Box::pin(rolled).await.err().into_iter().collect()
 }
