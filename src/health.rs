@@ -175,10 +175,15 @@ impl View {
             .filter(|member| matches!(member.mode, Some(Mode::Leader | Mode::Standalone)))
     }
 
-    /// Operations a member is behind the newest; `None` when unknown, or across epochs.
+    /// Operations a member is behind the newest; `None` when unknown, or across epochs. An epoch
+    /// without a write yet is only the leader's: Apache ZooKeeper's followers show the zxid of the
+    /// one before until the first write, though they have all that there is when they serve.
     pub fn lag(&self, member: &Member) -> Option<i64> {
         let newest = self.members.iter().filter_map(|member| member.zxid).max()?;
         let own = member.zxid?;
+        if newest as u32 == 0 && own < newest && member.serves() {
+            return Some(0);
+        }
         (newest >> 32 == own >> 32).then_some(newest - own)
     }
 
@@ -274,6 +279,19 @@ mod tests {
         };
         assert_eq!(split.complaints(), ["a and b say that they lead"]);
         assert!(split.leader().is_none());
+    }
+
+    #[test]
+    fn an_epoch_without_a_write_is_the_leaders_alone() {
+        let silent = |follower| View {
+            members: vec![
+                member("a", Some(Mode::Leader), 0x3_0000_0000),
+                member("b", follower, 0x2_0000_0fff),
+            ],
+        };
+        assert!(silent(Some(Mode::Follower)).complaints().is_empty());
+        let view = silent(None);
+        assert_eq!(view.lag(&view.members[1]), None, "it serves nobody yet");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::cli::{self, Part};
 use crate::command::Outcome;
 use crate::command::restart::{self, Recorded, Wish};
+use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::fleet::Asked;
 use crate::inventory::{Host, Inventory};
@@ -101,7 +102,14 @@ async fn go(
         }
         if !brokers.is_empty() {
             let switches = switches(Part::Broker);
-            restart::roll_brokers(run, asked, switches, brokers, (None, None), wish).await?;
+            let rolled = restart::roll_brokers(run, asked, switches, brokers, (None, None), wish);
+            rolled.await.map_err(|failure| match failure.exit {
+                Exit::RolledBack => failure.hint(
+                    "it runs on as it did; after a whole upgrade an older broker follows only where \
+                     `inter.broker.protocol.version` was pinned to its version under `properties`",
+                ),
+                _ => failure,
+            })?;
         }
         Ok(())
     }))

@@ -73,7 +73,11 @@ fn one(arguments: &Arguments, terminal: Terminal) -> Result<(), Ending> {
     match outcome {
         Ok(outcome) => terminal.outcome(&outcome)?,
         Err(trouble) if waits => terminal.trouble(&trouble)?,
-        Err(trouble) => return Err(trouble.into()),
+        Err(trouble) => {
+            // Its own trouble is what is told; a session that stays goes when it expires.
+            let _ = zk.close();
+            return Err(trouble.into());
+        }
     }
     if waits {
         show_event(&mut zk, terminal)?;
