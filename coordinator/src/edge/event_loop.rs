@@ -250,9 +250,8 @@ impl Server {
     fn transfer(&mut self, to: Option<u8>) -> String {
         match self.node.transfer_leadership(to) {
             Some(to) => format!("ok: leadership goes to server {to}"),
-            None if self.node.leader() == 0 => "error: there is no leader now".to_owned(),
             None if self.node.leader() != self.node.id() => {
-                format!("error: this server does not lead; server {} does", self.node.leader())
+                format!("error: {}", self.node.who_leads())
             }
             None => "error: no other voter is linked and can take it".to_owned(),
         }

@@ -425,15 +425,20 @@ impl Node {
         }
     }
 
+    /// For an operator who wants what only the leader can do.
+    pub fn who_leads(&self) -> String {
+        match self.leader() {
+            0 => "there is no leader now".to_owned(),
+            leader => format!("this server does not lead; server {leader} does"),
+        }
+    }
+
     /// An operator takes the vote from a member that is gone for good, before the server lists change:
     /// with more votes than servers nobody could be spared for the restarts. The error is for the
     /// operator.
     pub fn remove_member(&mut self, id: u8) -> Result<(), String> {
         if !self.leading() {
-            return Err(match self.leader() {
-                0 => "there is no leader now".to_owned(),
-                leader => format!("this server does not lead; server {leader} does"),
-            });
+            return Err(self.who_leads());
         }
         let is = |other: &&u64| **other == u64::from(id);
         let (voters, learners) = (&self.conf_state.voters, &self.conf_state.learners);
