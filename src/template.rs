@@ -80,17 +80,17 @@ impl<'a> Page<'a> {
 
     /// Renders the template `name`.
     pub fn render(&self, name: &str) -> Result<String, Failure> {
-        let (text, shown) =
-            if self.inventory.templates.is_none() && BUILT_IN.get_template(name).is_ok() {
-                (
-                    BUILT_IN.get_template(name).and_then(|t| t.render(self.values.clone())),
-                    name.to_owned(),
-                )
-            } else {
+        let values = self.values.clone();
+        let (text, shown) = match BUILT_IN.get_template(name) {
+            Ok(template) if self.inventory.templates.is_none() => {
+                (template.render(values), name.to_owned())
+            }
+            _ => {
                 let Source { text, file } = source(self.inventory, name)?;
                 let shown = file.map_or_else(|| name.to_owned(), |file| file.display().to_string());
-                (environment().and_then(|e| e.render_str(&text, self.values.clone())), shown)
-            };
+                (environment().and_then(|e| e.render_str(&text, values)), shown)
+            }
+        };
         text.map_err(|error| {
             let line = error.line().map_or(String::new(), |line| format!(":{line}"));
             let detail = error.detail().map_or_else(|| error.kind().to_string(), ToOwned::to_owned);

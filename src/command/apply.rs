@@ -295,8 +295,7 @@ async fn verify(
     }
     let serving = quorum && plan.hosts.iter().any(|host| host.starts() || host.restarts());
     let writer = members.first().map(|asked| asked.host.name.clone());
-    let reader =
-        members.last().map(|asked| format!("{}:{}", asked.host.address, asked.host.ports.client));
+    let reader = members.last().map(|asked| asked.host.connect());
     let outcomes = join_all(whole.iter().map(|&asked| {
         let (writer, reader) = (writer.as_deref(), reader.as_deref());
         async move {
@@ -311,8 +310,7 @@ async fn verify(
             if serving && asked.host.is_member() {
                 if limited {
                     let majority = run.inventory.majority().to_string();
-                    let server = |host: &Host| format!("{}:{}", host.address, host.ports.client);
-                    let servers: Vec<_> = run.inventory.participants().map(server).collect();
+                    let servers: Vec<_> = run.inventory.participants().map(Host::connect).collect();
                     let words = [BINARY, &majority].into_iter();
                     let words = words.chain(servers.iter().map(String::as_str));
                     script.step("a majority is up", "do_majority", words);

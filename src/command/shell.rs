@@ -13,21 +13,10 @@ use crate::supply;
 
 pub fn run(arguments: &cli::Shell) -> Outcome {
     let inventory = Inventory::load(&arguments.inventory.inventory)?;
-    let servers: Vec<String> = inventory
-        .members()
-        .map(|host| {
-            let (address, port) = (&host.address, host.ports.client);
-            if address.contains(':') {
-                format!("[{address}]:{port}")
-            } else {
-                format!("{address}:{port}")
-            }
-        })
-        .collect();
     // This machine's own architecture, not the hosts'.
     let binary = supply::binary(&inventory, std::env::consts::ARCH, Builds::Never)?.path;
     let status = Command::new(&binary)
-        .args(["shell", "--server", &servers.join(",")])
+        .args(["shell", "--server", &inventory.connect()])
         .args(&arguments.words)
         .stdin(Stdio::inherit())
         .status()

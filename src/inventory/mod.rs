@@ -335,8 +335,7 @@ impl Inventory {
 
     /// Where clients connect: every member, observers too.
     pub fn connect(&self) -> String {
-        let at = |host: &Host| format!("{}:{}", address::in_url(&host.address), host.ports.client);
-        let servers: Vec<String> = self.members().map(at).collect();
+        let servers: Vec<String> = self.members().map(Host::connect).collect();
         servers.join(",")
     }
 
@@ -361,6 +360,11 @@ impl Host {
     /// Whether it belongs to the ensemble.
     pub fn is_member(&self) -> bool {
         self.role != Role::Broker
+    }
+
+    /// Where clients connect to it.
+    pub fn connect(&self) -> String {
+        format!("{}:{}", address::in_url(&self.address), self.ports.client)
     }
 
     fn of(draft: HostDraft) -> Option<Self> {

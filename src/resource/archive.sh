@@ -64,15 +64,19 @@ archive_flush() {
   zk_flush=$!
 }
 
+# archive_unpack USER: the archive on stdin goes into $zk_tmp.
+archive_unpack() {
+  # gzip reads what arrives: with `tar --gzip` one more tar would hand it over.
+  # shellcheck disable=SC2016 # another shell's parameter
+  archive_as "$1" sh -c 'gzip -dc || : >"$1/.broken"' sh "$zk_tmp" |
+    archive_as "$1" tar --extract --no-same-permissions --directory "$zk_tmp" && [ ! -e "$zk_tmp/.broken" ]
+}
+
 # do_archive ROOT NAME USER DIGEST ASIDE SIZE: from the next SIZE bytes of payload.
 do_archive() {
   archive_begin "$1" "$2" "$3" || return
   archive_flush
-  # shellcheck disable=SC2016 # another shell's parameter
-  # gzip reads what arrives: with `tar --gzip` one more tar would hand it over.
-  if ! dd bs=65536 iflag=fullblock,count_bytes count="$6" status=none <&3 |
-    archive_as "$3" sh -c 'gzip -dc || : >"$1/.broken"' sh "$zk_tmp" |
-    archive_as "$3" tar --extract --no-same-permissions --directory "$zk_tmp" || [ -e "$zk_tmp/.broken" ]; then
+  if ! dd bs=65536 iflag=fullblock,count_bytes count="$6" status=none <&3 | archive_unpack "$3"; then
     archive_room "$1"
     echo "unpacking the archive in $1 failed"
     return 1
@@ -99,7 +103,7 @@ do_archive_fetched() {
       rm -f -- "$zk_tarball"
       continue
     fi
-    archive_as "$zk_user" tar --extract --gzip --no-same-permissions --directory "$zk_tmp" <"$zk_tarball" || return
+    archive_unpack "$zk_user" <"$zk_tarball" || return
     rm -f -- "$zk_tarball"
     archive_finish "$zk_root" "$zk_base" "$zk_want" "$zk_keep"
     return
