@@ -104,14 +104,19 @@ impl<D: Disk + Send + Sync + 'static> Log<D> {
     }
 }
 
+/// What takes milliseconds, for which no write should wait.
+enum Chore {
+    /// Segments that are not needed any more. In their order: a hole in the log would be damage.
+    Remove(Vec<String>),
+    /// The next segment is zero-filled before an append needs it.
+    PrepareSpare,
+}
+
 struct Worker<D: Disk> {
     wal: Wal<D>,
-    disk: D,
-    options: WalOptions,
     force_sync: bool,
     warning: Duration,
-    /// Takes names of segments that are not needed any more.
-    remover: Sender<Vec<String>>,
+    chores: Sender<Chore>,
     logger: Logger,
 }
 
@@ -119,7 +124,8 @@ impl<D: Disk + Send + Sync + 'static> Log<D>
 where
     D::File: Send,
 {
-    /// The thread ends when the log is dropped: everything handed over is written by then.
+    /// The thread ends when the log is dropped: everything handed over is written by then, and no
+    /// thread holds the directory any more.
     pub(super) fn start(
         wal: Wal<D>,
         disk: D,
@@ -129,34 +135,47 @@ where
         logger: Logger,
     ) -> std::io::Result<(Self, JoinHandle<()>)> {
         let (work, receiver) = channel();
-        let remover = start_remover(disk.clone(), logger)?;
-        let worker = Worker { wal, disk, options, force_sync, warning, remover, logger };
-        let worker = Arc::new(Mutex::new(worker));
+        let (chores, chores_thread) = start_chores(disk, options, logger)?;
+        let worker = Arc::new(Mutex::new(Worker { wal, force_sync, warning, chores, logger }));
         let shared = Arc::clone(&worker);
         let thread = std::thread::Builder::new().name("log".to_owned()).spawn(move || {
             if let Err(error) = run(&shared, &receiver, &completions) {
-                completions.send(Completion::Fatal(error.to_string()));
+                return completions.send(Completion::Fatal(error.to_string()));
             }
+            // The log has let go of the worker before it hung up: this ends the chores.
+            drop(shared);
+            let _ = chores_thread.join();
         })?;
         Ok((Log { worker, work, awaited: None, mean: QUICK }, thread))
     }
 }
 
-/// Removing 16 MiB takes milliseconds, for which no write should wait. One thread for all, so that
-/// segments go in their order.
-fn start_remover<D: Disk + Send + 'static>(
+fn start_chores<D: Disk + Send + 'static>(
     disk: D,
+    options: WalOptions,
     logger: Logger,
-) -> std::io::Result<Sender<Vec<String>>> {
-    let (sender, receiver) = channel::<Vec<String>>();
-    std::thread::Builder::new().name("remover".to_owned()).spawn(move || {
-        for names in receiver {
-            if let Err(error) = remove_segments(&disk, &names) {
-                return logger.error(&format!("old log segments stay until a restart: {error}"));
+) -> std::io::Result<(Sender<Chore>, JoinHandle<()>)> {
+    let (sender, receiver) = channel();
+    let thread = std::thread::Builder::new().name("chores".to_owned()).spawn(move || {
+        let mut removes = true;
+        for chore in receiver {
+            match chore {
+                Chore::Remove(names) if removes => {
+                    if let Err(error) = remove_segments(&disk, &names) {
+                        logger.error(&format!("old log segments stay until a restart: {error}"));
+                        removes = false;
+                    }
+                }
+                Chore::Remove(_) => {}
+                Chore::PrepareSpare => {
+                    if let Err(error) = prepare_spare(&disk, &options) {
+                        logger.warn(&format!("cannot prepare the log's next segment: {error}"));
+                    }
+                }
             }
         }
     })?;
-    Ok(sender)
+    Ok((sender, thread))
 }
 
 fn run<D: Disk + Send + Sync + 'static>(
@@ -201,8 +220,7 @@ impl<D: Disk + Send + Sync + 'static> Worker<D> {
             LogWork::Install(position) => self.wal.reset(position).map(|()| None),
             LogWork::Purge(index) => {
                 let names = self.wal.release(index)?;
-                // A remover that has failed is gone: the next start finds what is left.
-                let _ = self.remover.send(names);
+                let _ = self.chores.send(Chore::Remove(names));
                 Ok(None)
             }
         }
@@ -225,17 +243,10 @@ impl<D: Disk + Send + Sync + 'static> Worker<D> {
         Ok(Some(took))
     }
 
-    /// The next segment is zero-filled beside the work, so that no append waits for it.
     fn prepare_spare(&mut self) {
-        if !self.wal.wants_spare() {
-            return;
+        if self.wal.wants_spare() {
+            let _ = self.chores.send(Chore::PrepareSpare);
         }
-        let (disk, options, logger) = (self.disk.clone(), self.options.clone(), self.logger);
-        std::thread::spawn(move || {
-            if let Err(error) = prepare_spare(&disk, &options) {
-                logger.warn(&format!("cannot prepare the log's next segment: {error}"));
-            }
-        });
     }
 }
 
