@@ -225,8 +225,17 @@ fn check(arguments: &CheckArguments) -> Result<u8, Failure> {
         println!("{}", json(&report));
         return Ok(exit::OK);
     }
-    let open = |directory: &PathBuf| {
-        store::RealDisk::open_to_read(&store::directory_in(directory))
+    let open = |configured: &PathBuf| {
+        let directory = store::directory_in(configured);
+        if !directory.is_dir() {
+            let why = format!(
+                "`{}` does not exist: is `{}` the dataDir of a coordinator?",
+                directory.display(),
+                configured.display()
+            );
+            return Err(Failure::new(exit::FAILED, why));
+        }
+        store::RealDisk::open_to_read(&directory)
             .map_err(|e| Failure::new(exit::FAILED, e.to_string()))
     };
     let data = open(&arguments.data_dir)?;

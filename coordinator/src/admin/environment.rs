@@ -23,7 +23,6 @@ impl Environment {
     pub fn gather() -> Environment {
         let kernel = |name: &str| read_line(&format!("/proc/sys/kernel/{name}"));
         let directory = std::env::current_dir().unwrap_or_default();
-        let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
         Environment {
             lines: vec![
                 ("host.name", kernel("hostname")),
@@ -31,12 +30,33 @@ impl Environment {
                 ("os.name", kernel("ostype")),
                 ("os.arch", std::env::consts::ARCH.to_owned()),
                 ("os.version", kernel("osrelease")),
-                ("user.name", user.unwrap_or_default()),
+                ("user.name", user_name()),
                 ("user.home", std::env::var("HOME").unwrap_or_default()),
                 ("user.dir", directory.display().to_string()),
             ],
         }
     }
+}
+
+/// From the environment, else from the system's list of users: a unit's environment has no name.
+fn user_name() -> String {
+    let environment = ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
+    environment.unwrap_or_else(|| {
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+        let uid =
+            status.lines().find_map(|line| line.strip_prefix("Uid:")?.split_whitespace().next());
+        uid.and_then(|uid| user_of(uid, &passwd)).unwrap_or_default()
+    })
+}
+
+/// `passwd` is in passwd(5)'s form.
+fn user_of(uid: &str, passwd: &str) -> Option<String> {
+    passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)? == uid).then(|| name.to_owned())
+    })
 }
 
 /// Reads what `/proc/self` knows; figures that are not there stay 0.
@@ -94,4 +114,16 @@ fn max_files() -> u64 {
 
 fn read_line(path: &str) -> String {
     fs::read_to_string(path).unwrap_or_default().trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_is_found_by_number() {
+        let passwd = "root:x:0:0:root:/root:/bin/sh\n+\nkafka:x:998:997::/:/usr/sbin/nologin\n";
+        assert_eq!(user_of("998", passwd).as_deref(), Some("kafka"));
+        assert_eq!(user_of("997", passwd), None);
+    }
 }

@@ -286,7 +286,8 @@ impl Entries {
     // Listening.
 
     fn client_listen(&mut self, own_line: Option<Listen>) -> Result<Option<Listen>> {
-        let port = self.number::<u16>("clientPort", 0, 0..=u16::MAX)?;
+        let hint = "2181 is usual; remove the key if no client shall connect";
+        let port = self.number_if_given("clientPort", 0..=u16::MAX, hint)?.unwrap_or(0);
         let host = self.host("clientPortAddress");
         if port == 0 {
             if host.is_some() {
@@ -478,14 +479,9 @@ impl Entries {
     }
 
     fn required_ticks(&self, key: &str) -> Result<u32> {
-        if self.text(key).is_none() {
-            return Err(self.error(
-                key,
-                "is missing, and an ensemble needs it",
-                "usual are initLimit=10 and syncLimit=5",
-            ));
-        }
-        self.number(key, 0, 1..=1_000_000)
+        let hint = "usual are initLimit=10 and syncLimit=5";
+        self.number_if_given(key, 1..=1_000_000, hint)?
+            .ok_or_else(|| self.error(key, "is missing, and an ensemble needs it", hint))
     }
 }
 

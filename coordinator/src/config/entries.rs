@@ -91,18 +91,32 @@ impl Entries {
     where
         T: FromStr + PartialOrd + Display + Copy,
     {
-        let Some(value) = self.text(key) else { return Ok(default) };
+        let hint = format!("remove the key for the default, {default}");
+        Ok(self.number_if_given(key, allowed, &hint)?.unwrap_or(default))
+    }
+
+    /// `hint` says what to do with a value that is no number of that range.
+    pub(super) fn number_if_given<T>(
+        &self,
+        key: &str,
+        allowed: RangeInclusive<impl TryInto<T> + Copy>,
+        hint: &str,
+    ) -> Result<Option<T>>
+    where
+        T: FromStr + PartialOrd + Display + Copy,
+    {
+        let Some(value) = self.text(key) else { return Ok(None) };
         let (Ok(least), Ok(greatest)) =
             ((*allowed.start()).try_into(), (*allowed.end()).try_into())
         else {
             unreachable!("the bounds of `{key}` are of its type");
         };
         match value.parse() {
-            Ok(number) if least <= number && number <= greatest => Ok(number),
+            Ok(number) if least <= number && number <= greatest => Ok(Some(number)),
             _ => Err(self.error_value(
                 key,
                 format!("is not a number from {least} to {greatest}"),
-                &format!("remove the key for the default, {default}"),
+                hint,
             )),
         }
     }

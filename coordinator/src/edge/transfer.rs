@@ -54,8 +54,11 @@ impl Transfer {
                 let (this, running) = (self.clone(), running.clone());
                 std::thread::spawn(move || {
                     let who = stream.peer_addr().map(|a| a.to_string()).unwrap_or_default();
-                    if let Err(error) = this.send(stream) {
-                        this.logger.warn(&format!("sending a snapshot to {who}: {error}"));
+                    match this.introduced(stream) {
+                        Ok((stream, hello)) => this.send_logged(stream, &hello),
+                        Err(why) => this
+                            .logger
+                            .warn(&format!("a connection from {who} to the election port: {why}")),
                     }
                     running.fetch_sub(1, Ordering::Relaxed);
                 });
@@ -64,7 +67,8 @@ impl Transfer {
         Ok(())
     }
 
-    fn send(&self, mut stream: TcpStream) -> Outcome<()> {
+    /// Nothing more of a stranger is decoded.
+    fn introduced(&self, mut stream: TcpStream) -> Outcome<(TcpStream, PeerHello)> {
         prepare(&stream)?;
         let nonce = fresh_nonce();
         let opening = read_frame(&mut stream, proof::FRAME_BYTES_MAX)?;
@@ -75,7 +79,23 @@ impl Transfer {
             proof::check_answer(&self.key, Port::Bulk, &opening, &nonce, &answer).map_err(told)?;
         let welcome = proof::welcome(&self.key, Port::Bulk, &opening, &nonce, Ok(&self.hello));
         write_frame(&mut stream, &welcome)?;
+        Ok((stream, hello))
+    }
 
+    fn send_logged(&self, stream: TcpStream, to: &PeerHello) {
+        match self.send(stream) {
+            Ok((index, bytes)) => self.logger.info(&format!(
+                "sent the snapshot of index {index} ({bytes} bytes) to server {}",
+                to.id
+            )),
+            Err(error) => {
+                self.logger.warn(&format!("sending a snapshot to server {}: {error}", to.id));
+            }
+        }
+    }
+
+    /// Its index and bytes.
+    fn send(&self, mut stream: TcpStream) -> Outcome<(u64, usize)> {
         let request = read_frame(&mut stream, 8)?;
         let index = u64::from_le_bytes(request[..].try_into()?);
         let name = list_snapshots(&self.disk)?
@@ -93,11 +113,7 @@ impl Transfer {
             write_frame(&mut stream, &chunk)?;
         }
         write_frame(&mut stream, &[])?;
-        self.logger.info(&format!(
-            "sent the snapshot of index {index} ({bytes} bytes) to server {}",
-            hello.id
-        ));
-        Ok(())
+        Ok((index, bytes))
     }
 
     /// Fetches a snapshot in the background; the result is a completion.

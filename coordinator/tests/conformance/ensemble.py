@@ -48,9 +48,17 @@ def missing(engine):
     return None
 
 
+given = set()
+
+
 def free_ports(count):
-    """Ports that nobody listens on, from below those that the system gives to connections."""
+    """Ports that nobody listens on, from below those that the system gives to connections.
+
+    None twice: who got the first may not listen yet.
+    """
     found = []
+    if len(given) > (PORTS[1] - PORTS[0]) // 2:
+        given.clear()
     while len(found) < count:
         port = random.SystemRandom().randrange(*PORTS)
         with socket.socket() as probe:
@@ -58,7 +66,8 @@ def free_ports(count):
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-        if port not in found:
+        if port not in given:
+            given.add(port)
             found.append(port)
     return found
 
