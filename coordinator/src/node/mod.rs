@@ -230,6 +230,8 @@ struct Peer {
     hello: Option<PeerHello>,
     /// Its directory is empty, though this leader knows that it has held entries.
     lost_its_log: bool,
+    /// When anything was heard from it.
+    heard_ms: u64,
     /// As leader: when a snapshot was offered to it.
     offered_ms: Option<u64>,
     /// Framed messages for it.

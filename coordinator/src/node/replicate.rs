@@ -274,6 +274,9 @@ impl Node {
 
     /// A message of an authenticated peer.
     pub fn peer_message(&mut self, from: u8, bytes: &[u8]) {
+        if let Some(peer) = self.peers.get_mut(&from) {
+            peer.heard_ms = self.now_ms;
+        }
         let Ok(message) = peer::parse(bytes) else {
             self.log(
                 Level::Warn,

@@ -108,6 +108,7 @@ pub(crate) fn run(bytes: &[u8]) {
     for (number, &bystander) in bystanders.iter().enumerate() {
         world.works(bystander, number as u8);
     }
+    world.stays_in_step();
     for open in slots.into_iter().flatten().chain(bystanders) {
         world.nodes[open.server].client_closed(open.conn);
     }
@@ -189,14 +190,29 @@ impl World {
         panic!("{servers} servers do not come to serve");
     }
 
-    fn pass(&mut self, ticks: u64) {
-        for _ in 0..ticks {
-            self.now_ms += TICK_MS;
-            let wall_ms = 1_700_000_000_000 + self.now_ms as i64;
-            let now_ms = self.now_ms;
-            self.nodes.iter_mut().for_each(|node| node.tick(now_ms, wall_ms));
+    /// Servers that hear each other count each other, at every moment.
+    fn stays_in_step(&mut self) {
+        for _ in 0..60 {
+            self.tick();
+            let views = self.nodes.iter().map(|node| node.view(Parts::default()).raft);
+            let counted = views.map(|raft| raft.members.iter().filter(|m| m.synced).count()).max();
+            assert_eq!(counted, Some(self.nodes.len()), "members the leader counts as in step");
             self.settle();
         }
+    }
+
+    fn pass(&mut self, ticks: u64) {
+        for _ in 0..ticks {
+            self.tick();
+            self.settle();
+        }
+    }
+
+    fn tick(&mut self) {
+        self.now_ms += TICK_MS;
+        let wall_ms = 1_700_000_000_000 + self.now_ms as i64;
+        let now_ms = self.now_ms;
+        self.nodes.iter_mut().for_each(|node| node.tick(now_ms, wall_ms));
     }
 
     /// Until nothing is on its way between the servers.
