@@ -113,6 +113,16 @@ impl Ballot {
         }
     }
 
+    /// A session that held the lock has ended by itself; true when that was the majority's last.
+    fn lose(&self) -> bool {
+        let mut answers = self.answers.lock().expect("no panic while held");
+        let held = answers.iter().filter(|answer| **answer == Answer::Held).count();
+        if let Some(answer) = answers.iter_mut().find(|answer| **answer == Answer::Held) {
+            *answer = Answer::Refused("nobody: its session has ended".into());
+        }
+        *self.decision.borrow() == Some(true) && held == self.hosts / 2 + 1
+    }
+
     /// Why no majority was to be had.
     pub fn refusal(&self) -> Option<Failure> {
         if *self.decision.borrow() != Some(false) {
@@ -138,41 +148,48 @@ pub struct Held {
 }
 
 /// Holds the lock on as many of these hosts as can be had, while `work` runs; refuses without a
-/// majority of them.
+/// majority of them. `lost` is told when the majority is lost on the way: hosts that died, or
+/// somebody's `zkprov unlock`.
 pub async fn holding<T>(
     operator: &Operator,
     asked: &[Asked<'_>],
+    lost: impl Fn(),
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
     let ballot = Ballot::new(asked.len());
     let (release, released) = watch::channel(false);
     let held = Held { release };
     let holders = futures_util::future::join_all(asked.iter().map(|asked| {
-        let (ballot, released) = (&ballot, released.clone());
+        let (ballot, released, lost) = (&ballot, released.clone(), &lost);
         async move {
             let mut script = Script::new(&script::nonce());
             operator.guard(&mut script);
             script.call("lock_hold", []);
-            let mut answered = false;
+            let mut answer = None;
             let ended = asked.link.run_until(
                 &script,
                 &[],
                 HOLD,
                 Some(ballot.decision()),
-                released,
+                released.clone(),
                 |event| {
                     if let Event::Frame(frame) = event
-                        && let Some(answer) = Answer::of(&frame)
+                        && let Some(given) = Answer::of(&frame)
                     {
-                        answered = true;
-                        ballot.cast(answer);
+                        answer = Some(given.clone());
+                        ballot.cast(given);
                     }
                 },
             );
             let ended = ended.await;
-            if !answered {
-                let why = ended.err().map_or_else(|| "no answer".into(), |failure| failure.cause);
-                ballot.cast(Answer::Refused(format!("{}: {why}", asked.host.name)));
+            match answer {
+                Some(Answer::Held) if !*released.borrow() && ballot.lose() => lost(),
+                Some(_) => {}
+                None => {
+                    let why =
+                        ended.err().map_or_else(|| "no answer".into(), |failure| failure.cause);
+                    ballot.cast(Answer::Refused(format!("{}: {why}", asked.host.name)));
+                }
             }
         }
     }));

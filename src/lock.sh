@@ -18,10 +18,14 @@ $(cat /run/zkprov.lock)"
 
 # lock_hold: until the controller goes away.
 lock_hold() {
-  cat <&3 >/dev/null
+  # In the background: a shell heeds no signal while it waits for a command before it.
+  cat <&3 >/dev/null 2>&1 9>&- &
+  zk_cat=$!
+  trap 'kill "$zk_cat" "$zk_pulse" 2>/dev/null' EXIT
+  wait "$zk_cat"
 }
 
-# lock_break: ends whoever holds it.
+# lock_break: ends whoever holds it, with what its script runs: at the end of a step if it can be.
 lock_break() {
   if flock -n /run/zkprov.lock true; then
     echo 'nobody holds it'
@@ -35,6 +39,14 @@ lock_break() {
       ;;
   esac
   sed -n '1p;2p' /run/zkprov.lock
-  zk_run kill -TERM "$zk_holder"
-  zk_run flock -w 10 /run/zkprov.lock true
+  # The group, which a step's commands share: behind the name, which may hold anything, the third field.
+  zk_group=$(cat "/proc/$zk_holder/stat" 2>/dev/null)
+  # shellcheck disable=SC2086
+  set -- ${zk_group##*) }
+  kill -USR1 "$zk_holder"
+  flock -w 10 /run/zkprov.lock true && return
+  [ $# -gt 2 ] && kill -TERM -- "-$3"
+  flock -w 5 /run/zkprov.lock true && return
+  [ $# -gt 2 ] && kill -KILL -- "-$3"
+  zk_run flock -w 5 /run/zkprov.lock true
 }

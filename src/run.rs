@@ -125,7 +125,16 @@ impl Run {
         }
     }
 
-    /// Whether Ctrl-C was pressed.
+    /// The lock is no longer held on a majority of the hosts: ends the run as a Ctrl-C does.
+    pub fn lose_lock(&self) {
+        crate::report::talk(
+            "the operator lock is not held on a majority of the hosts any more: they have died, or \
+             somebody has run `zkprov unlock`; stopping after the steps that are running",
+        );
+        let _ = self.stop.send(true);
+    }
+
+    /// Whether Ctrl-C was pressed, or the lock was lost.
     pub fn stopped(&self) -> bool {
         *self.stop.borrow()
     }

@@ -212,7 +212,7 @@ async fn roll(
         leaving: plan::leaving(&run.inventory, &observed),
     };
     let operator = Operator::me();
-    let rolled = lock::holding(&operator, &drawn.asked, async {
+    let rolled = lock::holding(&operator, &drawn.asked, || run.lose_lock(), async {
         let recorded = Recorded::default();
         restart::roll(run, &drawn.asked, switches, targets, recorded, wish).await.map(drop)
     });

@@ -59,7 +59,7 @@ async fn whole(run: &Run, part: &mut Part) -> Outcome {
     for failure in &drawn.failures {
         run.reporter.failed(failure);
     }
-    let outcome = lock::holding(&Operator::me(), &drawn.asked, async {
+    let outcome = lock::holding(&Operator::me(), &drawn.asked, || run.lose_lock(), async {
         let leader = leader(run, &drawn)?;
         run.reporter.aside(&format!("from {}, which leads", leader.host.name));
         let said = receive(leader, part).await.map_err(|f| f.host(&leader.host.name))?;

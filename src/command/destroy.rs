@@ -64,7 +64,7 @@ fn confirm(run: &Run, arguments: &cli::Destroy) -> Result<(), Failure> {
 async fn whole(run: &Run, arguments: &cli::Destroy) -> Outcome {
     let drawn = run.draw(&Only::default()).await?;
     let mut failures = drawn.failures.clone();
-    let destroyed = lock::holding(&Operator::me(), &drawn.asked, async {
+    let destroyed = lock::holding(&Operator::me(), &drawn.asked, || run.lose_lock(), async {
         // A broker that stops asks the coordinators who shall lead its partitions: they go last.
         stop_brokers(run, &drawn.asked).await?;
         Ok(join_all(drawn.asked.iter().map(|asked| async {

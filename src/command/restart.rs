@@ -87,7 +87,7 @@ async fn whole(run: &Run, arguments: &cli::Restart) -> Outcome {
         let what = restarted(members.len(), brokers.len());
         confirm(arguments.yes, &format!("Restart {what} one after the other?"))?;
         let operator = Operator::me();
-        Box::pin(lock::holding(&operator, &drawn.asked, async {
+        Box::pin(lock::holding(&operator, &drawn.asked, || run.lose_lock(), async {
             let wish = Wish {
                 allow_quorum_loss: arguments.allow_quorum_loss,
                 settle_s: arguments.settle,

@@ -119,7 +119,7 @@ async fn replace(
         .await?;
         Ok(restored.into_iter().next().map(|(_, told)| told).unwrap_or_default())
     };
-    Box::pin(lock::holding(&operator, &drawn.asked, work)).await
+    Box::pin(lock::holding(&operator, &drawn.asked, || run.lose_lock(), work)).await
 }
 
 /// Every member is there and is what the inventory says, but for the service's running.

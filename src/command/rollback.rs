@@ -95,7 +95,7 @@ async fn go(
         patience_s: 0,
         leaving: None,
     };
-    Box::pin(lock::holding(&Operator::me(), asked, async {
+    Box::pin(lock::holding(&Operator::me(), asked, || run.lose_lock(), async {
         if !members.is_empty() {
             let switches = switches(Part::Coordinator);
             restart::roll(run, asked, switches, members, Recorded::default(), wish).await?;

@@ -1,16 +1,15 @@
 //! Real hosts: the whole product against Debian systems that are booted for it. One test, since the
 //! hosts are one and the scenarios build on each other; each says its name.
-//! `ZKPROV_TEST_SCENARIO=words` runs only those whose name has the words in it, `ZKPROV_TEST_LONG=1`
-//! the long ones too.
+//! `ZKPROV_TEST_LONG=1` runs the long ones too; `scenarios.rs` says how to choose some.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
+use crate::scenarios::Scenarios;
 use crate::watched::{Watched, zkprov};
 
 mod faults;
@@ -183,6 +182,8 @@ enum Kind {
     Quick,
     /// Faults, rolls and logins, many boots and applies each: `make e2e` runs them.
     Long,
+    /// Others begin with what it leaves: also runs when they were chosen alone.
+    Base,
 }
 
 type Scenario = (Kind, &'static str, fn(&Lab));
@@ -196,7 +197,7 @@ fn real_hosts() {
     let scenarios: &[Scenario] = &[
         (Kind::Quick, "a dry run writes nothing", dry_run_writes_nothing),
         (
-            Kind::Quick,
+            Kind::Base,
             "the first apply does what the plan said, and the ensemble serves",
             first_apply,
         ),
@@ -218,23 +219,16 @@ fn real_hosts() {
         (Kind::Long, "a backup beside writes is restored elsewhere", backed_up),
         (Kind::Quick, "destroy takes back what apply has put", destroy),
     ];
-    let wanted = std::env::var("ZKPROV_TEST_SCENARIO").unwrap_or_default();
-    let mut failed = Vec::new();
+    let mut running = Scenarios::of("hosts");
     let long = std::env::var("ZKPROV_TEST_LONG").as_deref() == Ok("1");
     for (kind, name, scenario) in scenarios {
-        if !name.contains(&wanted) {
-            continue;
-        }
-        if *kind == Kind::Long && !long && wanted.is_empty() {
+        if *kind == Kind::Long && !long && !running.chosen() {
             crate::skipped(&format!("hosts::real_hosts: {name}"), "long, `make e2e` runs it");
-            continue;
-        }
-        let _ = writeln!(std::io::stderr().lock(), "hosts: {name}");
-        if catch_unwind(AssertUnwindSafe(|| scenario(&lab))).is_err() {
-            failed.push(*name);
+        } else if *kind == Kind::Base || running.wants(name) {
+            running.run(name, || scenario(&lab));
         }
     }
-    assert!(failed.is_empty(), "failed scenarios: {failed:#?}");
+    running.end();
 }
 
 fn dry_run_writes_nothing(lab: &Lab) {
@@ -407,6 +401,20 @@ fn locked(lab: &Lab) {
     lab.run(&["apply", "--yes"]).says("another run").ends(4);
     lab.run(&["unlock", "--yes"]).ends(0).says("ann@ops");
     lab.run(&["apply", "--yes"]).ends(0);
+    // A run that is frozen with its controller. It finds out when it thaws, and takes no member more.
+    let mut frozen =
+        Watched::start(&lab.inventory, "restart", &["--all", "--yes", "--settle", "5"]);
+    let name = frozen.run_name();
+    frozen.until("has to stay so");
+    frozen.signal("-STOP");
+    lab.run(&["unlock", "--yes"]).ends(0).says(", pid ");
+    lab.run(&["apply"]).ends(0).says("0 changes");
+    frozen.signal("-CONT");
+    let (code, said) = frozen.end();
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("not held on a majority"), "{said}");
+    assert!(said.contains("stopped between two members; 2 were not begun"), "{said}");
+    lab.run(&["restart", "--resume", &name, "--yes", "--settle", "1"]).ends(0);
 }
 
 fn ways_in(lab: &Lab) {

@@ -12,6 +12,7 @@ mod inventory;
 mod lab;
 mod living;
 mod reports;
+mod scenarios;
 mod schema;
 mod ssh_config;
 mod templates;

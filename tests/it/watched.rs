@@ -54,6 +54,10 @@ impl Watched {
         }
     }
 
+    pub(crate) fn signal(&self, name: &str) {
+        signal(name, &self.child);
+    }
+
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("killed");
         self.child.wait().expect("ended");
@@ -68,4 +72,10 @@ impl Watched {
         let status = self.child.wait().expect("ended");
         (status.code().unwrap_or(-1), self.all)
     }
+}
+
+/// Sends it a signal, named as `kill` has it.
+pub(crate) fn signal(name: &str, child: &Child) {
+    let status = Command::new("kill").args([name, &child.id().to_string()]).status();
+    assert!(status.expect("kill").success());
 }

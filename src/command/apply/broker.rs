@@ -79,7 +79,7 @@ pub(super) async fn change(
         leaving: None,
     };
     let operator = Operator::me();
-    let rolled = lock::holding(&operator, &drawn.asked, async {
+    let rolled = lock::holding(&operator, &drawn.asked, || run.lose_lock(), async {
         restart::roll_brokers(run, &drawn.asked, switches, targets, (None, None), wish).await
     });
     Box::pin(rolled).await.err().into_iter().collect()

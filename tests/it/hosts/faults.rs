@@ -1,10 +1,11 @@
 //! What may befall a host or a run in the middle of a change; the next apply always succeeds.
 
 use std::io::{BufRead as _, BufReader};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::thread;
 
 use super::{HOSTS, Lab, Ran, zkprov};
+use crate::watched::signal;
 
 /// Steps of every kind, in the order of an apply.
 const STEPS: [&str; 7] = [
@@ -100,11 +101,6 @@ pub(super) fn silence(lab: &Lab) {
         }
         mended(lab);
     }
-}
-
-fn signal(signal: &str, child: &std::process::Child) {
-    let status = Command::new("kill").args([signal, &child.id().to_string()]).status();
-    assert!(status.expect("kill").success());
 }
 
 pub(super) fn interrupts(lab: &Lab) {

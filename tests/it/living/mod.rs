@@ -1,15 +1,14 @@
 //! What befalls an ensemble in its life: rolls under load, members that come and go, bad changes, a way
 //! back, and hosts that fail in the middle of it. One test, since the hosts are one and the scenarios
 //! follow each other; each says its name, and leaves three members that serve as `inventory` says.
-//! `ZKPROV_TEST_LONG=1` runs it, `ZKPROV_TEST_SCENARIO=words` only those whose name has the words in it.
+//! `ZKPROV_TEST_LONG=1` runs it, `scenarios.rs` says how to choose some.
 
 mod lab;
 mod load;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use self::lab::{Lab, end};
 use self::load::Load;
+use crate::scenarios::Scenarios;
 
 const HOSTS: [&str; 3] = ["kafka1", "kafka2", "kafka3"];
 const THREE: [(&str, u8); 3] = [("kafka1", 1), ("kafka2", 2), ("kafka3", 3)];
@@ -24,8 +23,8 @@ fn an_ensemble_lives_on() {
     if !crate::lab::may_boot(NAME) {
         return;
     }
-    let wanted = std::env::var("ZKPROV_TEST_SCENARIO").unwrap_or_default();
-    if std::env::var("ZKPROV_TEST_LONG").as_deref() != Ok("1") && wanted.is_empty() {
+    let mut running = Scenarios::of("living");
+    if std::env::var("ZKPROV_TEST_LONG").as_deref() != Ok("1") && !running.chosen() {
         crate::skipped(NAME, "long, `make e2e` runs it");
         return;
     }
@@ -46,16 +45,15 @@ fn an_ensemble_lives_on() {
     let lab = Lab::up();
     let inventory = lab.inventory(&THREE, "");
     lab.run(&inventory, "apply", &["--yes"]).ends(0);
-    let mut failed = Vec::new();
-    for (name, scenario) in scenarios.iter().filter(|(name, _)| name.contains(&wanted)) {
-        crate::told(&format!("living: {name}"));
-        if catch_unwind(AssertUnwindSafe(|| scenario(&lab, &inventory))).is_err() {
-            failed.push(*name);
+    for (name, scenario) in scenarios {
+        if !running.wants(name) {
+            continue;
         }
+        running.run(name, || scenario(&lab, &inventory));
         // The next one begins well, however this one ended.
         lab.run(&inventory, "apply", &["--yes", "--settle", "1", "--allow-quorum-loss"]);
     }
-    assert!(failed.is_empty(), "failed scenarios: {failed:#?}");
+    running.end();
 }
 
 fn pids(lab: &Lab) -> [String; 3] {
