@@ -9,10 +9,10 @@ use super::completion::{Completion, Completions};
 use crate::store::{RealDisk, SnapshotMeta, SnapshotWriter, StoreError, purge_snapshots};
 
 /// After each chunk the writer rests for so many times what writing it took.
-const REST_TIMES: u32 = 3;
+const REST_TIMES: u32 = 7;
 
 /// Synced in steps, so that the log's fsync never queues behind more than this.
-const SYNC_BYTES: u64 = 256 << 10;
+const SYNC_BYTES: u64 = 64 << 10;
 const HURRIED_SYNC_BYTES: u64 = 4 << 20;
 
 /// A disk that is busy with other things is not made less so by an endless snapshot.

@@ -7,15 +7,15 @@ use crate::random::Seeded;
 use crate::state::State;
 
 /// Znodes looked at in one step: well under a millisecond.
-const STEP_NODES: usize = 500;
+const STEP_NODES: usize = 100;
 
 /// A chunk goes to the writer at this size.
-const CHUNK_BYTES: usize = 256 << 10;
+const CHUNK_BYTES: usize = 64 << 10;
 /// What the last step before that may add included, unless it is a large znode.
 const CHUNK_ROOM: usize = CHUNK_BYTES + (CHUNK_BYTES >> 1);
 
 /// So many chunks may wait for the writer; then the sweep waits.
-const CHUNKS_WAITING_MAX: usize = 8;
+const CHUNKS_WAITING_MAX: usize = 2;
 
 /// The entries behind a snapshot are kept for so long after it is saved.
 const PIN_AFTER_MS: u64 = 5000;

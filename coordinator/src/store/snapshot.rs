@@ -18,7 +18,7 @@ const SUFFIX: &str = ".snap";
 pub(super) const META_BYTES_MAX: usize = 64 << 10;
 /// What the reader is willing to hold at once.
 pub(super) const CHUNK_BYTES_MAX: usize = 64 << 20;
-const BUFFER_BYTES: usize = 256 << 10;
+const BUFFER_BYTES: usize = 64 << 10;
 /// Synced in steps, so that the log's fsync never queues behind a whole snapshot.
 const SYNC_BYTES: u64 = 4 << 20;
 
