@@ -10,6 +10,7 @@ use mio::{Events, Poll, Token};
 use super::bulk::BulkWork;
 use super::clients::{self, Clients};
 use super::completion::{Completion, Completions};
+use super::convoy::Convoy;
 use super::log_thread::{Log, Persist};
 use super::logging::Logger;
 use super::notify::notify;
@@ -42,8 +43,10 @@ pub(super) struct Server {
     pub peers: Peers,
     pub quorum_listener: Option<TcpListener>,
     pub log: Log<RealDisk>,
-    /// One socket at most had something to say this time: nobody waits while its write is synced.
+    /// Nobody waits while the writes that are here are synced: one socket at most had something to say
+    /// this time, or all whose writes are usually answered together.
     pub alone: bool,
+    pub convoy: Convoy,
     pub bulk: Sender<BulkWork>,
     /// Who waits for a snapshot of this index or a later one.
     pub backups: Vec<(u64, Sender<Result<u64, String>>)>,
@@ -71,10 +74,11 @@ impl Server {
         let mut events = Events::with_capacity(1024);
         let mut next_tick = Instant::now();
         let mut ready_told = false;
+        let mut held = false;
         let mut stop_by: Option<Instant> = None;
         loop {
             let now = Instant::now();
-            let wait = if self.node.busy() || self.node.pending() {
+            let wait = if held || self.node.busy() || self.node.pending() {
                 Duration::ZERO
             } else {
                 next_tick.saturating_duration_since(now)
@@ -113,6 +117,13 @@ impl Server {
                     self.node.begin_sweep();
                 }
             }
+            held = stop_by.is_none() && self.holds();
+            if held {
+                if events.is_empty() {
+                    std::thread::yield_now(); // to clients on the same core
+                }
+                continue;
+            }
             self.carry_out();
             if !ready_told && self.node.serving() {
                 ready_told = true;
@@ -126,6 +137,22 @@ impl Server {
                 return End::Stopped;
             }
         }
+    }
+
+    /// Whether writes that have arrived wait for others, to share one sync with them. Only where no
+    /// other server's disk is waited for as well.
+    fn holds(&mut self) -> bool {
+        if self.config.servers.len() > 1 {
+            return false;
+        }
+        let waiting = self.node.writes_waiting();
+        if let Some(sync) = self.log.quick_sync()
+            && self.convoy.hold(waiting, Instant::now(), sync)
+        {
+            return true;
+        }
+        self.alone |= self.convoy.all_here(waiting, self.node.requests_received());
+        false
     }
 
     fn tell_time(&mut self) {
@@ -213,7 +240,9 @@ impl Server {
         if let Some(sync) = sync {
             self.node.record_sync(sync.as_micros() as u64);
         }
+        let before = self.node.writes_waiting();
         self.node.persisted(number);
+        self.convoy.synced(before, self.node.requests_received());
     }
 
     /// The log is kept from the oldest snapshot that is kept.

@@ -11,6 +11,7 @@ mod backup;
 mod bulk;
 mod clients;
 mod completion;
+mod convoy;
 mod event_loop;
 mod log_thread;
 mod logging;

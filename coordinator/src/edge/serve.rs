@@ -11,6 +11,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::clients::Clients;
 use super::completion::{Completion, Completions};
+use super::convoy::Convoy;
 use super::event_loop::{CLIENT_LISTENER, End, QUORUM_LISTENER, Server, WAKER};
 use super::log_thread::Log;
 use super::logging::Logger;
@@ -129,6 +130,7 @@ pub fn serve(config: Config, warnings: &[Warning]) -> Result<(), Failure> {
         peers,
         quorum_listener,
         log,
+        convoy: Convoy::default(),
         alone: false,
         bulk,
         backups: Vec::new(),

@@ -351,6 +351,16 @@ impl Node {
         }
     }
 
+    /// Requests of all clients, since the start or `srst`.
+    pub fn requests_received(&self) -> u64 {
+        self.stats.received
+    }
+
+    /// Writes of this server's sessions that are not answered yet.
+    pub fn writes_waiting(&self) -> usize {
+        self.outbox.waiting()
+    }
+
     /// Turns everything gathered since the last call into proposals, messages, disk writes,
     /// state and answers. Call after each batch of inputs; cheap when there is nothing to do.
     pub fn flush(&mut self) {

@@ -49,6 +49,11 @@ impl Outbox {
         }
     }
 
+    /// Writes that are not applied yet.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiters.len()
+    }
+
     pub(super) fn boot(&self) -> u64 {
         self.boot
     }
