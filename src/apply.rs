@@ -22,28 +22,32 @@ pub struct Program {
     pub payloads: Vec<Payload>,
 }
 
-/// One script for `steps`, in the order in which it needs the payloads: binaries first, since they are
-/// small and the service waits for them; then the accounts; then the archive, beside which all the
-/// rest goes on.
+/// One script for `steps`, in the order in which it needs the payloads: accounts, which need none and
+/// while the first is on its way; then binaries, since they are small and the service waits for them;
+/// then the archive, beside which all the rest goes on.
 pub fn program(nonce: &str, operator: &Operator, steps: &[&Step]) -> Program {
     let mut script = Script::new(nonce);
     operator.guard(&mut script);
-    let mut payloads = Vec::new();
     for step in steps {
         script.library(resource::library(&step.change.function));
     }
     let binary = |step: &&&Step| step.change.function == "do_binary";
     let account = |step: &&&Step| step.kind == "group" || step.kind == "user";
     let archive = |step: &&&Step| step.lane == Lane::Archive;
-    let mut add = |script: &mut Script, step: &Step| {
+    let payloads = steps.iter().filter(binary).chain(steps.iter().filter(archive));
+    let payloads = payloads.filter_map(|step| payload(step)).collect();
+    let add = |script: &mut Script, step: &Step| {
         let change = &step.change;
         script.step(&step.name, &change.function, change.arguments.iter().map(String::as_str));
-        if let Some(carried) = &change.carried {
-            payloads.push(Payload { path: carried.path.clone(), bytes: carried.bytes });
-        }
     };
-    for step in steps.iter().filter(binary).chain(steps.iter().filter(account)) {
+    for step in steps.iter().filter(account) {
         add(&mut script, step);
+    }
+    for step in steps.iter().filter(binary) {
+        let [path, _, bytes] = &step.change.arguments[..] else {
+            unreachable!("as `Binary::differ` makes them")
+        };
+        script.call("binary_take", [step.name.as_str(), path, bytes]);
     }
     let beside: Vec<&&Step> = steps.iter().filter(archive).collect();
     let deadline = DEADLINE.as_secs().to_string();
@@ -58,6 +62,11 @@ pub fn program(nonce: &str, operator: &Operator, steps: &[&Step]) -> Program {
         script.line("[ -z \"$zk_bad\" ]");
         script.line(") &");
         script.line("zk_lane=$!");
+    }
+    for step in steps.iter().filter(binary) {
+        let change = [step.name.as_str(), &step.change.function];
+        let arguments = step.change.arguments.iter().map(String::as_str);
+        script.call("zk_conclude", change.into_iter().chain(arguments));
     }
     let rest = |step: &&&Step| !binary(step) && !account(step) && !archive(step);
     // Apache's engine is started out of the archive.
@@ -76,6 +85,11 @@ pub fn program(nonce: &str, operator: &Operator, steps: &[&Step]) -> Program {
     script.line("zk_frame live finished \"$zk_bad\"");
     script.line("[ -z \"$zk_bad\" ]");
     Program { script, payloads }
+}
+
+fn payload(step: &Step) -> Option<Payload> {
+    let carried = step.change.carried.as_ref()?;
+    Some(Payload { path: carried.path.clone(), bytes: carried.bytes })
 }
 
 /// What has happened to a host so far.

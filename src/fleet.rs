@@ -180,6 +180,7 @@ pub async fn observe(
     reading: Reading,
 ) -> Result<(Observed, Skew), Failure> {
     let mut script = Script::new(&script::nonce());
+    script.open();
     script.call("zk_guard", ["60"]);
     reading.ask(&mut script);
     let began = now_ms();

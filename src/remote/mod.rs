@@ -14,7 +14,6 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use crate::failure::Failure;
 use frame::{Frame, Frames};
-use script::Script;
 pub use ssh::{Connector, Link};
 
 /// How much of a host's stderr is kept for a failure's text.
@@ -58,12 +57,12 @@ pub enum Event {
     Sent(u64),
 }
 
-/// Sends `script` and `payloads`, hears frames, until the far side has closed its output.
+/// Sends a script as packed and `payloads`, hears frames, until the far side has closed its output.
 ///
 /// Stdin stays open until then: its end tells the far side that the controller is gone. When sending
 /// fails, it is closed at once, for the same reason.
 async fn converse(
-    script: &Script,
+    (nonce, packed): (&str, &[u8]),
     payloads: &[Payload],
     (stdin, mut stdout, mut stderr): (
         impl AsyncWrite + AsFd + Unpin,
@@ -77,15 +76,14 @@ async fn converse(
     let (progress, mut sent) = tokio::sync::mpsc::channel::<u64>(4);
     // A wider pipe is filled and emptied in fewer turns; one of the usual size does as well.
     let _ = rustix::pipe::fcntl_setpipe_size(&stdin, PIECE_BYTES);
-    let text = script.render();
     let send = async {
         let mut stdin = stdin;
-        match send(text.as_bytes(), go, payloads, &mut stdin, progress).await {
+        match send(packed, go, payloads, &mut stdin, progress).await {
             Ok(()) => (Some(stdin), None),
             Err(error) => (None, Some(error)),
         }
     };
-    let mut frames = Frames::new(script.nonce());
+    let mut frames = Frames::new(nonce);
     let receive = async {
         let mut piece = vec![0; 32 << 10];
         let mut sending = true;

@@ -82,9 +82,15 @@ zk_run() {
 # begun once a step has failed.
 zk_step() {
   [ -z "$zk_bad" ] || return 0
+  zk_frame begin "$1" ''
+  zk_conclude "$@"
+}
+
+# zk_conclude NAME FUNCTION ARGS...: the same for a step that has begun.
+zk_conclude() {
+  [ -z "$zk_bad" ] || return 0
   zk_name=$1
   shift
-  zk_frame begin "$zk_name" ''
   if zk_out=$("$@" 2>&1); then
     zk_kind=end zk_status=
   else

@@ -3,9 +3,17 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 
 const PRELUDE: &str = include_str!("prelude.sh");
+
+/// Well below an argument's 128 KiB when it is written in base64, and one flight of packets.
+const COMMAND_PACKED_BYTES_MAX: usize = 32 << 10;
 
 /// A value as the shell reads it back, whatever bytes it holds (NUL excepted, which no shell can).
 pub fn quote(value: &str) -> String {
@@ -31,6 +39,7 @@ impl Call {
 #[derive(Clone, Debug)]
 pub struct Script {
     nonce: String,
+    open: bool,
     libraries: Vec<&'static str>,
     body: Vec<String>,
 }
@@ -38,11 +47,17 @@ pub struct Script {
 impl Script {
     /// `nonce` marks the frames of this run.
     pub fn new(nonce: &str) -> Self {
-        Self { nonce: nonce.to_owned(), libraries: Vec::new(), body: Vec::new() }
+        Self { nonce: nonce.to_owned(), open: false, libraries: Vec::new(), body: Vec::new() }
     }
 
     pub fn nonce(&self) -> &str {
         &self.nonce
+    }
+
+    /// Nothing in it is secret: it may be seen in the host's list of processes. Only such a script can
+    /// travel as the command itself, which saves the round trip until the host takes input.
+    pub fn open(&mut self) {
+        self.open = true;
     }
 
     /// Makes the functions of a `.sh` file known to the script.
@@ -75,6 +90,25 @@ impl Script {
         self.body.push(text.to_owned());
     }
 
+    /// The command that carries the whole script, if it may and can: an argument has at most 128 KiB.
+    pub fn carrier(&self, packed: &[u8]) -> Option<String> {
+        let command = || {
+            let text = BASE64_STANDARD.encode(packed);
+            format!(
+                "/bin/sh -c 'PATH=/usr/bin:/bin:$PATH; eval \"$(echo {text} | base64 -d | gzip -dc)\"'"
+            )
+        };
+        (self.open && packed.len() < COMMAND_PACKED_BYTES_MAX).then(command)
+    }
+
+    /// What travels: the text by gzip, so that it fits into what a fresh connection may send before it
+    /// waits for the other end (some 14 kB). A longer one costs a round trip more.
+    pub fn pack(&self) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        let written = encoder.write_all(self.render().as_bytes());
+        written.and_then(|()| encoder.finish()).expect("memory takes any number of bytes")
+    }
+
     /// The text to run. `main` is called on the last line: of a script that arrives cut off, nothing
     /// runs at all.
     pub fn render(&self) -> String {
@@ -103,14 +137,14 @@ fn code(library: &str) -> String {
         .fold(String::new(), |text, line| text + line + "\n")
 }
 
-/// What is given to ssh as the command: reads exactly the script's bytes from stdin, then runs it.
+/// What is given to ssh as the command: reads exactly the packed script's bytes from stdin, then runs it.
 ///
 /// A shell told to read its script from stdin reads ahead (dash does) and would swallow the payloads
 /// behind it. Single quotes mean the same to every login shell, csh and fish included. A login may have
 /// ruined PATH; the script sets its own, what stands before it cannot rely on any.
-pub fn loader(script_bytes: usize) -> String {
+pub fn loader(packed_bytes: usize) -> String {
     format!(
-        "/bin/sh -c 'PATH=/usr/bin:/bin:$PATH; eval \"$(dd bs=65536 iflag=fullblock,count_bytes count={script_bytes} 2>/dev/null)\"'"
+        "/bin/sh -c 'PATH=/usr/bin:/bin:$PATH; eval \"$(dd bs=65536 iflag=fullblock,count_bytes count={packed_bytes} 2>/dev/null | gzip -dc)\"'"
     )
 }
 
@@ -138,6 +172,18 @@ mod tests {
             let output = Command::new("/bin/sh").arg("-c").arg(script).output().expect("sh");
             assert_eq!(String::from_utf8_lossy(&output.stdout), value);
         }
+    }
+
+    #[test]
+    fn only_an_open_script_travels_as_the_command() {
+        let mut script = Script::new("n0");
+        script.call("echo", ["it's here; \\ $HOME"]);
+        assert_eq!(script.carrier(&script.pack()), None);
+        script.open();
+        let command = script.carrier(&script.pack()).expect("it is small");
+        let output = Command::new("/bin/sh").arg("-c").arg(command).output().expect("sh");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "it's here; \\ $HOME\n");
+        assert_eq!(script.carrier(&vec![0; COMMAND_PACKED_BYTES_MAX]), None);
     }
 
     #[test]

@@ -363,7 +363,15 @@ impl Link {
         stop: Stop,
         hear: impl FnMut(Event),
     ) -> Result<Ended, Failure> {
-        let loader = script::loader(script.render().len());
+        let mut packed = script.pack();
+        // What sudo runs it writes into the journal.
+        let bare = matches!(self.escalation, Escalation::None);
+        let carrier = script.carrier(&packed).filter(|_| bare);
+        if carrier.is_some() {
+            packed.clear();
+        }
+        let loader = carrier.unwrap_or_else(|| script::loader(packed.len()));
+        let talk = (script.nonce(), &packed[..]);
         match &self.channel {
             Channel::Local => {
                 let mut child = tokio::process::Command::new("/bin/sh")
@@ -382,12 +390,12 @@ impl Link {
                     unreachable!("all three were asked for")
                 };
                 let (sending, stderr) =
-                    converse(script, payloads, (stdin, stdout, stderr), go, stop, hear).await?;
+                    converse(talk, payloads, (stdin, stdout, stderr), go, stop, hear).await?;
                 let status = child.wait().await.ok().and_then(|status| status.code());
                 Ok(Ended { status, stderr, sending })
             }
             Channel::Ssh(session, _) => {
-                self.run_over_ssh(session, script, &loader, payloads, go, stop, hear).await
+                self.run_over_ssh(session, talk, &loader, payloads, go, stop, hear).await
             }
         }
     }
@@ -396,7 +404,7 @@ impl Link {
     async fn run_over_ssh(
         &self,
         session: &openssh::Session,
-        script: &Script,
+        talk: (&str, &[u8]),
         loader: &str,
         payloads: &[Payload],
         go: Option<Go>,
@@ -406,7 +414,7 @@ impl Link {
         let lost = |error: openssh::Error| {
             Failure::new(Exit::Unreachable, format!("the connection was lost: {error}"))
         };
-        let mark = format!("zkprov-{}", script.nonce());
+        let mark = format!("zkprov-{}", talk.0);
         let command = match &self.escalation {
             Escalation::None => loader.to_owned(),
             Escalation::Sudo => format!("{SUDO} -n -- {loader}"),
@@ -433,7 +441,7 @@ impl Link {
             give_password(&mark, password, &mut stdin, &mut stderr).await?;
         }
         let (sending, stderr) =
-            converse(script, payloads, (stdin, stdout, stderr), go, stop, hear).await?;
+            converse(talk, payloads, (stdin, stdout, stderr), go, stop, hear).await?;
         let status = match child.wait().await {
             Ok(status) => status.code(),
             // 127; the crate's name for "command not found".

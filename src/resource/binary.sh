@@ -1,10 +1,34 @@
-# shellcheck shell=sh disable=SC2154 # zk_tmp is what `zk_beside` sets
+# shellcheck shell=sh disable=SC2154 # zk_tmp is what `zk_beside` sets, zk_bad the prelude
 
-# do_binary PATH SHA256 SIZE: from the next SIZE bytes of payload.
-do_binary() {
+# binary_take NAME PATH SIZE: the next SIZE bytes of payload, to a place beside PATH. The step NAME begins
+# with it and is concluded by do_binary: what is sent behind need not wait for digests and disks.
+binary_take() {
+  [ -z "$zk_bad" ] || return 0
+  zk_frame begin "$1" ''
+  zk_said=$(binary_receive "$2" "$3" 2>&1) || zk_conclude "$1" binary_missed
+}
+
+# binary_taken PATH: where it is then.
+binary_taken() {
+  printf '%s/.%s.zkprov.taken' "${1%/*}" "${1##*/}"
+}
+
+binary_receive() {
   zk_parents "$1" || return
   zk_beside "$1" || return
-  zk_run dd bs=65536 iflag=fullblock,count_bytes count="$3" of="$zk_tmp" status=none <&3 || return
+  zk_run dd bs=65536 iflag=fullblock,count_bytes count="$2" of="$zk_tmp" status=none <&3 || return
+  zk_run mv -fT -- "$zk_tmp" "$(binary_taken "$1")"
+}
+
+binary_missed() {
+  printf '%s\n' "$zk_said"
+  return 1
+}
+
+# do_binary PATH SHA256 SIZE: what was taken gets its name, if it is what was meant.
+do_binary() {
+  zk_tmp=$(binary_taken "$1")
+  trap 'rm -f -- "$zk_tmp"' EXIT
   zk_sum=$(sha256sum -- "$zk_tmp") || return
   if [ "${zk_sum%% *}" != "$2" ]; then
     echo "$(stat -c %s -- "$zk_tmp") of $3 bytes arrived, with the digest ${zk_sum%% *} instead of $2"

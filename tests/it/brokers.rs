@@ -88,6 +88,25 @@ impl Brokers {
         path
     }
 
+    /// Three members of Apache ZooKeeper, without brokers, and a line of their properties.
+    fn ensemble(&self, name: &str, line: &str) -> PathBuf {
+        let lab = std::fs::read_to_string(self.path("lab")).expect("the lab's inventory");
+        let mut text = String::new();
+        for row in lab.lines().filter(|row| !row.trim_start().starts_with("kafka4:")) {
+            text.push_str(row);
+            text.push('\n');
+        }
+        let tarball = tarball(OLD).display().to_string();
+        let _ = write!(
+            text,
+            "kafka: {{ version: \"{OLD}\", sources: [ \"file://{tarball}\" ], sha512: \"{tarball}.sha512\" }}\n\
+             coordinator: {{ engine: zookeeper }}\nproperties: {{ {line} }}\n"
+        );
+        let path = self.path(name);
+        std::fs::write(&path, text).expect("written");
+        path
+    }
+
     /// Every name on a host's disk but what a system writes by itself.
     fn names(&self, host: &str) -> BTreeSet<String> {
         let find = "find / -xdev \\( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o -path /var/tmp \
@@ -150,6 +169,7 @@ fn from_nothing_through_upgrades_to_nothing() {
     says(&ended(&run("status", &new, &[]), 0), "healthy, as the inventory says");
 
     ended(&run("destroy", &new, &["--yes", "--purge-data"]), 0);
+    apache_zookeeper(&lab);
     for (host, before) in HOSTS.iter().zip(before) {
         let after = lab.names(host);
         let left: Vec<_> = after.difference(&before).collect();
@@ -168,6 +188,30 @@ fn java_is_looked_for(lab: &Brokers, inventory: &PathBuf) {
     assert_eq!(lab.on("kafka1", "ls -d /opt/kafka* 2>/dev/null; true"), "");
     lab.on("kafka4", "mv /usr/lib/no-jvm /usr/lib/jvm");
     says(&ended(&run("plan", inventory, &[]), 0), "note    java: ");
+}
+
+/// The original engine, on the hosts that the others have left: from nothing to nothing as well.
+fn apache_zookeeper(lab: &Brokers) {
+    let inventory = lab.ensemble("zookeeper", "autopurge.purgeInterval: \"2\"");
+    ended(&run("apply", &inventory, &["--yes"]), 0);
+    says(&ended(&run("apply", &inventory, &[]), 0), "\n0 changes");
+    let text = ended(&run("status", &inventory, &[]), 0);
+    says(&text, "healthy, as the inventory says");
+    says(&text, "3.6.3");
+    let shell = |words: &[&str]| ended(&run("shell", &inventory, words), 0);
+    says(&shell(&["create", "/kept", "through all of it"]), "Created /kept");
+    let roll = ["--all", "--yes", "--settle", "1"];
+    says(&ended(&run("restart", &inventory, &roll), 0), "3 members restarted");
+    let bad = lab.ensemble("wrong", "secureClientPort: \"none\"");
+    says(&ended(&run("apply", &bad, &["--yes", "--settle", "1"]), 6), "put back to what it ran");
+    says(&ended(&run("apply", &inventory, &[]), 0), "\n0 changes");
+    let other = lab.ensemble("other", "autopurge.purgeInterval: \"3\"");
+    ended(&run("apply", &other, &["--yes", "--settle", "1"]), 0);
+    let text = ended(&run("rollback", &other, &["--yes", "--settle", "1"]), 0);
+    says(&text, "3 members put back");
+    says(&ended(&run("apply", &inventory, &[]), 0), "\n0 changes");
+    says(&shell(&["get", "/kept"]), "through all of it");
+    ended(&run("destroy", &inventory, &["--yes", "--purge-data"]), 0);
 }
 
 /// Killed behind the first broker: the run file says how to go on, and the first is left alone.
