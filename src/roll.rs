@@ -314,7 +314,9 @@ fn missing(current: &Current, view: &View, member: Option<&Member>) -> Option<St
     let Some(leader) = view.leader() else {
         return Some(format!("{} servers say that they lead", view.leaders().count()));
     };
-    if member.zxid.is_none_or(|zxid| zxid < current.floor_zxid) {
+    // Where the leader's epoch has no write yet, a follower that serves shows what came before it.
+    let short = member.zxid.is_none_or(|zxid| zxid < current.floor_zxid);
+    if short && view.lag(member) != Some(0) {
         return Some(format!("it has not caught up to {:#x}", current.floor_zxid));
     }
     if view.lag(member).is_none_or(|lag| lag > LAG_MAX) {

@@ -21,6 +21,8 @@ struct World {
     /// Fewest voters that served at any look.
     fewest: usize,
     log: Vec<String>,
+    /// As Apache ZooKeeper: followers show the epoch of their leader from its first write on.
+    silent: bool,
 }
 
 impl World {
@@ -40,7 +42,7 @@ impl World {
         if count > 1 {
             view.members[leader].mode = Some(Mode::Leader);
         }
-        Self { view, now_ms: 0, next_pid: 1000, fewest: usize::MAX, log: Vec::new() }
+        Self { view, now_ms: 0, next_pid: 1000, fewest: usize::MAX, log: Vec::new(), silent: false }
     }
 
     fn member(&mut self, host: &str) -> &mut Member {
@@ -52,8 +54,12 @@ impl World {
             if member.mode == Some(Mode::Leader) {
                 member.mode = Some(Mode::Follower);
             }
-            if member.mode.is_some() {
-                member.zxid = member.zxid.map(|zxid| ((zxid >> 32) + 1) << 32);
+        }
+        let newest = self.view.members.iter().filter_map(|member| member.zxid).max();
+        let epoch = newest.map(|zxid| ((zxid >> 32) + 1) << 32);
+        for member in &mut self.view.members {
+            if member.mode.is_some() && (!self.silent || member.host == host) {
+                member.zxid = epoch;
             }
         }
         self.member(host).mode = Some(Mode::Leader);
@@ -76,7 +82,9 @@ impl World {
             }
         }
         let newest = self.view.members.iter().filter_map(|member| member.zxid).max();
-        self.member(host).zxid = newest;
+        if !self.silent {
+            self.member(host).zxid = newest;
+        }
     }
 
     /// Drives the roll; `meddle` may change the world before each look.
@@ -128,6 +136,18 @@ fn followers_first_leader_last_and_handed_over_once() {
         world.log,
         ["restart k2", "back k2", "restart k3", "back k3", "transfer k1", "restart k1", "back k1"]
     );
+}
+
+#[test]
+fn an_epoch_without_a_write_holds_nobody_up() {
+    let mut world = World { silent: true, ..World::new(3, 0) };
+    world.lead("k2");
+    for _ in 0..3 {
+        let mut roll = Roll::new(policy(), targets(&["k1", "k2", "k3"]));
+        assert_eq!(roll.preflight(&world.view), Vec::<String>::new());
+        assert_eq!(world.drive(&mut roll, nothing), Next::Finished, "{:?}", world.log);
+    }
+    assert_eq!(world.restarts().len(), 9);
 }
 
 #[test]
