@@ -216,6 +216,7 @@ fn real_hosts() {
         (Kind::Long, "Ctrl-C in each step", faults::interrupts),
         (Kind::Long, "no room", faults::no_room),
         (Kind::Long, "sudo, banners and other shells", other_logins),
+        (Kind::Long, "a member alone says who is missing", alone),
         (Kind::Long, "a backup beside writes is restored elsewhere", backed_up),
         (Kind::Quick, "destroy takes back what apply has put", destroy),
     ];
@@ -428,11 +429,42 @@ fn ways_in(lab: &Lab) {
     lab.lab(&["rekey", "kafka2"]).ends(0);
     lab.run(&["plan"]).ends(5).says("has CHANGED").says("SHA256:");
     lab.lab(&["reset", "kafka2"]).ends(0);
+    unknown_key(lab);
     let nobody = lab.variant("user: root", "user: nobody");
     lab.run_on(&nobody, "plan", &[]).ends(5).says("login refused");
     let ops = lab.variant("user: root", "user: ops");
     lab.run_on(&ops, "plan", &["--limit", "kafka1"]).ends(5).says("--ask-become-pass");
     // kafka2 has a new disk: one member is replaced, the others stand.
+    lab.run(&["apply", "--yes"]).ends(0);
+    lab.run(&["status"]).ends(0);
+}
+
+/// A key that nobody has seen is refused, taken on when asked to, and known from then on.
+fn unknown_key(lab: &Lab) {
+    let inventory = std::fs::read_to_string(&lab.inventory).expect("the inventory");
+    let config = inventory.split_once("config: ").expect("an ssh configuration").1;
+    let config = config.split([' ', ',', '}']).next().expect("its path");
+    let text = std::fs::read_to_string(config).expect("the ssh configuration");
+    let known = lab.folder.path().join("known_hosts");
+    let own = lab.folder.path().join("ssh_config");
+    let line = |line: &str| match line.trim_start().starts_with("UserKnownHostsFile") {
+        true => format!("  UserKnownHostsFile {}", known.display()),
+        false => line.to_owned(),
+    };
+    let text: Vec<String> = text.lines().map(line).collect();
+    std::fs::write(&own, text.join("\n") + "\n").expect("written");
+    let variant = lab.variant(config, &own.display().to_string());
+    lab.run_on(&variant, "plan", &[]).ends(5).says("is not known: it shows").says("SHA256:");
+    let accepted = lab.run_on(&variant, "plan", &["--accept-new-host-keys"]).ends(0);
+    accepted.says("SHA256:");
+    lab.run_on(&variant, "plan", &[]).ends(0);
+}
+
+/// A limited apply of one member of three cannot end well, and says why without a long wait.
+fn alone(lab: &Lab) {
+    lab.fresh();
+    let ran = lab.run(&["apply", "--yes", "--limit", "kafka1"]).ends(1);
+    ran.says("it takes 2 members, and these do not answer");
     lab.run(&["apply", "--yes"]).ends(0);
     lab.run(&["status"]).ends(0);
 }
@@ -445,6 +477,9 @@ fn other_logins(lab: &Lab) {
     let vagrant = lab.variant("user: root", "user: vagrant");
     lab.run_on(&vagrant, "apply", &["--yes"]).ends(0);
     lab.run_on(&vagrant, "status", &[]).ends(0);
+    lab.on("kafka2", "echo 'Defaults:vagrant requiretty' >/etc/sudoers.d/tty");
+    lab.run_on(&vagrant, "plan", &[]).ends(5).says("requiretty");
+    lab.on("kafka2", "rm /etc/sudoers.d/tty");
     let ops = lab.variant("user: root", "user: ops");
     for (password, code) in [("ops\n", 0), ("wrong\n", 5)] {
         let mut child = zkprov()
