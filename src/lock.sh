@@ -1,4 +1,4 @@
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2154 # zk_pulse is the prelude's
 # The operator lock: held on a host as long as the script that took it runs, so that it goes when its
 # holder's connection does. Kernel locks need no expiry; the file's text is for people.
 

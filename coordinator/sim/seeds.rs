@@ -41,5 +41,9 @@ pub const FAILED: &[(u64, &str)] = &[
         20_304_630,
         "word of a higher term was lost, and never repeated: the candidate stayed outside",
     ),
+    (
+        40_069_392,
+        "a torn tail was cleared in the page cache alone: a later power cut brought it back",
+    ),
     (2_001_528, "a client took the ground for laid when the server had died half-way"),
 ];

@@ -24,9 +24,16 @@ pub(super) struct Convoy {
 
 impl Convoy {
     /// Whether more writes are worth waiting for than the `waiting` ones, which a sync of `sync`
-    /// would take in.
-    pub(super) fn hold(&mut self, waiting: usize, now: Instant, sync: Duration) -> bool {
-        if waiting == 0 || waiting >= self.expected || self.skips > 0 {
+    /// would take in, after `received` requests in all.
+    pub(super) fn hold(
+        &mut self,
+        waiting: usize,
+        received: u64,
+        now: Instant,
+        sync: Duration,
+    ) -> bool {
+        let enough = waiting == 0 || waiting >= self.expected;
+        if enough || self.skips > 0 || self.others_wait(waiting, received) {
             return false;
         }
         let since = *self.since.get_or_insert(now);
@@ -40,7 +47,12 @@ impl Convoy {
 
     /// Nobody else has anything to say before these `waiting` writes are answered.
     pub(super) fn all_here(&self, waiting: usize, received: u64) -> bool {
-        waiting >= self.expected && received.wrapping_sub(self.received) <= waiting as u64
+        waiting >= self.expected && !self.others_wait(waiting, received)
+    }
+
+    /// Whether anything but these writes was asked since the last sync: its answer should not wait.
+    fn others_wait(&self, waiting: usize, received: u64) -> bool {
+        received.wrapping_sub(self.received) > waiting as u64
     }
 
     /// `answered` writes are on disk.
@@ -70,12 +82,13 @@ mod tests {
     fn as_many_are_waited_for_as_were_answered_together() {
         let mut convoy = Convoy::default();
         let now = Instant::now();
-        assert!(!convoy.hold(1, now, SYNC), "nobody is known yet");
+        assert!(!convoy.hold(1, 1, now, SYNC), "nobody is known yet");
         convoy.synced(3, 3);
-        assert!(!convoy.hold(0, now, SYNC), "nothing is to be written");
-        assert!(convoy.hold(1, now, SYNC));
+        assert!(!convoy.hold(0, 3, now, SYNC), "nothing is to be written");
+        assert!(convoy.hold(1, 4, now, SYNC));
         assert!(!convoy.all_here(1, 4));
-        assert!(!convoy.hold(3, now, SYNC));
+        assert!(!convoy.hold(1, 5, now, SYNC), "somebody reads, and would wait as well");
+        assert!(!convoy.hold(3, 6, now, SYNC));
         assert!(convoy.all_here(3, 6));
         assert!(!convoy.all_here(3, 7), "somebody reads, and would wait for the sync");
     }
@@ -87,21 +100,22 @@ mod tests {
         convoy.synced(2, 2);
         let mut held = 0;
         for round in 0..10_000 {
+            let received = 3 + 2 * round;
             let arrived = after(begin, round * 1000);
-            if convoy.hold(1, arrived, SYNC) {
+            if convoy.hold(1, received, arrived, SYNC) {
                 held += 1;
-                assert!(convoy.hold(1, after(arrived, 99), SYNC));
-                assert!(!convoy.hold(1, after(arrived, 100), SYNC));
+                assert!(convoy.hold(1, received, after(arrived, 99), SYNC));
+                assert!(!convoy.hold(1, received, after(arrived, 100), SYNC));
             }
             // The other one is always just too late.
-            convoy.synced(2, 2 + 2 * round);
+            convoy.synced(2, received + 1);
         }
         assert!((5..25).contains(&held), "{held} waits in vain");
         // Both in time again: from then on they are waited for each time.
         for _ in 0..=SKIPS_MAX {
-            assert!(!convoy.hold(2, begin, SYNC));
+            assert!(!convoy.hold(2, 2, begin, SYNC));
             convoy.synced(2, 0);
         }
-        assert!(convoy.hold(1, begin, SYNC));
+        assert!(convoy.hold(1, 1, begin, SYNC));
     }
 }

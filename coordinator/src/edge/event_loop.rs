@@ -145,13 +145,13 @@ impl Server {
         if self.config.servers.len() > 1 {
             return false;
         }
-        let waiting = self.node.writes_waiting();
+        let (waiting, received) = (self.node.writes_waiting(), self.node.requests_received());
         if let Some(sync) = self.log.quick_sync()
-            && self.convoy.hold(waiting, Instant::now(), sync)
+            && self.convoy.hold(waiting, received, Instant::now(), sync)
         {
             return true;
         }
-        self.alone |= self.convoy.all_here(waiting, self.node.requests_received());
+        self.alone |= self.convoy.all_here(waiting, received);
         false
     }
 

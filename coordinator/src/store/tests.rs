@@ -380,6 +380,36 @@ fn what_a_failed_fsync_left_in_the_page_cache_is_written_again() {
 }
 
 #[test]
+fn a_torn_tail_whose_clearing_failed_is_cleared_again() {
+    let mut cut = 0;
+    for seed in 0..300 {
+        let disk = FaultyDisk::new("log");
+        let (mut wal, _) = open(&disk).unwrap();
+        wal.append(&[entry(1, 1, b"synced")], None).unwrap();
+        wal.sync().unwrap();
+        for index in 2..10 {
+            wal.append(&[entry(index, 1, &[7; 200])], None).unwrap();
+        }
+        disk.crash(CrashModel::Random, &mut Seeded::new(seed));
+        disk.fail_syncs(1);
+        if open(&disk).is_err() {
+            disk.process_died();
+            cut += 1;
+        }
+        // What comes next is shorter: what was torn would stand right behind it.
+        let (mut wal, recovered) = open(&disk).unwrap();
+        let next = recovered.entries.len() as u64 + 1;
+        wal.append(&[entry(next, 2, b"new")], None).unwrap();
+        wal.sync().unwrap();
+        disk.crash(CrashModel::LoseAll, &mut Seeded::new(seed));
+        let again = open(&disk).unwrap_or_else(|e| panic!("seed {seed}: {e}")).1;
+        assert_eq!(again.entries.len() as u64, next, "seed {seed}");
+        assert_eq!(again.entries.last().map(|entry| entry.term), Some(2), "seed {seed}");
+    }
+    assert!(cut > 100, "{cut} of 300 had something to clear");
+}
+
+#[test]
 fn purge_keeps_what_the_snapshot_does_not_cover() {
     let disk = FaultyDisk::new("log");
     let (mut wal, _) = open(&disk).unwrap();

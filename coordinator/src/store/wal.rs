@@ -491,7 +491,15 @@ fn repair<D: Disk>(disk: &D, scan: &Scan) -> Result<Option<Cut>, StoreError> {
     let name = segment_name(tail.sequence);
     let zero = |e| StoreError::io("clearing the torn tail of", disk, &name, e);
     let mut file = disk.open(&name).map_err(zero)?;
-    fill_zero(&mut file, tail.end, tail.end + scan.torn_bytes).map_err(zero)?;
-    file.sync_data().map_err(zero)?;
+    let mut torn = vec![0; scan.torn_bytes as usize];
+    read_full(&file, &mut torn, tail.end).map_err(zero)?;
+    let cleared =
+        fill_zero(&mut file, tail.end, tail.end + scan.torn_bytes).and_then(|()| file.sync_data());
+    if let Err(e) = cleared {
+        // The zeroes are in the cache now, and may never get to the disk: the next start would take
+        // them for clean, and after a power cut what was torn would stand behind what came since.
+        let _ = file.write_at(&torn, tail.end);
+        return Err(zero(e));
+    }
     Ok(Some(Cut { path: disk.path(&name), offset: tail.end, bytes: scan.torn_bytes }))
 }
