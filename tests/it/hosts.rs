@@ -447,9 +447,9 @@ fn unknown_key(lab: &Lab) {
     let text = std::fs::read_to_string(config).expect("the ssh configuration");
     let known = lab.folder.path().join("known_hosts");
     let own = lab.folder.path().join("ssh_config");
-    let line = |line: &str| match line.trim_start().starts_with("UserKnownHostsFile") {
-        true => format!("  UserKnownHostsFile {}", known.display()),
-        false => line.to_owned(),
+    let line = |line: &str| {
+        let names = line.trim_start().starts_with("UserKnownHostsFile");
+        if names { format!("  UserKnownHostsFile {}", known.display()) } else { line.to_owned() }
     };
     let text: Vec<String> = text.lines().map(line).collect();
     std::fs::write(&own, text.join("\n") + "\n").expect("written");
