@@ -22,8 +22,8 @@ pub struct Program {
     pub payloads: Vec<Payload>,
 }
 
-/// One script for `steps`, in the order in which it needs the payloads: accounts, which need none and
-/// while the first is on its way; then binaries, since they are small and the service waits for them;
+/// One script for `steps`, in the order in which it needs the payloads: accounts, which need none,
+/// while the first one is on its way; then binaries, since they are small and the service waits for them;
 /// then the archive, beside which all the rest goes on.
 pub fn program(nonce: &str, operator: &Operator, steps: &[&Step]) -> Program {
     let mut script = Script::new(nonce);
@@ -67,6 +67,7 @@ pub fn program(nonce: &str, operator: &Operator, steps: &[&Step]) -> Program {
         let change = [step.name.as_str(), &step.change.function];
         let arguments = step.change.arguments.iter().map(String::as_str);
         script.call("zk_conclude", change.into_iter().chain(arguments));
+        script.call("binary_drop", step.change.arguments.first().map(String::as_str));
     }
     let rest = |step: &&&Step| !binary(step) && !account(step) && !archive(step);
     // Apache's engine is started out of the archive.

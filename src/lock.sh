@@ -40,9 +40,9 @@ lock_break() {
   esac
   sed -n '1p;2p' /run/zkprov.lock
   # The group, which a step's commands share: behind the name, which may hold anything, the third field.
-  zk_group=$(cat "/proc/$zk_holder/stat" 2>/dev/null)
+  zk_stat=$(cat "/proc/$zk_holder/stat" 2>/dev/null)
   # shellcheck disable=SC2086
-  set -- ${zk_group##*) }
+  set -- ${zk_stat##*) }
   kill -USR1 "$zk_holder"
   flock -w 10 /run/zkprov.lock true && return
   [ $# -gt 2 ] && kill -TERM -- "-$3"

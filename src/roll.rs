@@ -315,11 +315,11 @@ fn missing(current: &Current, view: &View, member: Option<&Member>) -> Option<St
         return Some(format!("{} servers say that they lead", view.leaders().count()));
     };
     // Where the leader's epoch has no write yet, a follower that serves shows what came before it.
-    let short = member.zxid.is_none_or(|zxid| zxid < current.floor_zxid);
-    if short && view.lag(member) != Some(0) {
+    let lag = view.lag(member);
+    if lag != Some(0) && member.zxid.is_none_or(|zxid| zxid < current.floor_zxid) {
         return Some(format!("it has not caught up to {:#x}", current.floor_zxid));
     }
-    if view.lag(member).is_none_or(|lag| lag > LAG_MAX) {
+    if lag.is_none_or(|lag| lag > LAG_MAX) {
         return Some("it is behind the leader".into());
     }
     if leader.host != member.host {

@@ -1,5 +1,5 @@
 //! Runs scripts on hosts. A [`Link`] is one login; on it commands run one after the other, each a
-//! script on stdin, payloads behind it, and frames back.
+//! script on stdin or, where it may be seen, in the command itself, payloads behind it, and frames back.
 
 pub mod frame;
 pub mod script;

@@ -92,13 +92,8 @@ impl Script {
 
     /// The command that carries the whole script, if it may and can: an argument has at most 128 KiB.
     pub fn carrier(&self, packed: &[u8]) -> Option<String> {
-        let command = || {
-            let text = BASE64_STANDARD.encode(packed);
-            format!(
-                "/bin/sh -c 'PATH=/usr/bin:/bin:$PATH; eval \"$(echo {text} | base64 -d | gzip -dc)\"'"
-            )
-        };
-        (self.open && packed.len() < COMMAND_PACKED_BYTES_MAX).then(command)
+        let fits = self.open && packed.len() < COMMAND_PACKED_BYTES_MAX;
+        fits.then(|| running(&format!("echo {} | base64 -d", BASE64_STANDARD.encode(packed))))
     }
 
     /// What travels: the text by gzip, so that it fits into what a fresh connection may send before it
@@ -140,12 +135,17 @@ fn code(library: &str) -> String {
 /// What is given to ssh as the command: reads exactly the packed script's bytes from stdin, then runs it.
 ///
 /// A shell told to read its script from stdin reads ahead (dash does) and would swallow the payloads
-/// behind it. Single quotes mean the same to every login shell, csh and fish included. A login may have
-/// ruined PATH; the script sets its own, what stands before it cannot rely on any.
+/// behind it.
 pub fn loader(packed_bytes: usize) -> String {
-    format!(
-        "/bin/sh -c 'PATH=/usr/bin:/bin:$PATH; eval \"$(dd bs=65536 iflag=fullblock,count_bytes count={packed_bytes} 2>/dev/null | gzip -dc)\"'"
-    )
+    running(&format!("dd bs=65536 iflag=fullblock,count_bytes count={packed_bytes} 2>/dev/null"))
+}
+
+/// A command that runs the packed script which `source` prints.
+///
+/// Single quotes mean the same to every login shell, csh and fish included. A login may have ruined
+/// PATH; the script sets its own, what stands before it cannot rely on any.
+fn running(source: &str) -> String {
+    format!("/bin/sh -c 'PATH=/usr/bin:/bin:$PATH; eval \"$({source} | gzip -dc)\"'")
 }
 
 /// 128 random bits in hex: marks frames and prompts so that nothing else can be taken for them.

@@ -366,7 +366,7 @@ impl Link {
         let mut packed = script.pack();
         // What sudo runs it writes into the journal.
         let bare = matches!(self.escalation, Escalation::None);
-        let carrier = script.carrier(&packed).filter(|_| bare);
+        let carrier = if bare { script.carrier(&packed) } else { None };
         if carrier.is_some() {
             packed.clear();
         }

@@ -25,6 +25,12 @@ binary_missed() {
   return 1
 }
 
+# binary_drop PATH: what was taken and got no name, since the run was stopped before, goes.
+binary_drop() {
+  zk_taken=$(binary_taken "$1")
+  [ ! -f "$zk_taken" ] || rm -f -- "$zk_taken"
+}
+
 # do_binary PATH SHA256 SIZE: what was taken gets its name, if it is what was meant.
 do_binary() {
   zk_tmp=$(binary_taken "$1")
