@@ -228,16 +228,7 @@ pub fn run() -> Result<()> {
         Command::Churn { server, clients, seconds } => {
             load::prepare_parents(server[0], "churn", 0)?;
             let prefix = format!("/bench/churn/{}-", std::process::id());
-            let mut own = Vec::new();
-            let (cycles, elapsed) = churn::run(&server, clients, &prefix, pace(seconds), |_| {
-                own.push(process::own_thread_cpu_time());
-            })?;
-            let own = own[1].saturating_sub(own[0]).as_secs_f64() * 1e6;
-            report::line(&format!(
-                "{:.0} sessions/s, client {:.1} us each",
-                cycles as f64 / elapsed.as_secs_f64(),
-                own / cycles as f64
-            ));
+            report::line(&churn_line(&server, clients, &prefix, pace(seconds))?);
             Ok(())
         }
         Command::CheckClient => check_client(&bench),
@@ -267,7 +258,21 @@ fn pace(seconds: f64) -> Pace {
     Pace { warm: window / 3, window }
 }
 
-/// The pipelined client against canned replies, in another process.
+fn churn_line(servers: &[SocketAddr], clients: usize, prefix: &str, pace: Pace) -> Result<String> {
+    let mut own = Vec::new();
+    let (cycles, elapsed) = churn::run(servers, clients, prefix, pace, |_| {
+        own.push(process::own_thread_cpu_time());
+    })?;
+    let own = own[1].saturating_sub(own[0]).as_secs_f64();
+    Ok(format!(
+        "{:.0} sessions/s, client {:.1} us each ({:.0} % of a core)",
+        cycles as f64 / elapsed.as_secs_f64(),
+        own * 1e6 / cycles as f64,
+        own * 100.0 / elapsed.as_secs_f64()
+    ))
+}
+
+/// The clients of ours against canned replies, in another process.
 fn check_client(bench: &Bench) -> Result<()> {
     let port = bench.base_port + 399;
     let own = std::env::current_exe().context("path of this program")?;
@@ -300,6 +305,8 @@ fn check_client(bench: &Bench) -> Result<()> {
                 ));
             }
         }
+        let churn = churn_line(&[address], 16, "/check/", pace(1.0))?;
+        report::line(&format!("connect + ephemeral + close, 16 clients: {churn}"));
         Ok(())
     })();
     server.kill()?;

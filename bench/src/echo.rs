@@ -17,6 +17,8 @@ struct Peer {
     partial: Vec<u8>,
     greeted: bool,
     out: Vec<u8>,
+    /// The session is closed: so is the connection, as a server does it.
+    closing: bool,
 }
 
 /// Serves until the process is killed.
@@ -37,7 +39,8 @@ pub fn serve(address: SocketAddr, data_bytes: usize) -> Result<()> {
                     let token = Token(peers.len());
                     poll.registry().register(&mut stream, token, Interest::READABLE)?;
                     let (partial, out) = (Vec::new(), Vec::new());
-                    peers.push(Some(Peer { stream, partial, greeted: false, out }));
+                    let peer = Peer { stream, partial, greeted: false, out, closing: false };
+                    peers.push(Some(peer));
                 }
             } else if let Some(peer) = &mut peers[event.token().0]
                 && peer.answer(&mut buffer, &data).is_err()
@@ -72,7 +75,7 @@ impl Peer {
         // Loopback takes what fits into the socket buffer; the client bounds what is outstanding.
         self.stream.write_all(&self.out)?;
         self.out.clear();
-        Ok(())
+        if self.closing { Err(ErrorKind::ConnectionAborted.into()) } else { Ok(()) }
     }
 
     fn reply(&mut self, request: &[u8], data: &[u8]) {
@@ -101,6 +104,7 @@ impl Peer {
                     out.extend_from_slice(&[0; 68]);
                 }
                 wire::SET | wire::EXISTS => out.extend_from_slice(&[0; 68]),
+                wire::CLOSE => self.closing = true,
                 _ => {}
             }
         });

@@ -7,8 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-/// A failed wait is made up for by so many syncs without one, at most.
-const SKIPS_MAX: u32 = 1024;
+use super::skips::Skips;
 
 /// The writes of one server that syncs its own log.
 #[derive(Default)]
@@ -18,8 +17,8 @@ pub(super) struct Convoy {
     /// Requests of all kinds received until then.
     received: u64,
     since: Option<Instant>,
-    skips: u32,
-    skips_next: u32,
+    /// Syncs without a wait, after one that was in vain.
+    skips: Skips,
 }
 
 impl Convoy {
@@ -33,15 +32,14 @@ impl Convoy {
         sync: Duration,
     ) -> bool {
         let enough = waiting == 0 || waiting >= self.expected;
-        if enough || self.skips > 0 || self.others_wait(waiting, received) {
+        if enough || self.skips.skip() || self.others_wait(waiting, received) {
             return false;
         }
         let since = *self.since.get_or_insert(now);
         if now.duration_since(since) < sync {
             return true;
         }
-        self.skips_next = (self.skips_next * 2).clamp(1, SKIPS_MAX);
-        self.skips = self.skips_next;
+        self.skips.failed();
         false
     }
 
@@ -57,11 +55,7 @@ impl Convoy {
 
     /// `answered` writes are on disk.
     pub(super) fn synced(&mut self, answered: usize, received: u64) {
-        if self.skips > 0 {
-            self.skips -= 1;
-        } else if answered >= self.expected {
-            self.skips_next = 0;
-        }
+        self.skips.turn(answered >= self.expected);
         self.expected = answered;
         self.received = received;
         self.since = None;
@@ -70,6 +64,7 @@ impl Convoy {
 
 #[cfg(test)]
 mod tests {
+    use super::super::skips::SKIPS_MAX;
     use super::*;
 
     const SYNC: Duration = Duration::from_micros(100);

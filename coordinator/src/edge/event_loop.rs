@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
+use std::thread::available_parallelism;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mio::net::TcpListener;
@@ -17,6 +18,7 @@ use super::notify::notify;
 use super::operators::Operators;
 use super::peers::{self, Peers};
 use super::transfer::Transfer;
+use super::vigil::Vigil;
 use crate::config::Config;
 use crate::node::{Node, Output};
 use crate::store::{Identity, Position, RealDisk, SnapshotMeta, list_snapshots};
@@ -75,10 +77,13 @@ impl Server {
         let mut next_tick = Instant::now();
         let mut ready_told = false;
         let mut held = false;
+        let mut vigil = Vigil::new(available_parallelism().map_or(1, usize::from));
         let mut stop_by: Option<Instant> = None;
         loop {
             let now = Instant::now();
-            let wait = if held || self.node.busy() || self.node.pending() {
+            let idle = !held && !self.node.busy() && !self.node.pending();
+            let awake = idle && vigil.keep(now);
+            let wait = if !idle || awake {
                 Duration::ZERO
             } else {
                 next_tick.saturating_duration_since(now)
@@ -88,6 +93,11 @@ impl Server {
             {
                 return End::Fatal(format!("waiting for sockets failed: {error}"));
             }
+            if awake && events.is_empty() {
+                std::thread::yield_now(); // to clients on the same core
+                continue;
+            }
+            vigil.end(Instant::now());
             self.tell_time();
             self.alone = events.iter().nth(1).is_none();
             for event in &events {

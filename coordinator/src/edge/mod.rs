@@ -1,8 +1,8 @@
 //! The rim: sockets, files, threads, clocks. Nothing here decides anything.
 //!
-//! One thread runs the server: it sleeps in epoll, reads what has arrived on all sockets, feeds
-//! the [`Node`](crate::node::Node), carries out its outputs, and writes once per socket. The log
-//! thread appends and syncs, the bulk thread writes snapshots; they answer through one channel and
+//! One thread runs the server: it sleeps in epoll, or looks again at once where requests come
+//! quickly, reads what has arrived on all sockets, feeds the [`Node`](crate::node::Node), carries
+//! out its outputs, and writes once per socket. The log thread appends and syncs, the bulk thread writes snapshots; they answer through one channel and
 //! wake the sleeper. So there is no lock between a reader and the applier, and no thread per
 //! connection to wake.
 
@@ -20,7 +20,9 @@ mod operators;
 mod peers;
 mod proof;
 mod serve;
+mod skips;
 mod transfer;
+mod vigil;
 
 pub use admin_socket::command;
 pub use backup::{BackupReport, backup};
