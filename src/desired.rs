@@ -155,7 +155,7 @@ fn member(
         reads: vec![UNIT_FILE.into(), CONFIG_FILE.into()],
         exe: exe.filter(|_| inventory.coordinator.engine == Engine::Coordinator),
         ports: vec![host.ports.client, host.ports.quorum, host.ports.election],
-        reload_after: vec![format!("file {UNIT_FILE}"), "fstab swap lines".into()],
+        reload_after: vec![format!("file {UNIT_FILE}"), Fstab::NAME.into()],
         phase: Phase::Serve,
     }));
     Ok(())

@@ -162,7 +162,7 @@ fn program(run: &Run, host: &Host, purge_data: bool) -> Script {
     undo(&format!("archives in {root}"), "undo_archives", &[&root]);
     undo(&format!("directory {BINARY_DIR}"), "purge_directory", &[BINARY_DIR]);
     undo("file /etc/sysctl.d/60-zkprov.conf", "undo_file", &["/etc/sysctl.d/60-zkprov.conf"]);
-    undo("fstab swap lines", "undo_fstab", &[fstab::PREFIX]);
+    undo(fstab::Fstab::NAME, "undo_fstab", &[fstab::PREFIX]);
     undo("kept state", "purge_directory", &["/var/lib/zkprov"]);
     if purge_data {
         let paths = [Some(&host.data_dir), host.data_log_dir.as_ref()];

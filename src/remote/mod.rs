@@ -4,6 +4,7 @@
 pub mod frame;
 pub mod script;
 pub mod ssh;
+mod ssh_config;
 
 use std::io::Read as _;
 use std::os::fd::AsFd;

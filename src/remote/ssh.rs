@@ -4,14 +4,14 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::Semaphore;
 
 use super::script::{self, Script};
-use super::{Ended, Event, Go, Payload, Stop, converse, patience};
+use super::{Ended, Event, Go, Payload, Stop, converse, patience, ssh_config};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::inventory::{Become, Host, Secret, SshTarget};
@@ -41,6 +41,8 @@ pub struct Connector {
     stop: Stop,
     /// What the person should know although nothing failed: host keys taken on.
     notices: Mutex<Vec<String>>,
+    /// Where the user has no wish.
+    prefer_aes: AtomicBool,
 }
 
 impl Connector {
@@ -64,6 +66,7 @@ impl Connector {
             password,
             stop,
             notices: Mutex::new(Vec::new()),
+            prefer_aes: AtomicBool::new(ssh_config::has_aes()),
         })
     }
 
@@ -157,11 +160,14 @@ impl Connector {
         if let Some(identity) = &target.identity_file {
             command.arg("-o").arg("IdentitiesOnly=yes").arg("-i").arg(identity);
         }
-        if let Some(config) = &target.config {
+        // ssh looks for a relative name in ~/.ssh, not where the inventory lies.
+        let config = target.config.as_deref().map(std::path::absolute).transpose();
+        let config = config.map_err(local)?;
+        let aes = self.prefer_aes.load(Ordering::Relaxed);
+        if config.is_some() || aes {
             let file = base.with_extension("conf");
-            // ssh looks for a relative name in ~/.ssh, not where the inventory lies.
-            let config = std::path::absolute(config).map_err(local)?;
-            std::fs::write(&file, including(&config)).map_err(local)?;
+            let text = ssh_config::written(config.as_deref(), aes);
+            std::fs::write(&file, text).map_err(local)?;
             command.arg("-F").arg(file);
         }
         command.arg("--").arg(&target.host);
@@ -178,7 +184,15 @@ impl Connector {
             }
         };
         let log = std::fs::read_to_string(&log_file).unwrap_or_default();
-        if status.success() { Ok(log) } else { Err(Refused::understand(target, &log)) }
+        if status.success() {
+            return Ok(log);
+        }
+        let mut refused = Refused::understand(target, &log);
+        if ssh_config::ciphers_refused(&log) {
+            self.prefer_aes.store(false, Ordering::Relaxed);
+            refused.passing = true;
+        }
+        Err(refused)
     }
 
     /// A key that was not known before and is now must be told, whoever's setting accepted it.
@@ -193,14 +207,6 @@ impl Connector {
             .expect("no panic while held")
             .push(format!("{}: new host key accepted{by}: {key}", host.name));
     }
-}
-
-/// A configuration file that reads `config` first, then what ssh would have read without it.
-fn including(config: &Path) -> String {
-    format!(
-        "Include \"{}\"\nMatch all\nInclude ~/.ssh/config\nMatch all\nInclude /etc/ssh/ssh_config\n",
-        config.display()
-    )
 }
 
 /// `TYPE SHA256:…` of the key the server showed.

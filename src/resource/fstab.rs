@@ -13,6 +13,8 @@ pub const PREFIX: &str = "#zkprov# ";
 pub struct Fstab;
 
 impl Fstab {
+    pub const NAME: &str = "fstab swap lines";
+
     pub fn read(&self, reading: &mut Reading) {
         reading.content("/etc/fstab");
     }

@@ -229,7 +229,7 @@ impl Resource {
             Self::Swap(_) => "swap now".into(),
             Self::SwapUnits(_) => "swap units".into(),
             Self::Zram(_) => "swap zram-generator".into(),
-            Self::Fstab(_) => "fstab swap lines".into(),
+            Self::Fstab(_) => fstab::Fstab::NAME.into(),
             Self::Sysctl(_) => "sysctl values".into(),
             Self::Directory(directory) => format!("directory {}", directory.path),
             Self::Archive(archive) => format!("archive {}", archive.path()),

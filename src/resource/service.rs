@@ -1,5 +1,6 @@
 //! The unit: enabled, running, and running what is on disk.
 
+use super::fstab::Fstab;
 use super::{Action, Change, Difference, Phase};
 use crate::probe::{Observed, Reading};
 
@@ -85,12 +86,16 @@ impl Service {
             );
         }
         let mut changes = Vec::new();
-        let reload = changed.iter().any(|name| self.reload_after.contains(name))
-            || unit.get("NeedDaemonReload") == "yes";
+        // Reading all units anew is the dearest thing a host does here: only for what systemd has read
+        // already, and once. A unit that is new to it is read when it is started.
+        let known = !matches!(unit.get("LoadState"), "" | "not-found");
+        let reload = unit.get("NeedDaemonReload") == "yes"
+            || changed.iter().filter(|name| self.reload_after.contains(name)).any(|name| {
+                if name.as_str() == Fstab::NAME { fstab_swaps(observed) } else { known }
+            });
         if unit.get("UnitFileState") != "enabled" {
             let mut change = Change::new(Action::Enable, "not enabled", "do_enable", [&self.unit]);
-            // Reading all units anew is the dearest thing a host does here: once is enough.
-            change.arguments.extend(reload.then(|| "--no-reload".to_owned()));
+            change.arguments.extend((reload || !known).then(|| "--no-reload".to_owned()));
             changes.push(change);
         }
         if reload {
@@ -120,7 +125,7 @@ impl Service {
     /// Why the process does not run what is, or will be, on disk.
     fn stale(&self, observed: &Observed, changed: &[String]) -> Option<String> {
         let unit = observed.unit(&self.unit);
-        let restarts = changed.iter().filter(|name| !name.starts_with("fstab"));
+        let restarts = changed.iter().filter(|name| name.as_str() != Fstab::NAME);
         let restarts: Vec<&str> = restarts.map(String::as_str).collect();
         if !restarts.is_empty() {
             return Some(format!("it runs without {}", restarts.join(", ")));
@@ -169,6 +174,13 @@ impl Service {
     }
 }
 
+/// Whether systemd has units for swap from fstab's lines.
+fn fstab_swaps(observed: &Observed) -> bool {
+    let swaps = |id: &str| id.rsplit('.').next() == Some("swap");
+    let mut units = observed.units().into_iter();
+    units.any(|unit| swaps(unit.get("Id")) && unit.get("SourcePath") == "/etc/fstab")
+}
+
 /// Seconds since 1970 of systemd's `Wed 2026-11-25 10:59:17 UTC`.
 fn timestamp(text: &str) -> Option<i64> {
     let mut words = text.split(' ').skip(1);
@@ -199,7 +211,10 @@ mod tests {
             reads: vec!["/etc/kafka/zookeeper.properties".into()],
             exe: Some("/usr/local/lib/zkprov/coordinator-1".into()),
             ports: vec![2181, 2888, 3888],
-            reload_after: vec!["file /etc/systemd/system/zookeeper.service".into()],
+            reload_after: vec![
+                "file /etc/systemd/system/zookeeper.service".into(),
+                Fstab::NAME.into(),
+            ],
             phase: Phase::Serve,
         }
     }
@@ -240,13 +255,28 @@ mod tests {
     }
 
     #[test]
-    fn a_bare_host_gets_enable_reload_and_start() {
-        let found = actions(
-            &[("units", "Id=zookeeper.service\nLoadState=not-found\nActiveState=inactive\n")],
-            &["file /etc/systemd/system/zookeeper.service"],
-        );
-        let found: Vec<Action> = found.into_iter().map(|(action, _)| action).collect();
-        assert_eq!(found, [Action::Enable, Action::Update, Action::Start]);
+    fn units_are_read_anew_only_where_systemd_has_read_them() {
+        let names = |units: &str, changed: &[&str]| {
+            let changed: Vec<String> = changed.iter().map(|&name| name.to_owned()).collect();
+            let Difference::Changes(changes) =
+                service().differ(&Observed::of([("units", units)]), &changed)
+            else {
+                panic!("there is something to do")
+            };
+            let words = |c: Change| format!("{} {}", c.function, c.arguments.join(" "));
+            changes.into_iter().map(words).collect::<Vec<_>>()
+        };
+        let (unit, fstab) = ("file /etc/systemd/system/zookeeper.service", Fstab::NAME);
+        let bare = "Id=zookeeper.service\nLoadState=not-found\nActiveState=inactive\n";
+        let enable = "do_enable zookeeper.service --no-reload";
+        let start = "do_start zookeeper.service";
+        assert_eq!(names(bare, &[unit, fstab]), [enable, start]);
+        let swap = format!("{bare}\nId=a.swap\nLoadState=loaded\nSourcePath=/etc/fstab\n");
+        assert_eq!(names(&swap, &[unit]), [enable, start]);
+        assert_eq!(names(&swap, &[unit, fstab]), [enable, "do_reload ", start]);
+        let loaded = bare.replace("not-found", "loaded");
+        assert_eq!(names(&loaded, &[unit]), [enable, "do_reload ", start]);
+        assert_eq!(names(&loaded, &[]), ["do_enable zookeeper.service", start]);
     }
 
     #[test]

@@ -28,6 +28,9 @@ do_enable() {
 # do_start UNIT: asks for the start; that it serves is awaited by a step of its own.
 do_start() {
   systemctl reset-failed -- "$1" 2>/dev/null
+  # systemd 244 and 245 find what is new to them only after a reload.
+  systemctl start --no-block -- "$1" 2>/dev/null && return
+  zk_run systemctl daemon-reload || return
   zk_run systemctl start --no-block -- "$1"
 }
 
