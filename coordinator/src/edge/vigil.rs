@@ -26,7 +26,7 @@ pub(super) struct Vigil {
     /// The last look of this gap, if the thread is still awake.
     looked: Option<Instant>,
     skips: Skips,
-    /// On a lone core nothing comes as long as this thread looks.
+    /// On a lone core, or with a quota of less than two, nothing comes as long as this thread looks.
     one_core: bool,
 }
 
