@@ -114,8 +114,16 @@ impl Setting {
         }
     }
 
-    pub fn voters(&self) -> Vec<u8> {
-        (1..=(self.servers - self.observers) as u8).collect()
+    /// A change of the server list begins when all are well, and takes its time.
+    pub fn leave_time_for_changes(&mut self) {
+        self.faulty_us += 8 * SECOND;
+        self.fault_every_us *= 2;
+    }
+
+    /// Those of a server list that vote.
+    pub fn voters_of(&self, list: &[u8]) -> Vec<u8> {
+        let observers = self.observers();
+        list.iter().filter(|id| !observers.contains(id)).copied().collect()
     }
 
     pub fn observers(&self) -> Vec<u8> {
@@ -292,7 +300,7 @@ impl World {
         self.schedule(delay, What::Arrive { server, boot, arrival });
     }
 
-    fn start_later(&mut self, s: usize, delay: Micros) {
+    pub fn start_later(&mut self, s: usize, delay: Micros) {
         if !std::mem::replace(&mut self.servers[s].starting, true) {
             self.schedule(delay, What::Start { server: s });
         }
@@ -336,21 +344,10 @@ impl World {
         self.start_later(victim, time);
     }
 
-    /// Everybody is up, knows a leader, and has its vote and the incarnation that the ensemble
-    /// knows: whoever has lost a disk before has caught up in the eyes of all.
     fn disk_may_be_lost(&self) -> bool {
-        let voters = self.setting.voters();
-        let whole = |server: &crate::cluster::Server| {
-            server.node().is_some_and(|node| {
-                let known = node.state().roster().incarnation(server.id);
-                node.leader() != 0
-                    && known == Some(node.hello().incarnation)
-                    && voters.iter().all(|&id| node.votes(id))
-            })
-        };
         self.stats.disks_lost < DISKS_LOST_MAX
-            && voters.len() >= 3
-            && self.servers.iter().all(whole)
+            && self.setting.voters_of(&self.operator.members).len() >= 3
+            && self.whole()
     }
 
     pub fn resume(&mut self, s: usize) {
@@ -370,7 +367,7 @@ impl World {
             for to in 0..self.servers.len() {
                 self.heal_link(s, to);
             }
-            if self.servers[s].running.is_none() {
+            if self.servers[s].running.is_none() && !self.servers[s].list.is_empty() {
                 self.start_later(s, MS);
             }
         }

@@ -3,7 +3,7 @@
 //! `simulate --seed S --runs N` runs the seeds S, S+1, … and ends with the first broken promise.
 //! The same seed gives the same run, bit for bit. Rooms: `cluster` drives nodes, logs and
 //! snapshots as the server's edge does; `network` lies between them; the disk is the library's
-//! `FaultyDisk`; `faults` says what befalls; `workload` are the clients; `check` has a room for each promise;
+//! `FaultyDisk`; `faults` says what befalls, `operator` changes the server list; `workload` are the clients; `check` has a room for each promise;
 //! `run` is the course of one run.
 #![expect(clippy::print_stdout, reason = "the verdict is this program's data")]
 #![expect(unreachable_pub, reason = "`pub` is between the rooms; nothing leaves a program")]
@@ -12,6 +12,7 @@ mod check;
 mod cluster;
 mod faults;
 mod network;
+mod operator;
 mod run;
 mod seeds;
 mod workload;
@@ -164,6 +165,7 @@ impl Statistics {
         self.installs += other.installs;
         self.disks_lost += other.disks_lost;
         self.rot_refused += other.rot_refused;
+        self.lists_changed += other.lists_changed;
         self.errors_logged += other.errors_logged;
         self.writes += other.writes;
         self.reads += other.reads;
@@ -179,7 +181,7 @@ impl std::fmt::Display for Statistics {
         write!(
             f,
             "{:.0} virtual seconds, {} events; {} faults: {} crashes, {} failures of a disk, {} disks lost, \
-             {} refused for rot; {} snapshots saved, {} received; {} writes and {} reads checked, \
+             {} refused for rot; {} server lists changed; {} snapshots saved, {} received; {} writes and {} reads checked, \
              {} watches fired, {} sessions expired, {} reconnects, {} digests compared",
             self.virtual_us as f64 / 1e6,
             self.events,
@@ -188,6 +190,7 @@ impl std::fmt::Display for Statistics {
             self.fatal,
             self.disks_lost,
             self.rot_refused,
+            self.lists_changed,
             self.snapshots,
             self.installs,
             self.writes,

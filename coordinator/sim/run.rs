@@ -59,7 +59,9 @@ fn story(world: &mut World) {
         world.schedule(0, What::Fault(Fault::Next));
     }
     world.run_until(faulty_us, |_| false);
-    let until = world.now_us + RECOVERY_US;
+    // Up to four servers more are restarted, one after the other.
+    let patience = if world.operator.busy { 2 * RECOVERY_US } else { RECOVERY_US };
+    let until = world.now_us + patience;
     world.say(|| "faults are over".to_owned());
     world.heal();
     recover(world, until);
@@ -81,8 +83,8 @@ fn recover(world: &mut World, until: Micros) {
         let next = world.now_us + 500 * MS;
         world.run_until(next, |_| false);
         let served = world.clients.iter().all(|c| c.proofs > 0);
-        let serving = world.servers.iter().all(|s| s.node().is_some_and(Node::serving));
-        if served && serving {
+        let serving = world.members().all(|s| s.node().is_some_and(Node::serving));
+        if served && serving && !world.operator.busy {
             return;
         }
         if world.now_us > until {
@@ -90,15 +92,16 @@ fn recover(world: &mut World, until: Micros) {
                 (0..world.clients.len()).filter(|&c| world.clients[c].proofs == 0).collect();
             let servers = world.describe();
             world.fail(format!(
-                "{} s after the faults not all is well: clients {waiting:?} wait; {servers}",
-                RECOVERY_US / SECOND
+                "some time after the faults not all is well: clients {waiting:?} wait, list {:?}{}; {servers}",
+                world.operator.members,
+                if world.operator.busy { " on its way" } else { "" },
             ));
         }
     }
 }
 
 fn level(world: &World) -> bool {
-    let mut applied = world.servers.iter().map(|s| s.node().map(Node::applied_index));
+    let mut applied = world.members().map(|s| s.node().map(Node::applied_index));
     let first = applied.next().flatten();
     first.is_some() && applied.all(|a| a == first)
 }
@@ -124,7 +127,7 @@ fn settle(world: &mut World) {
     }
     same_digests(world);
     let mut checks = std::mem::take(&mut world.checks);
-    let state = world.servers[0].node().expect("it is level").state();
+    let state = any_state(&world.servers, &world.operator.members);
     let mut verdict = checks.durable.settle(
         state.last_zxid(),
         |path| seen(state, path),
@@ -183,7 +186,7 @@ fn abandon(world: &mut World) {
         (1..world.clients.len()).step_by(2).map(|c| world.clients[c].session).collect();
     let until = world.now_us + 20 * SECOND + QUIET_US;
     let gone = |w: &World| {
-        w.servers.iter().all(|s| {
+        w.members().all(|s| {
             s.node().is_some_and(|n| lost.iter().all(|&id| n.state().session(id).is_none()))
         })
     };
@@ -191,7 +194,7 @@ fn abandon(world: &mut World) {
         world.fail("sessions of lost clients do not end".to_owned());
         return;
     }
-    let state = world.servers[0].node().expect("it is level").state();
+    let state = any_state(&world.servers, &world.operator.members);
     let alive: Vec<i64> = state.sessions().map(|(id, _)| id).collect();
     let mut verdict = world.checks.session.settle(&ephemerals(state), &alive);
     // Nothing else has happened since: the others have no reason to be gone.
@@ -221,13 +224,16 @@ fn reaped(world: &mut World) {
 /// What is on disk makes the same state again.
 fn restart_all(world: &mut World) {
     for s in 0..world.servers.len() {
+        if world.servers[s].list.is_empty() {
+            continue;
+        }
         world.end_process(s);
         world.servers[s].disk.process_died();
         world.schedule(10 * MS, What::Start { server: s });
     }
     let until = world.now_us + RECOVERY_US;
     let well = |w: &World| {
-        w.servers.iter().all(|s| s.node().is_some_and(Node::serving))
+        w.members().all(|s| s.node().is_some_and(Node::serving))
             && w.clients.iter().all(Client::idle)
             && level(w)
     };
@@ -241,6 +247,12 @@ fn restart_all(world: &mut World) {
 }
 
 // ---- looking at a state ----
+
+/// Of any member, when all are level.
+fn any_state<'w>(servers: &'w [Server], members: &[u8]) -> &'w State {
+    let member = servers.iter().find(|server| members.contains(&server.id));
+    member.and_then(Server::node).expect("it is level").state()
+}
 
 fn ask(state: &State, op: OpCode, path: &str) -> Result<Reply, Code> {
     let mut body = Vec::new();

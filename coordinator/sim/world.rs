@@ -9,6 +9,7 @@ use crate::check::{Checks, Verdict};
 use crate::cluster::{Arrival, Server};
 use crate::faults::{Fault, Setting};
 use crate::network::{Micros, Network};
+use crate::operator::{self, Operator};
 use crate::workload::Client;
 
 /// Something that happens at its time.
@@ -56,6 +57,8 @@ pub enum What {
         client: usize,
     },
     Fault(Fault),
+    /// The operator looks at the servers.
+    Operate,
 }
 
 struct Scheduled {
@@ -110,6 +113,7 @@ pub struct Statistics {
     pub installs: u64,
     pub disks_lost: u64,
     pub rot_refused: u64,
+    pub lists_changed: u64,
     pub errors_logged: u64,
     pub writes: u64,
     pub reads: u64,
@@ -125,6 +129,7 @@ pub struct World {
     scheduled: u64,
     pub random: Seeded,
     pub setting: Setting,
+    pub operator: Operator,
     pub servers: Vec<Server>,
     pub network: Network,
     pub wires: Vec<Wire>,
@@ -140,14 +145,23 @@ pub struct World {
 impl World {
     pub fn new(seed: u64, verbose: bool) -> World {
         let mut random = Seeded::new(seed);
-        let setting = Setting::draw(&mut random);
-        let servers = setting.servers;
-        let network = Network::new(servers, setting.weather.clone());
+        let mut setting = Setting::draw(&mut random);
+        let members = setting.servers;
+        let spares = operator::spares(seed, members, setting.observers);
+        if spares > 0 {
+            setting.leave_time_for_changes();
+        }
+        let network = Network::new(members + spares, setting.weather.clone());
+        let list: Vec<u8> = (1..=members as u8).collect();
+        let listed = |id| if list.contains(&id) { list.clone() } else { Vec::new() };
+        let servers = (1..=(members + spares) as u8).map(|id| Server::new(id, listed(id)));
+        let servers = servers.collect();
         let mut world = World {
             now_us: 0,
             queue: BinaryHeap::new(),
             scheduled: 0,
-            servers: (1..=servers as u8).map(Server::new).collect(),
+            servers,
+            operator: Operator::new(list),
             clients: (0..setting.clients).map(|n| Client::new(n, random.next_u64())).collect(),
             network,
             random,
@@ -159,7 +173,7 @@ impl World {
             trace: 0,
             verbose,
         };
-        for server in 0..servers {
+        for server in 0..members {
             let delay = world.random.below(2_000_000);
             world.servers[server].drift_ppm = world.random.range(0, 10_000) as i64 - 5_000;
             world.servers[server].wall_offset_ms = world.random.range(0, 4_000) as i64 - 2_000;
@@ -169,6 +183,9 @@ impl World {
         for client in 0..world.clients.len() {
             let delay = world.random.below(3_000_000);
             world.schedule(delay, What::ClientActs { client });
+        }
+        if spares > 0 {
+            world.schedule(0, What::Operate);
         }
         world
     }
@@ -283,6 +300,7 @@ impl World {
             What::ClientSeesEnd { wire } => self.client_sees_end(wire),
             What::ClientActs { client } => self.client_acts(client),
             What::Fault(fault) => self.befall(fault),
+            What::Operate => self.operate(),
         }
     }
 

@@ -78,6 +78,8 @@ pub struct Socket {
 /// A host with its disk, and the process on it when there is one.
 pub struct Server {
     pub id: u8,
+    /// The server list of its configuration; empty where it belongs to no ensemble.
+    pub list: Vec<u8>,
     pub disk: FaultyDisk,
     /// Number of the process: events of earlier ones are void.
     pub boot: u64,
@@ -101,9 +103,10 @@ pub struct Server {
 }
 
 impl Server {
-    pub fn new(id: u8) -> Server {
+    pub fn new(id: u8, list: Vec<u8>) -> Server {
         Server {
             id,
+            list,
             disk: FaultyDisk::new(&format!("server{id}")),
             boot: 0,
             running: None,

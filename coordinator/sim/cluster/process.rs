@@ -25,7 +25,7 @@ impl World {
 
     pub fn start_server(&mut self, s: usize) {
         self.servers[s].starting = false;
-        if self.servers[s].running.is_some() {
+        if self.servers[s].running.is_some() || self.servers[s].list.is_empty() {
             return;
         }
         self.servers[s].boot += 1;
@@ -104,7 +104,7 @@ impl World {
         }
         let config = NodeConfig {
             id: self.servers[s].id,
-            voters: self.setting.voters(),
+            voters: self.setting.voters_of(&self.servers[s].list),
             observers: self.setting.observers(),
             tick_ms: TICK_MS,
             heartbeat_ms: 100,
