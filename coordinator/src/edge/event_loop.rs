@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
-use std::thread::available_parallelism;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mio::net::TcpListener;
@@ -49,6 +48,7 @@ pub(super) struct Server {
     /// this time, or all whose writes are usually answered together.
     pub alone: bool,
     pub convoy: Convoy,
+    pub vigil: Vigil,
     pub bulk: Sender<BulkWork>,
     /// Who waits for a snapshot of this index or a later one.
     pub backups: Vec<(u64, Sender<Result<u64, String>>)>,
@@ -77,12 +77,11 @@ impl Server {
         let mut next_tick = Instant::now();
         let mut ready_told = false;
         let mut held = false;
-        let mut vigil = Vigil::new(available_parallelism().map_or(1, usize::from));
         let mut stop_by: Option<Instant> = None;
         loop {
             let now = Instant::now();
             let idle = !held && !self.node.busy() && !self.node.pending();
-            let awake = idle && vigil.keep(now);
+            let awake = idle && self.vigil.keep(now);
             let wait = if !idle || awake {
                 Duration::ZERO
             } else {
@@ -97,7 +96,7 @@ impl Server {
                 std::thread::yield_now(); // to clients on the same core
                 continue;
             }
-            vigil.end(Instant::now());
+            self.vigil.end(Instant::now());
             self.tell_time();
             self.alone = events.iter().nth(1).is_none();
             for event in &events {
@@ -332,6 +331,9 @@ impl Server {
                 match self.log.persist(number, entries, hard_state, self.alone) {
                     Persist::Done(sync) => {
                         self.persisted(number, sync);
+                        if self.config.servers.len() <= 1 {
+                            self.vigil.rest();
+                        }
                         return true;
                     }
                     Persist::Later => {}

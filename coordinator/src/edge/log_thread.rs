@@ -273,7 +273,7 @@ mod tests {
     fn rig() -> Rig {
         let directory = tempfile::tempdir().unwrap();
         let disk = RealDisk::open(directory.path()).unwrap();
-        let options = WalOptions::new(7);
+        let options = WalOptions { always_synced: true, ..WalOptions::new(7) };
         let (wal, _) = Wal::open(disk.clone(), options.clone(), Position::default()).unwrap();
         let poll = Poll::new().unwrap();
         let waker = Arc::new(Waker::new(poll.registry(), Token(0)).unwrap());

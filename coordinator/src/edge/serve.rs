@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{channel, sync_channel};
+use std::thread::available_parallelism;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mio::{Interest, Poll, Waker};
@@ -19,6 +20,7 @@ use super::operators::Operators;
 use super::peers::Peers;
 use super::proof::Key;
 use super::transfer::Transfer;
+use super::vigil::Vigil;
 use super::{admin_socket, bulk};
 use crate::admin::environment::Environment;
 use crate::config::{Config, Listen, PeerType, Warning};
@@ -59,7 +61,8 @@ pub fn serve(config: Config, warnings: &[Warning]) -> Result<(), Failure> {
     };
     remove_partial(&disk).map_err(text)?;
     let identity = Identity::open_or_create(&disk, config.id, random_u128()).map_err(text)?;
-    let options = WalOptions::new(identity.incarnation as u64);
+    let salt = identity.incarnation as u64;
+    let options = WalOptions { always_synced: config.force_sync, ..WalOptions::new(salt) };
     // Until it belongs to an ensemble, a directory counts as empty, whatever terms it has heard of.
     let blank = identity.cluster_id == 0;
     let (recovered, wal) = recover(&disk, &log_disk, &options, logger)?;
@@ -131,6 +134,7 @@ pub fn serve(config: Config, warnings: &[Warning]) -> Result<(), Failure> {
         quorum_listener,
         log,
         convoy: Convoy::default(),
+        vigil: Vigil::new(available_parallelism().map_or(1, usize::from)),
         alone: false,
         bulk,
         backups: Vec::new(),

@@ -26,6 +26,8 @@ pub(super) struct Vigil {
     /// The last look of this gap, if the thread is still awake.
     looked: Option<Instant>,
     skips: Skips,
+    /// Not in this gap.
+    rests: bool,
     /// On a lone core, or with a quota of less than two, nothing comes as long as this thread looks.
     one_core: bool,
 }
@@ -37,8 +39,15 @@ impl Vigil {
             since: None,
             looked: None,
             skips: Skips::default(),
+            rests: false,
             one_core: cores < 2,
         }
+    }
+
+    /// The client who is answered now has waited for the disk, and its core has gone to sleep meanwhile.
+    /// Where this thread sleeps as well, the client is woken here; where it does not, there.
+    pub(super) fn rest(&mut self) {
+        self.rests = true;
     }
 
     /// Nothing is to be done at `now`: whether to look again at once.
@@ -48,6 +57,7 @@ impl Vigil {
             self.skips.failed();
         }
         let awake = !self.one_core
+            && !self.rests
             && !self.skips.skip()
             && self.mean < GAP_MAX
             && now.duration_since(since) < GAP_MAX;
@@ -58,6 +68,7 @@ impl Vigil {
     /// Something has come by `now`.
     pub(super) fn end(&mut self, now: Instant) {
         let awake = self.looked.take().is_some();
+        self.rests = false;
         if let Some(since) = self.since.take() {
             let gap = now.duration_since(since).min(GAP_COUNTED);
             self.mean = (self.mean * 7 + gap) / 8;
@@ -101,6 +112,17 @@ mod tests {
         assert!(after(&mut vigil, &mut now, 32, micros(20)));
         assert!(vigil.keep(now + micros(59)));
         assert!(!vigil.keep(now + micros(60)));
+    }
+
+    #[test]
+    fn it_may_rest_for_one_gap() {
+        let (mut vigil, mut now) = (Vigil::new(2), Instant::now());
+        assert!(after(&mut vigil, &mut now, 32, micros(20)));
+        vigil.end(now);
+        vigil.rest();
+        assert!(!vigil.keep(now));
+        vigil.end(now + micros(20));
+        assert!(vigil.keep(now + micros(30)));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::direct::Direct;
 use super::error::StoreError;
 
 /// A directory. Names become durable with [`Disk::sync_dir`], contents with
@@ -23,6 +24,9 @@ pub trait Disk: Clone {
     fn create(&self, name: &str) -> io::Result<Self::File>;
     /// An existing file, for reading and writing.
     fn open(&self, name: &str) -> io::Result<Self::File>;
+    /// The same for a file of zeroes from `end` on, which is only appended to from there: where the
+    /// system can, what is appended stays here until it is synced, and then goes past the cache.
+    fn open_to_append(&self, name: &str, end: u64) -> io::Result<Self::File>;
     /// Atomic; replaces `to`.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     fn remove(&self, name: &str) -> io::Result<()>;
@@ -153,8 +157,14 @@ impl RealDisk {
     }
 }
 
+/// A file, and its end where that is written past the cache.
+pub struct RealFile {
+    file: File,
+    direct: Option<Direct>,
+}
+
 impl Disk for RealDisk {
-    type File = File;
+    type File = RealFile;
 
     fn list(&self) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
@@ -168,15 +178,15 @@ impl Disk for RealDisk {
         Ok(names)
     }
 
-    fn create(&self, name: &str) -> io::Result<File> {
+    fn create(&self, name: &str) -> io::Result<RealFile> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(true).mode(0o640);
-        options.open(self.directory.join(name))
+        Ok(RealFile { file: options.open(self.directory.join(name))?, direct: None })
     }
 
-    fn open(&self, name: &str) -> io::Result<File> {
+    fn open(&self, name: &str) -> io::Result<RealFile> {
         let path = self.directory.join(name);
-        match OpenOptions::new().read(true).write(true).open(&path) {
+        let file = match OpenOptions::new().read(true).write(true).open(&path) {
             // Looking at a data directory needs no right to write in it.
             Err(e)
                 if matches!(
@@ -187,7 +197,14 @@ impl Disk for RealDisk {
                 File::open(&path)
             }
             other => other,
-        }
+        };
+        Ok(RealFile { file: file?, direct: None })
+    }
+
+    fn open_to_append(&self, name: &str, end: u64) -> io::Result<RealFile> {
+        let RealFile { file, .. } = self.open(name)?;
+        let direct = Direct::open(&self.directory.join(name), &file, end);
+        Ok(RealFile { file, direct })
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -207,24 +224,31 @@ impl Disk for RealDisk {
     }
 }
 
-impl DiskFile for File {
+impl DiskFile for RealFile {
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
-        FileExt::read_at(self, into, offset)
+        FileExt::read_at(&self.file, into, offset)
     }
 
     fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.write_all_at(bytes, offset)
+        match &mut self.direct {
+            Some(direct) if direct.end() == offset => direct.append(bytes),
+            Some(_) => Err(io::Error::other("not at the end of what is only appended to")),
+            None => self.file.write_all_at(bytes, offset),
+        }
     }
 
     fn sync_data(&mut self) -> io::Result<()> {
-        File::sync_data(self)
+        match &mut self.direct {
+            Some(direct) => direct.sync(),
+            None => self.file.sync_data(),
+        }
     }
 
     fn size(&self) -> io::Result<u64> {
-        Ok(self.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 
     fn set_size(&mut self, bytes: u64) -> io::Result<()> {
-        self.set_len(bytes)
+        self.file.set_len(bytes)
     }
 }

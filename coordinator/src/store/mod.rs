@@ -16,6 +16,7 @@
 use std::path::{Path, PathBuf};
 
 mod check;
+mod direct;
 mod disk;
 mod error;
 mod faulty;

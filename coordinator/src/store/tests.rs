@@ -13,7 +13,7 @@ use crate::random::Seeded;
 const SALT: u64 = 0x5a17;
 
 fn options() -> WalOptions {
-    WalOptions { segment_bytes: 4096, salt: SALT }
+    WalOptions { segment_bytes: 4096, ..WalOptions::new(SALT) }
 }
 
 fn entry(index: u64, term: u64, data: &[u8]) -> Entry {

@@ -19,6 +19,8 @@ const SPARE_MAKING: &str = "spare.tmp";
 /// Zero-filling a whole segment takes longer than everything else before a server's first write.
 const FIRST_SEGMENT_BYTES: u64 = 1 << 20;
 const SEGMENT_MAKING: &str = "segment.tmp";
+/// A segment has whole blocks: only such files are written past the page cache.
+const BLOCK_BYTES: u64 = 4096;
 
 #[derive(Clone, Debug)]
 pub struct WalOptions {
@@ -26,11 +28,13 @@ pub struct WalOptions {
     pub segment_bytes: u64,
     /// Unpredictable for clients, constant for the data directory: part of each checksum.
     pub salt: u64,
+    /// Every append is synced before anybody relies on it: it can go past the page cache.
+    pub always_synced: bool,
 }
 
 impl WalOptions {
     pub fn new(salt: u64) -> WalOptions {
-        WalOptions { segment_bytes: 16 << 20, salt }
+        WalOptions { segment_bytes: 16 << 20, salt, always_synced: false }
     }
 }
 
@@ -151,7 +155,7 @@ impl<D: Disk> Wal<D> {
         let last = scan.last();
         let mark = |s: &super::scan::Segment| Mark { sequence: s.sequence, last: s.last };
         let mut wal = Wal {
-            file,
+            file: to_append(&disk, &options, &name, tail.end, file)?,
             offset: tail.end,
             size: tail.size,
             durable: tail.end,
@@ -189,7 +193,7 @@ impl<D: Disk> Wal<D> {
         repair(&disk, scan)?;
         let head = Head { sequence: 1, salt: options.salt, ..Head::default() };
         let bytes = options.segment_bytes.min(FIRST_SEGMENT_BYTES);
-        let started = start_segment(&disk, &head, bytes)?;
+        let started = start_segment(&disk, &options, &head, bytes)?;
         let mut wal = Wal {
             file: started.file,
             offset: HEAD_BYTES as u64,
@@ -360,10 +364,11 @@ impl<D: Disk> Wal<D> {
             hard_state: self.hard_state.clone(),
             reset,
         };
-        let bytes = self.options.segment_bytes.max(HEAD_BYTES as u64 + room);
-        let started = start_segment(&self.disk, &head, bytes).inspect_err(|_| {
-            self.poisoned = true;
-        })?;
+        let bytes = (HEAD_BYTES as u64 + room).next_multiple_of(BLOCK_BYTES);
+        let bytes = self.options.segment_bytes.max(bytes);
+        let started = start_segment(&self.disk, &self.options, &head, bytes);
+        self.poisoned |= started.is_err();
+        let started = started?;
         self.file = started.file;
         self.size = started.size;
         self.offset = HEAD_BYTES as u64;
@@ -448,9 +453,24 @@ struct Started<F> {
     durable: u64,
 }
 
+/// The segment, open as `file`, for what follows `end`.
+fn to_append<D: Disk>(
+    disk: &D,
+    options: &WalOptions,
+    name: &str,
+    end: u64,
+    file: D::File,
+) -> Result<D::File, StoreError> {
+    if !options.always_synced {
+        return Ok(file);
+    }
+    disk.open_to_append(name, end).map_err(|e| StoreError::io("opening", disk, name, e))
+}
+
 /// Puts a zero-filled file in place under the segment's name and writes the head.
 fn start_segment<D: Disk>(
     disk: &D,
+    options: &WalOptions,
     head: &Head,
     bytes: u64,
 ) -> Result<Started<D::File>, StoreError> {
@@ -468,12 +488,14 @@ fn start_segment<D: Disk>(
         let file = make_zeroed(disk, SEGMENT_MAKING, &encoded, bytes)?;
         disk.rename(SEGMENT_MAKING, &name).map_err(|e| io("renaming", e))?;
         disk.sync_dir().map_err(|e| io("syncing", e))?;
+        let file = to_append(disk, options, &name, encoded.len() as u64, file)?;
         return Ok(Started { file, size: bytes, durable: HEAD_BYTES as u64 });
     };
     disk.rename(SPARE, &name).map_err(|e| io("renaming", e))?;
     disk.sync_dir().map_err(|e| io("syncing", e))?;
     file.write_at(&encoded, 0).map_err(|e| io("writing", e))?;
     let size = file.size().map_err(|e| io("reading", e))?;
+    let file = to_append(disk, options, &name, encoded.len() as u64, file)?;
     Ok(Started { file, size, durable: 0 })
 }
 
