@@ -45,5 +45,10 @@ pub const FAILED: &[(u64, &str)] = &[
         40_069_392,
         "a torn tail was cleared in the page cache alone: a later power cut brought it back",
     ),
+    (61_008_278, "a member without a vote stood for election and led: nobody gave it one"),
+    (
+        62_012_321,
+        "a restart forgot a change of members that its log did not call committed: no majority",
+    ),
     (2_001_528, "a client took the ground for laid when the server had died half-way"),
 ];

@@ -359,8 +359,10 @@ impl World {
 
     pub fn server_sent(&mut self, server: usize, wire: usize, bytes: Vec<u8>) {
         let client = &self.clients[self.wires[wire].client];
-        if client.wire == Some(wire) && client.open && client.awake {
-            let session = client.session;
+        let session = client.session;
+        // Last words leave in the very turn that applies the end: they are of before it.
+        let believes = self.servers[server].holds(session);
+        if client.wire == Some(wire) && client.open && client.awake && believes {
             let verdict = self.checks.session.served(session, server as u8 + 1, self.now_us);
             self.judge(verdict);
         }

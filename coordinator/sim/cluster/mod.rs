@@ -126,6 +126,11 @@ impl Server {
         self.running.is_some() && !self.paused
     }
 
+    /// Whether its state has this session, as far as it was observed.
+    pub fn holds(&self, session: i64) -> bool {
+        self.sessions.binary_search(&session).is_ok()
+    }
+
     pub fn node(&self) -> Option<&Node> {
         self.running.as_ref().map(|r| &r.node)
     }

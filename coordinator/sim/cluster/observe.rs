@@ -19,6 +19,9 @@ impl World {
             return;
         }
         let mut verdict = Ok(());
+        if running.node.leader() == server.id && !running.node.votes(server.id) {
+            verdict = Err(format!("server {} leads and has no vote", server.id));
+        }
         for index in server.applied + 1..=applied {
             if let Some(&(term, checksum)) = server.mirror.get(&index) {
                 verdict = verdict.and(self.checks.order.applied(server.id, index, term, checksum));

@@ -86,6 +86,10 @@ impl LogCache {
         self.entries.extend(entries.iter().cloned());
     }
 
+    pub fn hard_state(&self) -> &HardState {
+        &self.hard_state
+    }
+
     /// Returns whether term or vote have changed: promises that must be on disk to count.
     pub fn set_hard_state(&mut self, hard_state: HardState) -> bool {
         let before = std::mem::replace(&mut self.hard_state, hard_state);

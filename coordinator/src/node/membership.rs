@@ -482,6 +482,7 @@ impl Node {
     /// A change of members is committed.
     pub(super) fn apply_conf_change(&mut self, change: &ConfChangeV2, context: &[u8]) {
         self.conf_state = self.raft.apply_conf_change(change).expect("raft proposed it");
+        self.members_unsaved = true;
         let voters = &self.conf_state.voters;
         for (&id, peer) in &mut self.peers {
             peer.lost_its_log &= voters.contains(&u64::from(id));
@@ -495,19 +496,19 @@ impl Node {
             }
         }
         self.review_own_vote();
-        self.step_down_when_removed();
+        self.step_down_without_vote();
         let mut voters = self.conf_state.voters.clone();
         voters.sort_unstable();
         let text = format!("voters {voters:?}, learners {:?}", self.conf_state.learners);
         self.log(Level::Info, &text);
     }
 
-    /// A leader may find its own removal in the log, proposed by the one before it. Raft leaves
-    /// stepping down to us (0.7 `post_conf_change`), and looks for the leader among the members
-    /// when its next entry is on disk.
-    fn step_down_when_removed(&mut self) {
+    /// A leader may find in the log, proposed by the one before it, that it is no member any more, or
+    /// has no vote. Raft leaves stepping down to us (0.7 `post_conf_change`), and looks for the leader
+    /// among the members when its next entry is on disk.
+    fn step_down_without_vote(&mut self) {
         let me = u64::from(self.config.id);
-        if self.is_leader() && self.raft.raft.prs().get(me).is_none() {
+        if self.is_leader() && !self.conf_state.voters.contains(&me) {
             let term = self.raft.raft.term;
             self.raft.raft.become_follower(term, 0);
         }

@@ -187,6 +187,10 @@ pub struct Node {
     persisting: VecDeque<u64>,
     /// The last ready whose term or vote is not on disk yet.
     unsaved_vote: u64,
+    /// What was committed as far as the log on disk says, or will say.
+    saved_commit: u64,
+    /// A change of members was applied that the log on disk does not call committed yet.
+    members_unsaved: bool,
     last_ready: u64,
     /// Messages that must not leave before their ready is on disk.
     held: VecDeque<(u64, u8, Vec<u8>)>,
@@ -256,6 +260,7 @@ impl Node {
         let (applied_index, applied_term) = (snapshot.index, snapshot.term);
         let last_stamp_ms = state.last_time_ms();
         let logged = membership::Logged::read(state.roster(), &entries);
+        let saved_commit = hard_state.commit;
         let log = LogCache::new(snapshot, conf_state.clone(), hard_state, entries);
         let raft = replicate::start_raft(&config, log, applied_index);
         let boot = config.boot;
@@ -293,6 +298,8 @@ impl Node {
             sealed: VecDeque::new(),
             persisting: VecDeque::new(),
             unsaved_vote: 0,
+            saved_commit,
+            members_unsaved: false,
             last_ready: 0,
             held: VecDeque::new(),
             acknowledged: (0, 0, 0),

@@ -91,7 +91,9 @@ impl Node {
 
     pub(super) fn campaign(&mut self) {
         let installing = self.raft.raft.raft_log.applied < self.applied_index;
-        if !self.may_vote() || installing || self.is_leader() {
+        // Raft (0.7 `hup`) looks whether this server is a voter only where its own clock asks.
+        let voter = self.votes(self.config.id);
+        if !self.may_vote() || !voter || installing || self.is_leader() {
             return;
         }
         self.stats.elections += 1;
@@ -399,7 +401,13 @@ impl Node {
         if let Some(point) = installed {
             self.outputs.push(Output::Install { point });
         }
-        if ready.must_sync() {
+        if ready.must_sync() || std::mem::take(&mut self.members_unsaved) {
+            // What is known to be committed goes along, though raft does not ask for it: a change of
+            // members counts from there on, and after a restart an old one may lack a majority.
+            let known = self.raft.store().hard_state();
+            let newer = || (known.commit > self.saved_commit).then(|| known.clone());
+            let hard_state = hard_state.or_else(newer);
+            self.saved_commit = self.saved_commit.max(known.commit);
             self.stats.batch_entries.record(entries.len() as u64);
             self.persisting.push_back(number);
             self.outputs.push(Output::Persist { number, entries, hard_state });
