@@ -29,7 +29,7 @@ kafka-dist: ## Kafka's tarball put together from Maven Central's jars, under out
 test: ## everything CI checks
 	@.ci/test
 
-bench: ## the figures of docs/benchmarks.md, both engines interleaved
+bench: ## the figures of docs/benchmarks.md, both engines interleaved, and of docs/benchmarks-zkprov.md
 	@.ci/bench full
 
 bench-quick: ## a part of them in under three minutes

@@ -2,20 +2,20 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::process::{Command as Process, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::cell::{Sample, Shape, Workload};
+use crate::echo::{self, CANNED_PORT, Canned};
 use crate::engine::{Bench, Engine, Ensemble, Settings};
 use crate::growth::{Axis, Growth};
 use crate::load::{self, Pace};
 use crate::raw::Sessions;
 use crate::results::Results;
 use crate::suite::{Part, Suite};
-use crate::{churn, echo, page, process, report};
+use crate::{churn, page, process, report};
 
 #[derive(Parser)]
 #[command(version, about)]
@@ -274,45 +274,23 @@ fn churn_line(servers: &[SocketAddr], clients: usize, prefix: &str, pace: Pace) 
 
 /// The clients of ours against canned replies, in another process.
 fn check_client(bench: &Bench) -> Result<()> {
-    let port = bench.base_port + 399;
-    let own = std::env::current_exe().context("path of this program")?;
-    let mut server = Process::new(own)
-        .args(["echo", &port.to_string()])
-        .stdin(Stdio::null())
-        .spawn()
-        .context("start the server of canned replies")?;
-    process::remember(server.id());
-    let outcome = (|| {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        while std::net::TcpStream::connect(address).is_err() {
-            std::thread::sleep(Duration::from_millis(5));
+    let canned = Canned::start(bench.base_port + CANNED_PORT)?;
+    for workload in [Workload::Create, Workload::Set, Workload::Get, Workload::Mixed] {
+        for (sessions, outstanding) in [(1, 1), (16, 32), (64, 32)] {
+            let shape = Shape { workload, bytes: 100, sessions, outstanding };
+            let mut open = Sessions::open(&[canned.address], sessions, 30_000)?;
+            let (warm, window) = (Duration::from_millis(300), Duration::from_secs(1));
+            let window = open.run(&shape, "check", warm, window, |_| {})?;
+            report::line(&format!(
+                "{:<11} {sessions:>2} x {outstanding:<2} {}",
+                workload.name(),
+                one_line(&window.sample(Duration::ZERO))
+            ));
         }
-        for workload in [Workload::Create, Workload::Set, Workload::Get, Workload::Mixed] {
-            for (sessions, outstanding) in [(1, 1), (16, 32), (64, 32)] {
-                let shape = Shape { workload, bytes: 100, sessions, outstanding };
-                let mut open = Sessions::open(&[address], sessions, 30_000)?;
-                let window = open.run(
-                    &shape,
-                    "check",
-                    Duration::from_millis(300),
-                    Duration::from_secs(1),
-                    |_| {},
-                )?;
-                report::line(&format!(
-                    "{:<11} {sessions:>2} x {outstanding:<2} {}",
-                    workload.name(),
-                    one_line(&window.sample(Duration::ZERO))
-                ));
-            }
-        }
-        let churn = churn_line(&[address], 16, "/check/", pace(1.0))?;
-        report::line(&format!("connect + ephemeral + close, 16 clients: {churn}"));
-        Ok(())
-    })();
-    server.kill()?;
-    server.wait()?;
-    process::forget(server.id());
-    outcome
+    }
+    let churn = churn_line(&[canned.address], 16, "/check/", pace(1.0))?;
+    report::line(&format!("connect + ephemeral + close, 16 clients: {churn}"));
+    Ok(())
 }
 
 fn one_line(sample: &Sample) -> String {

@@ -2,13 +2,51 @@
 //! pipelined client can do when nothing behind it costs anything.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 
-use crate::wire;
+use crate::{process, wire};
+
+/// Where it listens, counted from the bench's first port: beyond all servers of an ensemble.
+pub const CANNED_PORT: u16 = 399;
+
+/// The server in a process of its own, as those it is compared with; dropping it ends it.
+pub struct Canned {
+    child: Child,
+    pub address: SocketAddr,
+}
+
+impl Canned {
+    pub fn start(port: u16) -> Result<Canned> {
+        let own = std::env::current_exe().context("path of this program")?;
+        let child = Command::new(own)
+            .args(["echo", &port.to_string()])
+            .stdin(Stdio::null())
+            .spawn()
+            .context("start the server of canned replies")?;
+        process::remember(child.id());
+        let canned = Canned { child, address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)) };
+        let begin = Instant::now();
+        while std::net::TcpStream::connect(canned.address).is_err() {
+            ensure!(begin.elapsed() < Duration::from_secs(5), "no canned replies on port {port}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(canned)
+    }
+}
+
+impl Drop for Canned {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        process::forget(self.child.id());
+    }
+}
 
 const LISTENER: Token = Token(usize::MAX);
 

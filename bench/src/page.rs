@@ -299,6 +299,9 @@ fn scenario(name: &str) -> &str {
         "leader-freeze-disconnected" => "tries of freezing that disconnected that client",
         "churn-1" => "connect + ephemeral + close, 16 clients, 1 server",
         "churn-3" => "connect + ephemeral + close, 16 clients, 3 servers",
+        "churn-allowed" => {
+            "the same on a server of canned replies that writes nothing: what client and kernel allow"
+        }
         "churn-client-1" | "churn-client-3" => "the same, the client's own share of a core",
         "churn-cpu-1" => "the same, CPU per session",
         "churn-cpu-3" => "the same, CPU per session on all 3 servers",

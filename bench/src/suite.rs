@@ -9,6 +9,7 @@ use clap::ValueEnum;
 
 use crate::cell::{Sample, Shape, Workload};
 use crate::clib::Driver;
+use crate::echo::{CANNED_PORT, Canned};
 use crate::engine::{Bench, Engine, Ensemble, Settings};
 use crate::failover::{self, Fault};
 use crate::load::{self, Pace};
@@ -307,9 +308,18 @@ impl Suite {
             self.warm_up(&ensemble)?;
             ensembles.push((ensemble, Vec::new(), Vec::new(), Vec::new()));
         }
+        // What no server can surpass, beside those of one process.
+        let canned = (servers == 1).then(|| Canned::start(self.bench.base_port + CANNED_PORT));
+        let canned = canned.transpose()?;
+        let mut allowed = Vec::new();
         for round in 0..self.repetitions {
+            let prefix = format!("/bench/churn/r{round}-");
+            if let Some(canned) = &canned {
+                let (cycles, elapsed) =
+                    churn::run(&[canned.address], CLIENTS, &prefix, self.pace, |_| {})?;
+                allowed.push(cycles as f64 / elapsed.as_secs_f64());
+            }
             for (ensemble, rates, costs, shares) in &mut ensembles {
-                let prefix = format!("/bench/churn/r{round}-");
                 let (mut marks, mut own) = (Vec::new(), Vec::new());
                 let (cycles, elapsed) =
                     churn::run(&ensemble.addresses(), CLIENTS, &prefix, self.pace, |_| {
@@ -332,6 +342,10 @@ impl Suite {
             keep("churn", "sessions/s", rates)?;
             keep("churn-cpu", "µs of server CPU", costs)?;
             keep("churn-client", "% of a core", shares)?;
+        }
+        if canned.is_some() {
+            let name = "churn-allowed";
+            self.keep_figure(name, "sessions/s", Engine::Coordinator, allowed, "sessions")?;
         }
         Ok(())
     }
