@@ -217,8 +217,6 @@ pub fn reading(
     if let Some(broker) = inventory.broker_on(host) {
         reading.function("probe_memory", []);
         reading.function("probe_java", [broker.java_home.as_deref().unwrap_or_default()]);
-        let id = broker.id.to_string();
-        reading.function("probe_broker", [BINARY, &inventory.connect(), &id]);
     } else if inventory.coordinator.engine == Engine::Zookeeper && host.is_member() {
         let home = inventory.coordinator.java_home.as_deref().unwrap_or_default();
         reading.function("probe_java", [home]);

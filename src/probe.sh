@@ -108,12 +108,6 @@ probe_memory() {
   zk_frame fact memory "$zk_memory"
 }
 
-# probe_broker BINARY SERVERS ID: what is known to the coordinators of a broker that runs here.
-probe_broker() {
-  [ -L /run/systemd/units/invocation:kafka.service ] && [ -x "$1" ] || return 0
-  zk_frame live broker "$(timeout 5 "$1" brokers --server "$2" --id "$3" --timeout-ms 2000 2>&1)"
-}
-
 # probe_brokers BINARY SERVERS: brokers and partitions, as Kafka keeps them with the coordinators.
 probe_brokers() {
   zk_frame live brokers "$(timeout 12 "$1" brokers --server "$2" --timeout-ms 5000 2>&1)"

@@ -4,22 +4,27 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::cli;
+use crate::cluster::{Cluster, Partition};
 use crate::command::Outcome;
 use crate::crossbuild::Builds;
-use crate::desired::BROKER_UNIT;
+use crate::desired::BINARY;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::fleet;
 use crate::health::{self, Member, Mode, View};
 use crate::inventory::{Host, Inventory};
 use crate::plan::Only;
+use crate::probe::Reading;
 use crate::run::{self, Drawn, Run};
 use crate::{report, show};
 
 /// How often the watched table is made anew.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
+/// Partitions that are named to programs, at most; how many there are is told to people.
+const PARTITIONS_TOLD: usize = 100;
 
 pub async fn run(arguments: cli::Status) -> Outcome {
     let inventory = Inventory::load(&arguments.inventory.inventory)?;
@@ -53,7 +58,7 @@ async fn once(run: &Run) -> Result<(String, Exit), Failure> {
     let drawn = run.draw(&Only::default()).await?;
     let view = view(run, &drawn);
     let mut text = table(run, &view, &drawn);
-    let (brokers, broken) = brokers(run, &drawn);
+    let (brokers, broken) = brokers(run, &drawn).await;
     text.push_str(&brokers);
     let complaints = [view.complaints(), broken].concat();
     for member in &view.members {
@@ -91,43 +96,65 @@ async fn once(run: &Run) -> Result<(String, Exit), Failure> {
     Ok((text, exit))
 }
 
-/// The brokers' own table, and what is wrong with them; both empty where the inventory has none.
-fn brokers(run: &Run, drawn: &Drawn<'_>) -> (String, Vec<String>) {
+/// The brokers' own table, and what is wrong with them and their partitions; both empty where the
+/// inventory has none.
+async fn brokers(run: &Run, drawn: &Drawn<'_>) -> (String, Vec<String>) {
+    let mut cluster = cluster(run, drawn).await;
+    // Hosts that --limit leaves out are no complaint.
+    cluster.brokers.retain(|broker| asked_for(run, &broker.host));
+    if cluster.brokers.is_empty() {
+        return (String::new(), Vec::new());
+    }
     let mut rows =
         vec![["broker", "host", "unit", "registered", "controller"].map(str::to_owned).to_vec()];
-    let mut complaints = Vec::new();
     let yes = |is: bool| if is { "yes" } else { "-" }.to_owned();
-    for broker in run.inventory.brokers.iter().filter(|broker| asked_for(run, &broker.host)) {
-        let (id, host) = (broker.id, broker.host.clone());
-        let asked = drawn.asked.iter().find(|asked| asked.host.name == host);
-        let told = asked.map(|asked| asked.observed.text("broker")).unwrap_or_default();
-        let told: Value =
-            serde_json::from_str(told.lines().next().unwrap_or_default()).unwrap_or_default();
-        let state = asked.map(|a| a.observed.unit(BROKER_UNIT).get("ActiveState").to_owned());
-        let registered = !told["registeredMs"].is_null();
-        match (&state, registered) {
-            (None, _) => complaints.push(format!("broker {id} on {host} is unreachable")),
-            (Some(state), _) if state != "active" => {
-                let state = if state.is_empty() { "not installed" } else { state };
-                complaints.push(format!("broker {id} on {host} does not run ({state})"));
-            }
-            (_, false) => {
-                complaints.push(format!("broker {id} on {host} runs and is not registered"));
-            }
-            _ => {}
-        }
-        let controls = told["controller"].as_u64() == Some(u64::from(id));
+    for broker in &cluster.brokers {
+        let registered = broker.registered_ms.is_some();
+        let controls = cluster.controller == Some(broker.id);
         run.reporter.event(
             "broker",
-            json!({"host": host, "id": id, "unit": state, "registered": registered, "controller": controls}),
+            json!({"host": broker.host, "id": broker.id, "unit": broker.unit, "registered": registered, "controller": controls}),
         );
-        let state = state.filter(|state| !state.is_empty()).unwrap_or_else(|| "-".into());
-        rows.push(vec![id.to_string(), host, state, yes(registered), yes(controls)]);
+        let unit = if broker.unit.is_empty() { "-" } else { &broker.unit };
+        rows.push(vec![
+            broker.id.to_string(),
+            broker.host.clone(),
+            unit.to_owned(),
+            yes(registered),
+            yes(controls),
+        ]);
     }
-    if rows.len() == 1 {
-        return (String::new(), complaints);
+    let under: Vec<_> =
+        cluster.under_replicated().into_iter().take(PARTITIONS_TOLD).map(Partition::say).collect();
+    run.reporter.event(
+        "partitions",
+        json!({"partitions": cluster.partitions.len(), "under_replicated": under}),
+    );
+    (show::columns(&rows), cluster.complaints())
+}
+
+/// The cluster as its hosts say, and as Kafka itself keeps it with the coordinators: asked of one host
+/// after the other, until one can say.
+async fn cluster(run: &Run, drawn: &Drawn<'_>) -> Cluster {
+    let inventory = &run.inventory;
+    let connect = inventory.connect();
+    let mut told = Err("no broker's host can be reached".to_owned());
+    for asked in drawn.asked.iter().filter(|asked| inventory.broker_on(asked.host).is_some()) {
+        let mut reading = Reading::default();
+        reading.function("probe_brokers", [BINARY, &connect]);
+        told = match fleet::observe(&asked.link, asked.host, reading).await {
+            Ok((observed, _)) => Ok(observed.text("brokers")),
+            Err(failure) => Err(failure.cause),
+        };
+        if told.as_ref().is_ok_and(|line| line.trim_start().starts_with('{')) {
+            break;
+        }
     }
-    (show::columns(&rows), complaints)
+    let observed = |name: &str| match drawn.asked.iter().find(|asked| asked.host.name == name) {
+        Some(asked) => Ok(&asked.observed),
+        None => Err("it cannot be reached".to_owned()),
+    };
+    Cluster::of(inventory, observed, told.as_deref().map_err(Clone::clone))
 }
 
 fn asked_for(run: &Run, host: &str) -> bool {

@@ -151,6 +151,7 @@ fn from_nothing_through_upgrades_to_nothing() {
     says(&ended(&run("apply", &old, &[]), 0), "\n0 changes");
     says(&ended(&run("status", &old, &[]), 0), "healthy, as the inventory says");
     interrupted_and_resumed(&lab, &old);
+    partitions_are_looked_at(&lab, &old);
 
     let new = lab.inventory("new", NEW, "");
     says(&ended(&run("apply", &new, &["--yes", "--settle", "1"]), 0), "restart   kafka4");
@@ -165,6 +166,11 @@ fn from_nothing_through_upgrades_to_nothing() {
     let bad = lab.inventory("bad", NEW, ", log.retention.hours: never");
     let text = ended(&run("apply", &bad, &["--yes", "--settle", "1"]), 6);
     says(&text, "it was put back to what it ran before, and is registered");
+    says(&ended(&run("apply", &new, &[]), 0), "\n0 changes");
+    let other = lab.inventory("other", NEW, ", log.retention.hours: 100");
+    ended(&run("apply", &other, &["--yes", "--settle", "1"]), 0);
+    let text = ended(&run("rollback", &other, &["--yes", "--settle", "1"]), 0);
+    says(&text, "3 brokers put back");
     says(&ended(&run("apply", &new, &[]), 0), "\n0 changes");
     says(&ended(&run("status", &new, &[]), 0), "healthy, as the inventory says");
 
@@ -212,6 +218,24 @@ fn apache_zookeeper(lab: &Brokers) {
     says(&ended(&run("apply", &inventory, &[]), 0), "\n0 changes");
     says(&shell(&["get", "/kept"]), "through all of it");
     ended(&run("destroy", &inventory, &["--yes", "--purge-data"]), 0);
+}
+
+/// A broker that is down, and the partition that lacks it, are what `status` says and ends with 1 for.
+fn partitions_are_looked_at(lab: &Brokers, inventory: &PathBuf) {
+    let tool = "/opt/kafka/bin/kafka-topics.sh --bootstrap-server";
+    let create = "--create --topic kept --partitions 1 --replication-factor 3";
+    lab.on("kafka2", &format!("{tool} {NETWORK}.12:9092 {create}"));
+    says(&ended(&run("status", inventory, &[]), 0), "healthy, as the inventory says");
+    lab.on("kafka4", "systemctl stop kafka.service");
+    let text = ended(&run("status", inventory, &[]), 1);
+    says(&text, "! broker 4 on kafka4 does not run (inactive)");
+    says(&text, "! 1 partition under-replicated: kept-0 has ");
+    ended(&run("apply", inventory, &["--yes"]), 0);
+    let whole = (0..60).any(|_| {
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        run("status", inventory, &[]).status.code() == Some(0)
+    });
+    assert!(whole, "the broker has not caught up");
 }
 
 /// Killed behind the first broker: the run file says how to go on, and the first is left alone.
