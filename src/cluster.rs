@@ -69,6 +69,11 @@ pub struct Cluster {
     pub silent: Option<String>,
 }
 
+/// Whether this is what `coordinator brokers` prints, and not why it could not.
+pub fn tells(line: &str) -> bool {
+    line.trim_start().starts_with('{')
+}
+
 impl Cluster {
     /// From what each broker's host has said, and from one answer of the coordinators.
     pub fn of<'a>(

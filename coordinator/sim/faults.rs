@@ -3,7 +3,7 @@
 use coordinator::random::Seeded;
 use coordinator::store::CrashModel;
 
-use crate::cluster::{Arrival, rot};
+use crate::cluster::{Arrival, Server, rot};
 use crate::network::{MS, Micros, SECOND, Weather};
 use crate::world::{What, World};
 
@@ -172,11 +172,11 @@ impl World {
 
     /// A server to strike at: any, or by preference the leader.
     fn victim(&mut self) -> usize {
-        if self.setting.leader_hunted && self.random.chance(2, 3) {
-            let leads = |s: &crate::cluster::Server| s.node().is_some_and(|n| n.leader() == s.id);
-            if let Some(leader) = self.servers.iter().position(leads) {
-                return leader;
-            }
+        if self.setting.leader_hunted
+            && self.random.chance(2, 3)
+            && let Some(leader) = self.servers.iter().position(Server::leads)
+        {
+            return leader;
         }
         self.random.below(self.servers.len() as u64) as usize
     }
@@ -271,8 +271,7 @@ impl World {
     /// Leadership goes to `to` on an operator's word, or to whoever is furthest.
     fn hand_over(&mut self, to: usize) {
         let to = self.random.chance(1, 2).then_some(to as u8 + 1);
-        let leads =
-            |s: &crate::cluster::Server| s.alive() && s.node().is_some_and(|n| n.leader() == s.id);
+        let leads = |s: &Server| s.alive() && s.leads();
         let Some(leader) = self.servers.iter().position(leads) else { return };
         if let Some(running) = &mut self.servers[leader].running {
             running.node.transfer_leadership(to);
@@ -367,7 +366,7 @@ impl World {
             for to in 0..self.servers.len() {
                 self.heal_link(s, to);
             }
-            if self.servers[s].running.is_none() && !self.servers[s].list.is_empty() {
+            if self.servers[s].running.is_none() {
                 self.start_later(s, MS);
             }
         }

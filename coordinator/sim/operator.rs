@@ -107,9 +107,7 @@ impl World {
             others.swap(last, self.random.below(last as u64 + 1) as usize);
         }
         if self.random.chance(3, 4) {
-            let leads =
-                |&s: &usize| self.servers[s].node().is_some_and(|n| n.leader() == s as u8 + 1);
-            others.sort_by_key(|s| !leads(s));
+            others.sort_by_key(|&s| !self.servers[s].leads());
         }
         self.operator.left = others;
         self.operator.busy = true;

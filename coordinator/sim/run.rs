@@ -211,8 +211,7 @@ fn reaped(world: &mut World) {
     if world.failure.is_some() || !world.run_until(until, |w| w.now_us >= until) {
         return;
     }
-    let leads = |s: &Server| s.node().is_some_and(|n| n.leader() == s.id);
-    let Some(leader) = world.servers.iter().position(leads) else { return };
+    let Some(leader) = world.servers.iter().position(Server::leads) else { return };
     let (_, wall_ms) = world.times(leader);
     let state = world.servers[leader].node().expect("it leads").state();
     if let Some(path) = state.reapable(wall_ms - (REAP_US / MS) as i64, 1).first() {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::cli;
-use crate::cluster::{Cluster, Partition};
+use crate::cluster::{self, Cluster, Partition};
 use crate::command::Outcome;
 use crate::crossbuild::Builds;
 use crate::desired::BINARY;
@@ -146,7 +146,7 @@ async fn cluster(run: &Run, drawn: &Drawn<'_>) -> Cluster {
             Ok((observed, _)) => Ok(observed.text("brokers")),
             Err(failure) => Err(failure.cause),
         };
-        if told.as_ref().is_ok_and(|line| line.trim_start().starts_with('{')) {
+        if told.as_ref().is_ok_and(|line| cluster::tells(line)) {
             break;
         }
     }

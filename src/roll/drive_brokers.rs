@@ -10,7 +10,7 @@ use super::Next;
 use super::brokers::BrokerRoll;
 use super::drive::{Drive, Harm, Service, put_back};
 use crate::cli::Part;
-use crate::cluster::Cluster;
+use crate::cluster::{self, Cluster};
 use crate::desired::{BINARY, BROKER_UNIT};
 use crate::failure::Failure;
 use crate::fleet::Asked;
@@ -48,8 +48,8 @@ pub async fn look(drive: &Drive<'_>) -> Cluster {
     let mut told = told.map(|observed| observed.text("brokers"));
     let first = told.next();
     let line = match first {
-        Some(line) if !line.trim_start().starts_with('{') => {
-            Ok(told.find(|line| line.trim_start().starts_with('{')).unwrap_or(line))
+        Some(line) if !cluster::tells(&line) => {
+            Ok(told.find(|line| cluster::tells(line)).unwrap_or(line))
         }
         Some(line) => Ok(line),
         None => Err("no broker's host can be reached".to_owned()),

@@ -131,6 +131,11 @@ impl Server {
         self.sessions.binary_search(&session).is_ok()
     }
 
+    /// Whether it takes itself for the leader.
+    pub fn leads(&self) -> bool {
+        self.node().is_some_and(|node| node.leader() == self.id)
+    }
+
     pub fn node(&self) -> Option<&Node> {
         self.running.as_ref().map(|r| &r.node)
     }

@@ -401,7 +401,8 @@ impl Node {
         if let Some(point) = installed {
             self.outputs.push(Output::Install { point });
         }
-        if ready.must_sync() || std::mem::take(&mut self.members_unsaved) {
+        let members_unsaved = std::mem::take(&mut self.members_unsaved);
+        if ready.must_sync() || members_unsaved {
             // What is known to be committed goes along, though raft does not ask for it: a change of
             // members counts from there on, and after a restart an old one may lack a majority.
             let known = self.raft.store().hard_state();

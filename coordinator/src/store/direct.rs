@@ -10,7 +10,7 @@ use rustix::fs::OFlags;
 use rustix::io::{Errno, ReadWriteFlags, pwritev2};
 
 /// Offset, length and memory of such a write are multiples of this, whatever the disk's own blocks.
-const BLOCK: usize = 4096;
+pub(super) const BLOCK: usize = 4096;
 /// What is written at a time, at most.
 const MEMORY: usize = 1 << 20;
 

@@ -9,6 +9,7 @@ use std::io;
 
 use raft::eraftpb::{Entry, HardState};
 
+use super::direct::BLOCK;
 use super::disk::{Disk, DiskFile, fill_zero, read_full};
 use super::error::StoreError;
 use super::record::{HEAD_BYTES, Head, Place, Position, encode_frame, frame_size};
@@ -19,8 +20,6 @@ const SPARE_MAKING: &str = "spare.tmp";
 /// Zero-filling a whole segment takes longer than everything else before a server's first write.
 const FIRST_SEGMENT_BYTES: u64 = 1 << 20;
 const SEGMENT_MAKING: &str = "segment.tmp";
-/// A segment has whole blocks: only such files are written past the page cache.
-const BLOCK_BYTES: u64 = 4096;
 
 #[derive(Clone, Debug)]
 pub struct WalOptions {
@@ -364,7 +363,8 @@ impl<D: Disk> Wal<D> {
             hard_state: self.hard_state.clone(),
             reset,
         };
-        let bytes = (HEAD_BYTES as u64 + room).next_multiple_of(BLOCK_BYTES);
+        // Only files of whole blocks are written past the page cache.
+        let bytes = (HEAD_BYTES as u64 + room).next_multiple_of(BLOCK as u64);
         let bytes = self.options.segment_bytes.max(bytes);
         let started = start_segment(&self.disk, &self.options, &head, bytes);
         self.poisoned |= started.is_err();
