@@ -7,6 +7,7 @@
 //! `store` is what stands on disk, `offline` works on it while no server does, `admin` is what operators read, `client` is the other end.
 
 pub mod admin;
+pub mod apache;
 pub mod brokers;
 mod bytes;
 pub mod cli;

@@ -25,6 +25,7 @@ use super::{admin_socket, bulk};
 use crate::admin::environment::Environment;
 use crate::config::{Config, Listen, PeerType, Warning};
 use crate::node::{Node, NodeConfig, Recovered, SnapshotPoint};
+use crate::offline::refuse_foreign_data;
 use crate::state::{Restore, State};
 use crate::store::{
     Identity, Position, RealDisk, SnapshotReader, StoreError, Wal, WalOptions, directory_in,
@@ -51,6 +52,7 @@ pub fn serve(config: Config, warnings: &[Warning]) -> Result<(), Failure> {
         logger.warn("skipACL=yes: every client may do everything");
     }
 
+    refuse_foreign_data(&config)?;
     let started = Instant::now();
     let disk = RealDisk::open(&directory_in(&config.data_dir)).map_err(text)?;
     let same_place = config.data_log_dir == config.data_dir;

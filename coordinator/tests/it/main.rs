@@ -4,6 +4,7 @@
 use coordinator as whole;
 
 mod admin;
+mod apache;
 mod backup;
 mod cases;
 mod client;

@@ -1,0 +1,3 @@
+//! What Apache ZooKeeper keeps on disk: found, read and written as it does.
+
+pub mod directory;

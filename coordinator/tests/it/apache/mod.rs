@@ -1,0 +1,3 @@
+//! Data directories of Apache ZooKeeper: refused where they would be passed over, read, written.
+
+mod beside;
