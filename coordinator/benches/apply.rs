@@ -31,7 +31,7 @@ fn main() {
     load.writes("setData", &order, OpCode::SetData, |n| set(&name(n)));
     load.writes("multi of check and setData", &order, OpCode::Multi, |n| multi(&name(n)));
     load.children(count);
-    load.sweep(count);
+    load.snapshot(count);
     load.watches(count);
     load.writes("delete", &order, OpCode::Delete, |n| delete(&name(n)));
     load.writes("create, in freed slots", &order, OpCode::Create, |n| create(&name(n)));
@@ -173,14 +173,14 @@ impl Load {
         row("getChildren2, per child", elapsed * 1e9 / count as f64, elapsed * 1e6);
     }
 
-    fn sweep(&mut self, count: usize) {
+    fn snapshot(&mut self, count: usize) {
         let (mut chunks, mut longest) = (Vec::new(), 0.0_f64);
         let start = cpu_seconds();
-        self.state.sweep_begin();
+        self.state.snapshot_begin();
         loop {
             let mut chunk = Vec::with_capacity(256 * 1024);
             let step = Instant::now();
-            let done = self.state.sweep_step(1000, &mut chunk);
+            let done = self.state.snapshot_step(1000, &mut chunk);
             longest = longest.max(step.elapsed().as_secs_f64());
             chunks.push(chunk);
             if done {
@@ -192,7 +192,7 @@ impl Load {
         let start = cpu_seconds();
         let mut restore = Restore::new();
         for chunk in &chunks {
-            restore.chunk(chunk).expect("what the sweep wrote");
+            restore.chunk(chunk).expect("what the snapshot wrote");
         }
         let restored = restore.finish().expect("a whole snapshot");
         let elapsed = cpu_seconds() - start;

@@ -33,14 +33,14 @@ fn main() {
     row("… half of them deleted and made again", empty, count);
 
     let mut restore = Restore::new();
-    load.state.sweep_begin();
+    load.state.snapshot_begin();
     let mut chunk = Vec::new();
     let before = resident_bytes();
-    while !load.state.sweep_step(4096, &mut chunk) {
-        restore.chunk(&chunk).expect("what the sweep wrote");
+    while !load.state.snapshot_step(4096, &mut chunk) {
+        restore.chunk(&chunk).expect("what the snapshot wrote");
         chunk.clear();
     }
-    restore.chunk(&chunk).expect("what the sweep wrote");
+    restore.chunk(&chunk).expect("what the snapshot wrote");
     let copy = restore.finish().expect("a whole snapshot");
     row("znode restored from a snapshot", before, count);
     drop(copy);

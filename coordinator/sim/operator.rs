@@ -55,7 +55,7 @@ impl World {
         let voters = self.setting.voters_of(&self.operator.members);
         let whole = |server: &Server| {
             server.node().is_some_and(|node| {
-                let known = node.state().roster().incarnation(server.id);
+                let known = node.state().cluster().incarnation(server.id);
                 node.leader() != 0
                     && known == Some(node.hello().incarnation)
                     && voters.iter().all(|&id| node.votes(id))

@@ -200,7 +200,7 @@ impl World {
     pub(super) fn join_ensemble(&mut self, s: usize) {
         let server = &mut self.servers[s];
         let Some(running) = &mut server.running else { return };
-        let cluster_id = running.node.state().roster().cluster_id;
+        let cluster_id = running.node.state().cluster().cluster_id;
         if running.identity.cluster_id != cluster_id {
             let _ = running.identity.join(&server.disk, cluster_id);
         }

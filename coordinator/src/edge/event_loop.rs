@@ -7,17 +7,17 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use mio::net::TcpListener;
 use mio::{Events, Poll, Token};
 
-use super::bulk::BulkWork;
+use super::busy_poll::BusyPoll;
 use super::clients::{self, Clients};
 use super::completion::{Completion, Completions};
-use super::convoy::Convoy;
+use super::group_commit::GroupCommit;
 use super::log_thread::{Log, Persist};
 use super::logging::Logger;
 use super::notify::notify;
 use super::operators::Operators;
 use super::peers::{self, Peers};
-use super::transfer::Transfer;
-use super::vigil::Vigil;
+use super::snapshot_transfer::SnapshotTransfer;
+use super::snapshot_writer::SnapshotWork;
 use crate::config::Config;
 use crate::node::{Node, Output};
 use crate::store::{Identity, Position, RealDisk, SnapshotMeta, list_snapshots};
@@ -47,12 +47,12 @@ pub(super) struct Server {
     /// Nobody waits while the writes that are here are synced: one socket at most had something to say
     /// this time, or all whose writes are usually answered together.
     pub alone: bool,
-    pub convoy: Convoy,
-    pub vigil: Vigil,
-    pub bulk: Sender<BulkWork>,
+    pub group_commit: GroupCommit,
+    pub busy_poll: BusyPoll,
+    pub snapshot_writer: Sender<SnapshotWork>,
     /// Who waits for a snapshot of this index or a later one.
     pub backups: Vec<(u64, Sender<Result<u64, String>>)>,
-    pub transfer: Transfer,
+    pub transfer: SnapshotTransfer,
     pub disk: RealDisk,
     pub identity: Identity,
     /// The data directory says which ensemble it belongs to.
@@ -81,7 +81,7 @@ impl Server {
         loop {
             let now = Instant::now();
             let idle = !held && !self.node.busy() && !self.node.pending();
-            let awake = idle && self.vigil.keep(now);
+            let awake = idle && self.busy_poll.keep(now);
             let wait = if !idle || awake {
                 Duration::ZERO
             } else {
@@ -96,7 +96,7 @@ impl Server {
                 std::thread::yield_now(); // to clients on the same core
                 continue;
             }
-            self.vigil.end(Instant::now());
+            self.busy_poll.end(Instant::now());
             self.tell_time();
             self.alone = events.iter().nth(1).is_none();
             for event in &events {
@@ -123,7 +123,7 @@ impl Server {
                 }
                 // The one that was in the making began too early, or was given up.
                 if !self.backups.is_empty() {
-                    self.node.begin_sweep();
+                    self.node.begin_snapshot();
                 }
             }
             held = stop_by.is_none() && self.holds();
@@ -156,11 +156,11 @@ impl Server {
         }
         let (waiting, received) = (self.node.writes_waiting(), self.node.requests_received());
         if let Some(sync) = self.log.quick_sync()
-            && self.convoy.hold(waiting, received, Instant::now(), sync)
+            && self.group_commit.hold(waiting, received, Instant::now(), sync)
         {
             return true;
         }
-        self.alone |= self.convoy.all_here(waiting, received);
+        self.alone |= self.group_commit.all_here(waiting, received);
         false
     }
 
@@ -236,7 +236,7 @@ impl Server {
             }
             Completion::Backup { answer } => {
                 self.backups.push((self.node.applied_index(), answer));
-                self.node.begin_sweep();
+                self.node.begin_snapshot();
             }
             Completion::View { parts, answer } => {
                 let _ = answer.send(Box::new(self.operators.view(&self.node, parts)));
@@ -251,7 +251,7 @@ impl Server {
         }
         let before = self.node.writes_waiting();
         self.node.persisted(number);
-        self.convoy.synced(before, self.node.requests_received());
+        self.group_commit.synced(before, self.node.requests_received());
     }
 
     /// The log is kept from the oldest snapshot that is kept.
@@ -278,7 +278,7 @@ impl Server {
                 Err(_) => format!("error: `{id}` is no server id"),
             },
             ["snapshot"] => {
-                self.node.begin_sweep();
+                self.node.begin_snapshot();
                 "ok: a snapshot has begun".to_owned()
             }
             _ => format!("error: unknown command `{line}`"),
@@ -332,7 +332,7 @@ impl Server {
                     Persist::Done(sync) => {
                         self.persisted(number, sync);
                         if self.config.servers.len() <= 1 {
-                            self.vigil.rest();
+                            self.busy_poll.rest();
                         }
                         return true;
                     }
@@ -353,13 +353,13 @@ impl Server {
                     zxid,
                     cluster_id,
                 };
-                let _ = self.bulk.send(BulkWork::Begin(meta));
+                let _ = self.snapshot_writer.send(SnapshotWork::Begin(meta));
             }
             Output::SnapshotChunk(bytes) => {
                 let hurry = self.node.writes_since_snapshot() > HURRY_WRITES;
-                let _ = self.bulk.send(BulkWork::Chunk { bytes, hurry });
+                let _ = self.snapshot_writer.send(SnapshotWork::Chunk { bytes, hurry });
             }
-            Output::SnapshotEnd => drop(self.bulk.send(BulkWork::End)),
+            Output::SnapshotEnd => drop(self.snapshot_writer.send(SnapshotWork::End)),
             Output::FetchSnapshot { from, index, term: _ } => {
                 if let Some(server) = self.config.servers.get(&from) {
                     let address = (server.host.clone(), server.election_port);
@@ -375,7 +375,7 @@ impl Server {
 
     /// The data directory belongs to this ensemble from now on.
     fn remember_cluster(&mut self) {
-        let cluster_id = self.node.state().roster().cluster_id;
+        let cluster_id = self.node.state().cluster().cluster_id;
         if cluster_id == 0 {
             return;
         }

@@ -14,7 +14,7 @@ use mio::{Interest, Registry, Token};
 
 use super::completion::{Completion, Completions};
 use super::logging::Logger;
-use super::proof::{self, Key, Nonce, Port, Stranger};
+use super::peer_auth::{self, AuthError, Key, Nonce, Port};
 use crate::node::{Node, PeerHello, peer};
 
 /// Connections this server dialled have the member's id here.
@@ -84,7 +84,7 @@ impl Member {
 
 enum Accepted {
     /// Before the third frame of the proof.
-    Stranger {
+    AuthError {
         opening: Vec<u8>,
         nonce: Nonce,
         challenged: bool,
@@ -165,7 +165,7 @@ impl Peers {
                 _ => {}
             }
         }
-        let late = |i: &Incoming| matches!(i.state, Accepted::Stranger { since, .. } if now - since > PROOF_TIME);
+        let late = |i: &Incoming| matches!(i.state, Accepted::AuthError { since, .. } if now - since > PROOF_TIME);
         self.incoming.retain(|_, incoming| !late(incoming));
     }
 
@@ -259,7 +259,7 @@ impl Peers {
                     return Ok(());
                 }
                 stream.set_nodelay(true).map_err(text)?;
-                write_whole(&mut stream, &proof::opening(&nonce)).map_err(text)?;
+                write_whole(&mut stream, &peer_auth::opening(&nonce)).map_err(text)?;
                 let input = Vec::new();
                 member.link = Dialled::Proving { stream, nonce, theirs: None, input, since };
                 Ok(())
@@ -268,18 +268,18 @@ impl Peers {
                 let open = read_some(&mut stream, &mut self.buffer, &mut input).map_err(text)?;
                 while let Some(frame) = take_frame(&mut input)? {
                     if let Some(theirs) = theirs {
-                        let hello = proof::check_welcome(
+                        let hello = peer_auth::check_welcome(
                             &self.key,
                             Port::Quorum,
                             (&nonce, &theirs),
                             &frame,
                         )
-                        .map_err(|Stranger(why)| why)?;
+                        .map_err(|AuthError(why)| why)?;
                         return self.welcomed(id, stream, hello, node);
                     }
                     let (answer, seen) =
-                        proof::answer(&self.key, Port::Quorum, &nonce, &frame, &node.hello())
-                            .map_err(|Stranger(why)| why)?;
+                        peer_auth::answer(&self.key, Port::Quorum, &nonce, &frame, &node.hello())
+                            .map_err(|AuthError(why)| why)?;
                     write_whole(&mut stream, &answer).map_err(text)?;
                     theirs = Some(seen);
                 }
@@ -378,7 +378,7 @@ impl Peers {
                 Err(_) => return,
             };
             let strangers =
-                self.incoming.values().filter(|i| matches!(i.state, Accepted::Stranger { .. }));
+                self.incoming.values().filter(|i| matches!(i.state, Accepted::AuthError { .. }));
             if strangers.count() >= STRANGERS_MAX {
                 continue; // dropped: whoever is meant to be here tries again
             }
@@ -390,7 +390,7 @@ impl Peers {
             if registered.is_err() {
                 continue;
             }
-            let state = Accepted::Stranger {
+            let state = Accepted::AuthError {
                 opening: Vec::new(),
                 nonce: fresh_nonce(),
                 challenged: false,
@@ -437,8 +437,8 @@ impl Peers {
                 }
                 Err(e) => return Err(e.to_string()),
             };
-            if let Accepted::Stranger { .. } = incoming.state {
-                self.hear_stranger(incoming, node)?;
+            if let Accepted::AuthError { .. } = incoming.state {
+                self.hear_unauthenticated(incoming, node)?;
             }
             if let Accepted::Up { member } = incoming.state {
                 let taken = crate::node::split_frames(&incoming.input, |message| {
@@ -457,25 +457,29 @@ impl Peers {
         }
     }
 
-    fn hear_stranger(&mut self, incoming: &mut Incoming, node: &mut Node) -> Result<(), String> {
+    fn hear_unauthenticated(
+        &mut self,
+        incoming: &mut Incoming,
+        node: &mut Node,
+    ) -> Result<(), String> {
         while let Some(frame) = take_frame(&mut incoming.input)? {
-            let Accepted::Stranger { opening, nonce, challenged, .. } = &mut incoming.state else {
+            let Accepted::AuthError { opening, nonce, challenged, .. } = &mut incoming.state else {
                 return Ok(());
             };
             if !*challenged {
-                let challenge = proof::challenge(&self.key, Port::Quorum, &frame, nonce)
-                    .map_err(|Stranger(why)| why)?;
+                let challenge = peer_auth::challenge(&self.key, Port::Quorum, &frame, nonce)
+                    .map_err(|AuthError(why)| why)?;
                 *opening = frame;
                 *challenged = true;
                 write_whole(&mut incoming.stream, &challenge).map_err(|e| e.to_string())?;
                 continue;
             }
-            let hello = proof::check_answer(&self.key, Port::Quorum, opening, nonce, &frame)
-                .map_err(|Stranger(why)| why)?;
+            let hello = peer_auth::check_answer(&self.key, Port::Quorum, opening, nonce, &frame)
+                .map_err(|AuthError(why)| why)?;
             let verdict = node.check_hello(&hello);
             let mine = node.hello();
             let told = verdict.as_ref().map(|()| &mine).map_err(String::as_str);
-            let welcome = proof::welcome(&self.key, Port::Quorum, opening, nonce, told);
+            let welcome = peer_auth::welcome(&self.key, Port::Quorum, opening, nonce, told);
             write_whole(&mut incoming.stream, &welcome).map_err(|e| e.to_string())?;
             verdict.map_err(|why| format!("server {} is refused: {why}", hello.id))?;
             let member = hello.id;
@@ -532,7 +536,7 @@ fn read_once(stream: &mut TcpStream, buffer: &mut [u8], into: &mut Vec<u8>) -> i
 fn read_some(stream: &mut TcpStream, buffer: &mut [u8], into: &mut Vec<u8>) -> io::Result<bool> {
     loop {
         match read_once(stream, buffer, into)? {
-            Read::Some | Read::Last if into.len() > 4 * proof::FRAME_BYTES_MAX => {
+            Read::Some | Read::Last if into.len() > 4 * peer_auth::FRAME_BYTES_MAX => {
                 return Err(io::Error::other("it says too much before it has proved who it is"));
             }
             Read::Some => {}
@@ -557,7 +561,7 @@ fn write_whole(stream: &mut TcpStream, frame: &[u8]) -> io::Result<()> {
 fn take_frame(input: &mut Vec<u8>) -> Result<Option<Vec<u8>>, String> {
     let Some((length, rest)) = input.split_first_chunk::<4>() else { return Ok(None) };
     let length = u32::from_le_bytes(*length) as usize;
-    if length > proof::FRAME_BYTES_MAX {
+    if length > peer_auth::FRAME_BYTES_MAX {
         let start = input[..4].escape_ascii().to_string();
         return Err(format!("it starts with `{start}`, which no coordinator says"));
     }

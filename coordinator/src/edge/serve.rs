@@ -10,18 +10,18 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use mio::{Interest, Poll, Waker};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
+use super::busy_poll::BusyPoll;
 use super::clients::Clients;
 use super::completion::{Completion, Completions};
-use super::convoy::Convoy;
 use super::event_loop::{CLIENT_LISTENER, End, QUORUM_LISTENER, Server, WAKER};
+use super::group_commit::GroupCommit;
 use super::log_thread::Log;
 use super::logging::Logger;
 use super::operators::Operators;
+use super::peer_auth::Key;
 use super::peers::Peers;
-use super::proof::Key;
-use super::transfer::Transfer;
-use super::vigil::Vigil;
-use super::{admin_socket, bulk};
+use super::snapshot_transfer::SnapshotTransfer;
+use super::{admin_socket, snapshot_writer};
 use crate::admin::environment::Environment;
 use crate::config::{Config, Listen, PeerType, Warning};
 use crate::node::{Node, NodeConfig, Recovered, SnapshotPoint};
@@ -87,7 +87,8 @@ pub fn serve(config: Config, warnings: &[Warning]) -> Result<(), Failure> {
     let client_listeners = listen_to_clients(&config, &poll, logger)?;
     let key = Key(config.secret.as_ref().map(|s| s.as_bytes().to_vec()).unwrap_or_default());
     let quorum_listener = if alone { None } else { Some(listen_to_peers(&config, &poll, logger)?) };
-    let transfer = Transfer { key: key.clone(), disk: disk.clone(), logger, hello: node.hello() };
+    let transfer =
+        SnapshotTransfer { key: key.clone(), disk: disk.clone(), logger, hello: node.hello() };
     if let (false, Some(own)) = (alone, config.own_server()) {
         let listen = own.election_listen(config.quorum_listen_on_all_ips);
         let (listener, _) = bind(&listen, "election port")?;
@@ -113,7 +114,8 @@ pub fn serve(config: Config, warnings: &[Warning]) -> Result<(), Failure> {
     )
     .map_err(text)?;
     let retain = config.snap_retain_count as usize;
-    let bulk = bulk::start(disk.clone(), retain, completions.clone()).map_err(text)?;
+    let snapshot_writer =
+        snapshot_writer::start(disk.clone(), retain, completions.clone()).map_err(text)?;
 
     let load_ms = started.elapsed().as_millis() as u64;
     let config = Arc::new(config);
@@ -135,10 +137,10 @@ pub fn serve(config: Config, warnings: &[Warning]) -> Result<(), Failure> {
         peers,
         quorum_listener,
         log,
-        convoy: Convoy::default(),
-        vigil: Vigil::new(available_parallelism().map_or(1, usize::from)),
+        group_commit: GroupCommit::default(),
+        busy_poll: BusyPoll::new(available_parallelism().map_or(1, usize::from)),
         alone: false,
-        bulk,
+        snapshot_writer,
         backups: Vec::new(),
         transfer,
         disk,

@@ -11,7 +11,7 @@ use super::client::{Phase, Waiting};
 use super::entry::{self, BadEntry, Segment};
 use super::outbox::Waiter;
 use super::{Level, Node};
-use crate::state::roster::Admission;
+use crate::state::cluster::Admission;
 use crate::state::{Stamp, Txn, may_hear};
 use crate::wire::code::Code;
 use crate::wire::opcode::OpCode;
@@ -70,24 +70,24 @@ impl Node {
                     }
                 }
                 Segment::Register { origin, boot } => {
-                    self.state.roster_mut().register(origin, boot);
+                    self.state.cluster_mut().register(origin, boot);
                     if origin == self.config.id && boot == self.outbox.boot() {
                         self.log(Level::Info, "this server's writes are known to the ensemble");
                         self.outbox.resend();
                     }
                 }
                 Segment::Found { cluster_id, secret } => {
-                    let roster = self.state.roster_mut();
-                    if roster.cluster_id == 0 {
-                        roster.cluster_id = cluster_id;
-                        roster.secret = secret;
+                    let cluster = self.state.cluster_mut();
+                    if cluster.cluster_id == 0 {
+                        cluster.cluster_id = cluster_id;
+                        cluster.secret = secret;
                         self.log(Level::Info, &format!("ensemble {cluster_id:032x} is founded"));
-                        self.sweep.due_now();
+                        self.snapshots.due_now();
                     }
                 }
                 Segment::Incarnation { id, incarnation } => {
-                    if self.state.roster().incarnation(id).is_none() {
-                        self.state.roster_mut().set_incarnation(id, incarnation);
+                    if self.state.cluster().incarnation(id).is_none() {
+                        self.state.cluster_mut().set_incarnation(id, incarnation);
                         self.review_own_vote();
                     }
                 }
@@ -109,7 +109,7 @@ impl Node {
         let mut sequence = first_sequence;
         while !ops.is_empty() {
             let txn = Txn::decode(&mut ops).map_err(|_| BadEntry)?;
-            match self.state.roster_mut().admit(origin, boot, sequence) {
+            match self.state.cluster_mut().admit(origin, boot, sequence) {
                 Admission::Apply => {
                     let waiter = if mine { self.outbox.applied(sequence) } else { None };
                     if let Some(waiter) = &waiter {
@@ -148,7 +148,7 @@ impl Node {
         self.reply.clear();
         let answer = waiter.is_some().then_some(&mut self.reply);
         let code = self.state.apply(stamp, origin, txn, &mut self.effects, answer);
-        self.sweep.applied_one();
+        self.snapshots.applied_one();
 
         if self.effects.wanted && !self.effects.is_empty() {
             let clients = &mut self.clients;

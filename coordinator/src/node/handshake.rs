@@ -113,7 +113,7 @@ impl Node {
 
     /// Any server can recompute it; nobody without the ensemble's secret can.
     fn password(&self, session: i64) -> [u8; PASSWORD_BYTES] {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.state.roster().secret)
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.state.cluster().secret)
             .expect("HMAC takes keys of any length");
         mac.update(&session.to_be_bytes());
         let digest = mac.finalize().into_bytes();

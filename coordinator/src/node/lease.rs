@@ -19,16 +19,16 @@ impl Node {
     /// Whether clients are served: there is a leader, it knows this run of the server, and it has
     /// confirmed a report lately.
     pub fn serving(&self) -> bool {
-        self.roster_ready()
+        self.admitted()
             && self.raft.raft.leader_id != 0
             && self.now_ms < self.contact_ms + self.config.election_timeout_ms * 3
             && !self.stopping
     }
 
     /// The ensemble is founded and takes this server's stream of writes.
-    pub(super) fn roster_ready(&self) -> bool {
-        let roster = self.state.roster();
-        roster.cluster_id != 0 && roster.boot(self.config.id) == Some(self.outbox.boot())
+    pub(super) fn admitted(&self) -> bool {
+        let cluster = self.state.cluster();
+        cluster.cluster_id != 0 && cluster.boot(self.config.id) == Some(self.outbox.boot())
     }
 
     /// Tells the leader which sessions were heard from since the last report.

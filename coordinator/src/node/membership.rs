@@ -14,7 +14,7 @@ use raft::{ProgressState, SnapshotStatus};
 
 use super::entry::{self, Segment};
 use super::{Level, Node, NodeConfig};
-use crate::state::Roster;
+use crate::state::ClusterMetadata;
 
 /// In the context of a change of members: the member leaves for good, its directory is forgotten.
 const FORGET: u128 = u128::MAX;
@@ -50,8 +50,8 @@ pub(super) struct Logged {
 }
 
 impl Logged {
-    pub(super) fn read(roster: &Roster, entries: &[Entry]) -> Self {
-        let mut incarnations: BTreeMap<u8, u128> = roster.incarnations().collect();
+    pub(super) fn read(cluster: &ClusterMetadata, entries: &[Entry]) -> Self {
+        let mut incarnations: BTreeMap<u8, u128> = cluster.incarnations().collect();
         for entry in entries {
             if entry.get_entry_type() != EntryType::EntryNormal {
                 if let Some((id, incarnation)) = changed_member(&entry.context)
@@ -87,7 +87,7 @@ impl Node {
         if self.applied_index < self.logged.through {
             return self.logged.incarnations.iter().map(|(&id, &known)| (id, known)).collect();
         }
-        self.state.roster().incarnations().collect()
+        self.state.cluster().incarnations().collect()
     }
 
     /// What this server says of itself.
@@ -97,7 +97,7 @@ impl Node {
         members.sort_unstable();
         PeerHello {
             id: self.config.id,
-            cluster_id: self.state.roster().cluster_id,
+            cluster_id: self.state.cluster().cluster_id,
             incarnation: self.config.incarnation,
             blank: self.blank(),
             members,
@@ -123,7 +123,7 @@ impl Node {
         if !self.peers.contains_key(&id) {
             return Err(format!("server {id} is not in the server list of this one"));
         }
-        let ours = self.state.roster().cluster_id;
+        let ours = self.state.cluster().cluster_id;
         if ours != 0 && hello.cluster_id != 0 && ours != hello.cluster_id {
             return Err(format!(
                 "its data directory belongs to ensemble {:032x}, ours to {ours:032x}; \
@@ -257,7 +257,7 @@ impl Node {
 
     /// Nothing has been promised from this data directory yet.
     fn blank(&self) -> bool {
-        self.config.blank && self.state.roster().cluster_id == 0
+        self.config.blank && self.state.cluster().cluster_id == 0
     }
 
     pub(super) fn may_vote(&self) -> bool {
@@ -305,7 +305,7 @@ impl Node {
     /// leader counts always: those who elected it know its directory, though this server may be
     /// so far behind that it remembers the one before, and would never hear of the change.
     pub(super) fn trusted(&mut self, from: u8, message: &Message) -> bool {
-        let recorded = self.state.roster().incarnation(from);
+        let recorded = self.state.cluster().incarnation(from);
         let shown = self.peers.get(&from).and_then(|p| p.hello.as_ref()).map(|h| h.incarnation);
         let known = recorded.is_none() || shown.is_none() || recorded == shown;
         let leads = matches!(
@@ -336,7 +336,7 @@ impl Node {
     /// A member in its present directory votes; called when members or incarnations change.
     pub(super) fn review_own_vote(&mut self) {
         let me = self.config.id;
-        let known = self.state.roster().incarnation(me) == Some(self.config.incarnation);
+        let known = self.state.cluster().incarnation(me) == Some(self.config.incarnation);
         if known && self.conf_state.voters.contains(&u64::from(me)) && !self.may_vote() {
             self.wiped = false;
             self.permitted = true;
@@ -355,7 +355,7 @@ impl Node {
             return;
         }
         let me = self.config.id;
-        if self.state.roster().incarnation(me).is_none() {
+        if self.state.cluster().incarnation(me).is_none() {
             let incarnation = self.config.incarnation;
             self.propose_segment(&Segment::Incarnation { id: me, incarnation });
         }
@@ -365,7 +365,7 @@ impl Node {
             let id = u64::from(hello.id);
             let voter = self.conf_state.voters.contains(&id);
             let learner = self.conf_state.learners.contains(&id);
-            match self.state.roster().incarnation(hello.id) {
+            match self.state.cluster().incarnation(hello.id) {
                 None if voter && self.peers.get(&hello.id).is_some_and(|p| p.lost_its_log) => {
                     return self.change(id, ConfChangeType::RemoveNode, 0);
                 }
@@ -488,11 +488,11 @@ impl Node {
             peer.lost_its_log &= voters.contains(&u64::from(id));
         }
         if let Some((id, incarnation)) = changed_member(context) {
-            let roster = self.state.roster_mut();
+            let cluster = self.state.cluster_mut();
             if incarnation == FORGET {
-                roster.forget_member(id);
+                cluster.forget_member(id);
             } else {
-                roster.set_incarnation(id, incarnation);
+                cluster.set_incarnation(id, incarnation);
             }
         }
         self.review_own_vote();

@@ -8,10 +8,9 @@
 //! Reading order: [`pipeline`](self) takes a connection's requests and answers in order, `outbox`
 //! keeps the writes until they are applied, `replicate` drives raft, `apply` turns committed
 //! entries into state, events and answers, `lease` and `expiry` keep sessions honest,
-//! `membership` says who may vote, `sweep` makes snapshots.
+//! `membership` says who may vote, `snapshot` writes them.
 
 mod apply;
-mod catch_up;
 mod client;
 pub mod entry;
 mod expiry;
@@ -23,8 +22,9 @@ mod outbox;
 pub mod peer;
 mod pipeline;
 mod replicate;
+mod snapshot;
+mod snapshot_fetch;
 mod stats;
-mod sweep;
 mod sync;
 mod view;
 
@@ -216,10 +216,10 @@ pub struct Node {
     next_raft_tick_ms: u64,
     last_stamp_ms: i64,
 
-    sweep: sweep::Sweep,
+    snapshots: snapshot::Snapshots,
     /// A fetched snapshot, until raft has accepted it.
     fetched: Option<(SnapshotPoint, Box<State>)>,
-    fetching: Option<catch_up::Fetch>,
+    fetching: Option<snapshot_fetch::Fetch>,
     stopping: bool,
 
     stats: Stats,
@@ -259,7 +259,7 @@ impl Node {
         };
         let (applied_index, applied_term) = (snapshot.index, snapshot.term);
         let last_stamp_ms = state.last_time_ms();
-        let logged = membership::Logged::read(state.roster(), &entries);
+        let logged = membership::Logged::read(state.cluster(), &entries);
         let saved_commit = hard_state.commit;
         let log = LogCache::new(snapshot, conf_state.clone(), hard_state, entries);
         let raft = replicate::start_raft(&config, log, applied_index);
@@ -317,14 +317,14 @@ impl Node {
             next_reap_ms: now_ms,
             next_raft_tick_ms: now_ms,
             last_stamp_ms,
-            sweep: sweep::Sweep::default(),
+            snapshots: snapshot::Snapshots::default(),
             fetched: None,
             fetching: None,
             stopping: false,
             stats: Stats::default(),
             outputs: Vec::new(),
         };
-        node.sweep.next_after(snapshot_ops, &mut node.random);
+        node.snapshots.next_after(snapshot_ops, &mut node.random);
         node.contact_ms = node.now_ms.saturating_sub(node.config.election_timeout_ms * 3);
         node.redraw_election_timeout();
         node.review_own_directory();
@@ -376,7 +376,7 @@ impl Node {
         self.ask_read_index();
         self.handle_ready();
         self.finish_syncs();
-        self.sweep();
+        self.step_snapshot();
     }
 
     /// Whether [`Node::flush`] has something to do already.
@@ -411,7 +411,7 @@ impl Node {
 
     /// Nothing is left of the node but this.
     pub fn into_state(mut self) -> State {
-        self.sweep.abort(&mut self.state);
+        self.snapshots.abort(&mut self.state);
         self.state
     }
 

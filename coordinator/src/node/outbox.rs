@@ -1,7 +1,7 @@
 //! The writes of this server's sessions that have not been applied yet, in order.
 //!
 //! They carry consecutive numbers. Whoever leads gets them in order, and a new leader gets all
-//! again that are still here; the replicated roster sees to it that none is applied twice. So a
+//! again that are still here; the replicated cluster metadata sees to it that none is applied twice. So a
 //! client never learns that a leader has died.
 
 use std::collections::VecDeque;

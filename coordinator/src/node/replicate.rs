@@ -248,12 +248,12 @@ impl Node {
 
     /// Asks for this run's stream of writes to be recorded; as leader, founds the ensemble.
     pub(super) fn announce(&mut self) {
-        if self.roster_ready() {
+        if self.admitted() {
             return;
         }
         let boot = self.outbox.boot();
         if self.is_leader() {
-            if self.state.roster().cluster_id == 0 {
+            if self.state.cluster().cluster_id == 0 {
                 let cluster_id = self.config.fresh_cluster_id;
                 self.propose_segment(&Segment::Found {
                     cluster_id,
@@ -295,7 +295,7 @@ impl Node {
             PeerMessage::Report { number, sessions } => self.reported(from, number, sessions),
             PeerMessage::ReportAck { number } => self.report_confirmed(from, number),
             PeerMessage::Register { boot } => {
-                if self.is_leader() && self.state.roster().boot(from) != Some(boot) {
+                if self.is_leader() && self.state.cluster().boot(from) != Some(boot) {
                     self.propose_segment(&Segment::Register { origin: from, boot });
                 }
             }

@@ -126,7 +126,7 @@ impl Node {
         let leader_uptime_ms = if leads { self.now_ms - self.stats.leader_since_ms } else { 0 };
         let lease_ms = u64::from(self.config.session_timeout_min_ms) / 3;
         RaftView {
-            cluster_id: self.state.roster().cluster_id,
+            cluster_id: self.state.cluster().cluster_id,
             term: raft.term,
             leader: (raft.leader_id != 0).then_some(raft.leader_id as u8),
             commit_index: raft.raft_log.committed,

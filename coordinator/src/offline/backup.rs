@@ -78,7 +78,7 @@ fn load(input: impl Read) -> Result<Backup, StreamError> {
     }
     let state = restore.finish().map_err(|e| stream.damage(e.to_string()))?;
     let meta = stream.meta().clone();
-    if state.last_zxid() != meta.zxid || state.roster().cluster_id != meta.cluster_id {
+    if state.last_zxid() != meta.zxid || state.cluster().cluster_id != meta.cluster_id {
         return Err(stream.damage("its description is not that of its content"));
     }
     let (fingerprint, bytes) = (stream.fingerprint(), stream.offset());

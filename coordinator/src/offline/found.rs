@@ -116,15 +116,15 @@ pub(super) fn write(
         } else {
             RealDisk::open(&directory_in(&config.data_log_dir))?
         };
-        let cluster_id = state.roster().cluster_id;
+        let cluster_id = state.cluster().cluster_id;
         let zxid = state.last_zxid();
         let Position { index, term } = position;
         let meta = SnapshotMeta { index, term, conf_state, zxid, cluster_id };
         let mut writer = SnapshotWriter::create(disk.clone(), &meta)?;
-        state.sweep_begin();
+        state.snapshot_begin();
         let mut chunk = Vec::new();
         loop {
-            let done = state.sweep_step(STEP_SLOTS, &mut chunk);
+            let done = state.snapshot_step(STEP_SLOTS, &mut chunk);
             if done || chunk.len() >= CHUNK_BYTES {
                 writer.chunk(&chunk)?;
                 chunk.clear();

@@ -11,7 +11,7 @@ use super::found;
 use crate::config::Config;
 use crate::edge::{self, Logger};
 use crate::node::{Node, Output};
-use crate::state::{Roster, State};
+use crate::state::{ClusterMetadata, State};
 use crate::store::{Identity, Position, RealDisk, StoreError, WalOptions, directory_in};
 
 /// A lone voter leads at once; whatever keeps it for so many ticks keeps it for ever.
@@ -45,17 +45,17 @@ pub fn rescue(config: &Config, yes: bool) -> Result<RescueReport, String> {
     let last_zxid = state.last_zxid();
     let epoch = found::next_epoch(last.term, last_zxid, 0)?;
     let me = config.id;
-    let mut roster = Roster::default();
+    let mut cluster = ClusterMetadata::default();
     // Clients keep their sessions: they prove them by what this key gives.
-    roster.secret = state.roster().secret;
-    roster.cluster_id = edge::random_u128().max(1);
+    cluster.secret = state.cluster().secret;
+    cluster.cluster_id = edge::random_u128().max(1);
     let (voters, learners) = found::members(config);
     for id in voters.into_iter().chain(learners) {
-        roster.set_incarnation(id as u8, edge::random_u128());
+        cluster.set_incarnation(id as u8, edge::random_u128());
     }
-    let incarnation = roster.incarnation(me).ok_or("this server is not in its own server list")?;
-    let ensemble = format!("{:032x}", roster.cluster_id);
-    state.refound(epoch, roster);
+    let incarnation = cluster.incarnation(me).ok_or("this server is not in its own server list")?;
+    let ensemble = format!("{:032x}", cluster.cluster_id);
+    state.refound(epoch, cluster);
     let mut report = RescueReport {
         done: false,
         server: me,

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::backup::{self, Backup};
 use super::found;
 use crate::config::Config;
-use crate::state::Roster;
+use crate::state::ClusterMetadata;
 use crate::store::Position;
 
 /// What the operator says beside the backup.
@@ -79,19 +79,19 @@ pub fn restore(
     let content = [u64::from(checksum), chunks, bytes, meta.index, meta.zxid as u64, epoch];
     let content = content.map(u64::to_le_bytes).concat();
     let ids: Vec<u8> = voters.iter().chain(&[0]).chain(&learners).map(|&id| id as u8).collect();
-    let old = state.roster().secret;
-    let mut roster = Roster::default();
-    roster.secret = found::derive(&old, &[b"restore", word.as_bytes(), &content, &ids]);
-    let secret = roster.secret;
-    roster.cluster_id = u128::from_le_bytes(found::derive(&secret, &[b"ensemble"])).max(1);
+    let old = state.cluster().secret;
+    let mut cluster = ClusterMetadata::default();
+    cluster.secret = found::derive(&old, &[b"restore", word.as_bytes(), &content, &ids]);
+    let secret = cluster.secret;
+    cluster.cluster_id = u128::from_le_bytes(found::derive(&secret, &[b"ensemble"])).max(1);
     let incarnation = |id: u8| u128::from_le_bytes(found::derive(&secret, &[b"member", &[id]]));
     for &id in voters.iter().chain(&learners) {
-        roster.set_incarnation(id as u8, incarnation(id as u8));
+        cluster.set_incarnation(id as u8, incarnation(id as u8));
     }
-    let cluster_id = roster.cluster_id;
+    let cluster_id = cluster.cluster_id;
     let digest = state.content_digest();
     let (sessions_ended, ephemerals_removed) = state.end_sessions(epoch);
-    state.refound(epoch, roster);
+    state.refound(epoch, cluster);
 
     let mut moved = Vec::new();
     for directory in &directories {

@@ -31,15 +31,15 @@ impl Mix {
 }
 
 impl State {
-    /// Over znodes, ACLs, sessions, roster and the last zxid.
+    /// Over znodes, ACLs, sessions, cluster metadata and the last zxid.
     pub fn digest(&self) -> u64 {
         let mut mix = Mix(1).word(self.last_zxid as u64);
         for (id, session) in self.sessions() {
             mix = mix.word(id as u64).word(session.timeout_ms as u64).word(session.origin.into());
         }
-        let mut roster = Vec::new();
-        self.roster.encode(&mut roster);
-        mix.bytes(&roster).word(tree(&self.tree)).finish()
+        let mut cluster = Vec::new();
+        self.cluster.encode(&mut cluster);
+        mix.bytes(&cluster).word(tree(&self.tree)).finish()
     }
 
     /// Over what clients have stored for good: znodes that are not ephemeral, outside

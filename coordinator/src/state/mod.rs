@@ -5,27 +5,27 @@
 //! the tree into the caller's buffer. Neither blocks, allocates more than it keeps, or knows
 //! about connections; who watches what is [`watch`], which is not replicated.
 
+pub mod cluster;
 mod digest;
 pub mod effects;
 pub mod identity;
-mod image;
 mod op;
 mod permission;
 mod quota;
 mod read;
 mod refound;
-pub mod roster;
 mod session;
+mod snapshot_codec;
 pub mod txn;
 pub mod watch;
 
+pub use cluster::ClusterMetadata;
 pub use effects::{Effects, EventKind, Readers};
 pub use identity::{Identity, IdentityBuf};
-pub use image::{Restore, SnapshotHead};
 pub use permission::may_hear;
 pub use read::{ReadResult, WatchRequest};
-pub use roster::Roster;
 pub use session::Session;
+pub use snapshot_codec::{Restore, SnapshotHead};
 pub use txn::{Corrupt, Stamp, Txn};
 pub use watch::{WatchKind, Watches};
 
@@ -40,7 +40,7 @@ use std::collections::BTreeMap;
 pub struct State {
     tree: Tree,
     sessions: BTreeMap<i64, Session>,
-    roster: Roster,
+    cluster: ClusterMetadata,
     last_zxid: i64,
     last_time_ms: i64,
     quotas: Quotas,
@@ -87,7 +87,7 @@ impl State {
         Self {
             tree,
             sessions: BTreeMap::new(),
-            roster: Roster::default(),
+            cluster: ClusterMetadata::default(),
             last_zxid: 0,
             last_time_ms: 0,
             quotas: Quotas::default(),
@@ -105,12 +105,12 @@ impl State {
         self.last_time_ms
     }
 
-    pub fn roster(&self) -> &Roster {
-        &self.roster
+    pub fn cluster(&self) -> &ClusterMetadata {
+        &self.cluster
     }
 
-    pub fn roster_mut(&mut self) -> &mut Roster {
-        &mut self.roster
+    pub fn cluster_mut(&mut self) -> &mut ClusterMetadata {
+        &mut self.cluster
     }
 
     /// As ZooKeeper counts: the root twice, once as "" and once as "/".

@@ -1,6 +1,6 @@
 //! A state that another ensemble begins with: what a backup or a survivor gives to its successor.
 
-use super::{Effects, Identity, Roster, Stamp, State, Txn};
+use super::{ClusterMetadata, Effects, Identity, Stamp, State, Txn};
 use crate::wire::opcode::OpCode;
 
 impl State {
@@ -21,9 +21,9 @@ impl State {
     }
 
     /// Belongs to another ensemble from now on, whose zxids lie in `epoch` and above.
-    pub fn refound(&mut self, epoch: u64, roster: Roster) {
+    pub fn refound(&mut self, epoch: u64, cluster: ClusterMetadata) {
         self.last_zxid = self.last_zxid.max((epoch as i64) << 32);
-        self.roster = roster;
+        self.cluster = cluster;
     }
 }
 
@@ -71,9 +71,9 @@ mod tests {
         assert_eq!(state.content_digest(), digest);
         assert_eq!(state.last_zxid(), 4096 << 32 | 2);
         assert_eq!(state.session_count(), 0);
-        state.refound(4096, Roster::default());
+        state.refound(4096, ClusterMetadata::default());
         assert_eq!(state.last_zxid(), 4096 << 32 | 2, "the sessions' ends stay the last");
-        state.refound(8192, Roster::default());
+        state.refound(8192, ClusterMetadata::default());
         assert_eq!(state.last_zxid(), 8192 << 32);
 
         create(&mut state, 0, 8193 << 32 | 1, "/more", create_mode::PERSISTENT);

@@ -24,7 +24,7 @@ mod identity;
 mod record;
 mod scan;
 mod snapshot;
-mod stream;
+mod snapshot_stream;
 mod wal;
 
 pub use check::{Report, check};
@@ -36,7 +36,7 @@ pub use record::Position;
 pub use snapshot::{
     SnapshotMeta, SnapshotReader, SnapshotWriter, list_snapshots, newest_snapshot, purge_snapshots,
 };
-pub use stream::{SnapshotStream, StreamError};
+pub use snapshot_stream::{SnapshotStream, StreamError};
 pub use wal::{Recovered, ScannedLog, Wal, WalOptions, prepare_spare, remove_segments};
 
 /// Version of everything in a data directory; raised when older code could misread it.

@@ -8,7 +8,7 @@ use super::FORMAT_VERSION;
 use super::disk::{Disk, DiskFile};
 use super::error::StoreError;
 use super::record::Position;
-use super::stream::{SnapshotStream, StreamError};
+use super::snapshot_stream::{SnapshotStream, StreamError};
 use crate::bytes::take;
 
 pub(super) const MAGIC: &[u8; 8] = b"coordsnp";

@@ -8,13 +8,13 @@
 
 pub mod acl;
 pub mod arena;
-pub mod image;
 pub(crate) mod index;
 pub mod node;
 mod owner;
 pub mod path;
 pub mod slab;
-mod sweep;
+pub mod snapshot_codec;
+mod snapshot_iter;
 mod undo;
 mod walk;
 
@@ -25,7 +25,7 @@ use index::{Index, hash_name};
 use node::{Changed, Family, Fields, Kind, NONE, Node, NodeId, ROOT, flag};
 use owner::Owners;
 use slab::Slab;
-use sweep::Sweep;
+use snapshot_iter::SnapshotIter;
 use undo::{Journal, Undo};
 pub use walk::Walk;
 
@@ -45,7 +45,7 @@ pub struct Tree {
     bytes: u64,
     journal: Journal,
     /// A snapshot that is being written.
-    sweep: Option<Box<Sweep>>,
+    snapshot: Option<Box<SnapshotIter>>,
 }
 
 /// A znode that is about to be.
@@ -93,7 +93,7 @@ impl Tree {
             len: 0,
             bytes: 0,
             journal: Journal::default(),
-            sweep: None,
+            snapshot: None,
         }
     }
 
@@ -405,9 +405,9 @@ impl Tree {
         node.put(flag::NULL, new.data.is_none());
         self.acls.retain(new.acl);
         let id = self.nodes.insert(node);
-        if let Some(sweep) = &mut self.sweep {
+        if let Some(iter) = &mut self.snapshot {
             // Born after the snapshot's moment, so no part of it, whatever slot it has.
-            sweep.first_visit(id);
+            iter.first_visit(id);
         }
         self.owners.insert(id, new.kind);
         id

@@ -276,10 +276,10 @@ impl World {
 /// A copy, by way of a snapshot.
 pub(crate) fn snapshot(state: &mut State) -> State {
     let mut restore = Restore::new();
-    state.sweep_begin();
+    state.snapshot_begin();
     loop {
         let mut chunk = Vec::new();
-        let done = state.sweep_step(3, &mut chunk);
+        let done = state.snapshot_step(3, &mut chunk);
         restore.chunk(&chunk).unwrap();
         if done {
             return restore.finish().unwrap();

@@ -502,7 +502,7 @@ fn contents(state: &State) -> BTreeMap<String, Znode> {
 }
 
 /// A snapshot that is being written, and what it must turn out to be.
-struct Sweep {
+struct SnapshotRun {
     restore: Restore,
     digest: u64,
     model: Model,
@@ -516,7 +516,7 @@ struct Run {
     model: Model,
     state: State,
     replica: State,
-    sweep: Option<Sweep>,
+    snapshot: Option<SnapshotRun>,
     stamp: Stamp,
     restored: usize,
 }
@@ -529,7 +529,7 @@ impl Run {
             model: Model::new(),
             state: State::new(),
             replica: State::new(),
-            sweep: None,
+            snapshot: None,
             stamp: Stamp { zxid: 0, time_ms: 1000 },
             restored: 0,
         }
@@ -540,7 +540,7 @@ impl Run {
             let (op, who) = (self.op(3), self.sender());
             self.write(&op, &who);
             self.read(&who);
-            self.sweep_on();
+            self.snapshot_on();
         }
         self.compare(&self.state, &self.model);
         assert_eq!(self.state.digest(), self.replica.digest(), "seed {}", self.seed);
@@ -658,8 +658,8 @@ impl Run {
         // A replica that nobody watches and nobody waits at.
         let code = send(&mut self.replica, op, who, &mut Effects::default(), None);
         assert_eq!(code, expected.err().unwrap_or(Code::Ok), "seed {seed}: {op:?}");
-        if let Some(sweep) = &mut self.sweep {
-            sweep.log.push((op.clone(), who.clone()));
+        if let Some(snapshot) = &mut self.snapshot {
+            snapshot.log.push((op.clone(), who.clone()));
         }
     }
 
@@ -706,11 +706,11 @@ impl Run {
         assert_eq!(found, expected, "seed {}: {request:?} by {who:?}", self.seed);
     }
 
-    fn sweep_on(&mut self) {
-        let Some(sweep) = &mut self.sweep else {
+    fn snapshot_on(&mut self) {
+        let Some(snapshot) = &mut self.snapshot else {
             if self.random.below(10) == 0 {
-                self.state.sweep_begin();
-                self.sweep = Some(Sweep {
+                self.state.snapshot_begin();
+                self.snapshot = Some(SnapshotRun {
                     restore: Restore::new(),
                     digest: self.state.digest(),
                     model: self.model.clone(),
@@ -720,16 +720,16 @@ impl Run {
             return;
         };
         let mut chunk = Vec::new();
-        let done = self.state.sweep_step(self.random.below(4) as usize, &mut chunk);
-        sweep.restore.chunk(&chunk).unwrap();
+        let done = self.state.snapshot_step(self.random.below(4) as usize, &mut chunk);
+        snapshot.restore.chunk(&chunk).unwrap();
         if !done {
             return;
         }
-        let sweep = self.sweep.take().unwrap();
-        let mut restored = sweep.restore.finish().unwrap();
-        self.compare(&restored, &sweep.model);
-        assert_eq!(restored.digest(), sweep.digest, "seed {}", self.seed);
-        for (op, who) in &sweep.log {
+        let snapshot = self.snapshot.take().unwrap();
+        let mut restored = snapshot.restore.finish().unwrap();
+        self.compare(&restored, &snapshot.model);
+        assert_eq!(restored.digest(), snapshot.digest, "seed {}", self.seed);
+        for (op, who) in &snapshot.log {
             send(&mut restored, op, who, &mut Effects::default(), None);
         }
         assert_eq!(restored.digest(), self.state.digest(), "seed {}", self.seed);

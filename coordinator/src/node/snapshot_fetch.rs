@@ -89,7 +89,7 @@ impl Node {
     pub(super) fn install_snapshot(&mut self) -> SnapshotPoint {
         self.stats.snapshots_received += 1;
         let (point, state) = self.fetched.take().expect("raft was given the snapshot just now");
-        self.sweep.abort(&mut self.state);
+        self.snapshots.abort(&mut self.state);
         self.state = *state;
         self.last_stamp_ms = self.last_stamp_ms.max(self.state.last_time_ms());
         self.applied_index = point.index;
@@ -100,8 +100,8 @@ impl Node {
         for conn in self.clients.ids() {
             self.close_client(conn);
         }
-        let applied = self.state.roster().last_sequence(self.config.id);
-        if self.roster_ready() {
+        let applied = self.state.cluster().last_sequence(self.config.id);
+        if self.admitted() {
             self.outbox.skip_through(applied);
         }
         self.review_own_vote();

@@ -1,12 +1,12 @@
 //! The state in a snapshot: a head with all that is small, then the znodes, then an end.
 //!
-//! Chunks are what the steps of one sweep gave, in order; they may be joined, never split.
+//! Chunks are what the steps of one snapshot gave, in order; they may be joined, never split.
 
 use super::quota::Quotas;
 use super::txn::Corrupt;
-use super::{Roster, Scratch, Session, State};
+use super::{ClusterMetadata, Scratch, Session, State};
 use crate::bytes::take;
-use crate::tree::image::Builder;
+use crate::tree::snapshot_codec::Builder;
 use std::collections::BTreeMap;
 
 /// Version 1 had no time of the last operation.
@@ -16,8 +16,8 @@ const TIMELESS: u32 = 1;
 const END: u8 = 0xff;
 
 impl State {
-    /// The snapshot is the state at this moment, whatever is applied until the sweep is over.
-    pub fn sweep_begin(&mut self) {
+    /// The snapshot is the state at this moment, whatever is applied until the snapshot is over.
+    pub fn snapshot_begin(&mut self) {
         let mut head = Vec::new();
         head.extend_from_slice(&VERSION.to_le_bytes());
         head.extend_from_slice(&self.last_zxid.to_le_bytes());
@@ -30,34 +30,34 @@ impl State {
             head.extend_from_slice(&session.timeout_ms.to_le_bytes());
             head.push(session.origin);
         }
-        let mut roster = Vec::new();
-        self.roster.encode(&mut roster);
-        put_bytes(&mut head, &roster);
+        let mut cluster = Vec::new();
+        self.cluster.encode(&mut cluster);
+        put_bytes(&mut head, &cluster);
         head.extend_from_slice(&(self.tree.acls.used().count() as u32).to_le_bytes());
         // A list keeps its number while a znode carries it, and a znode that changes its list
-        // is emitted before: numbers mean the same to the end of the sweep.
+        // is emitted before: numbers mean the same to the end of the snapshot.
         for (id, bytes) in self.tree.acls.used() {
             head.extend_from_slice(&id.to_le_bytes());
             put_bytes(&mut head, bytes);
         }
-        self.tree.sweep_begin(head);
+        self.tree.snapshot_begin(head);
     }
 
     /// Appends the next part, after looking at up to `nodes_max` znodes; true when the snapshot
     /// is complete.
-    pub fn sweep_step(&mut self, nodes_max: usize, out: &mut Vec<u8>) -> bool {
-        if !self.tree.sweeping() {
+    pub fn snapshot_step(&mut self, nodes_max: usize, out: &mut Vec<u8>) -> bool {
+        if !self.tree.snapshotting() {
             return true;
         }
-        let done = self.tree.sweep_step(nodes_max, out);
+        let done = self.tree.snapshot_step(nodes_max, out);
         if done {
             out.push(END);
         }
         done
     }
 
-    pub fn sweep_abort(&mut self) {
-        self.tree.sweep_abort();
+    pub fn snapshot_abort(&mut self) {
+        self.tree.snapshot_abort();
     }
 }
 
@@ -91,7 +91,7 @@ struct Head {
     last_zxid: i64,
     last_time_ms: i64,
     sessions: BTreeMap<i64, Session>,
-    roster: Roster,
+    cluster: ClusterMetadata,
     builder: Builder,
     nodes: u32,
     nodes_seen: u32,
@@ -148,13 +148,13 @@ impl Head {
             let [origin] = take(input)?;
             sessions.insert(id, Session { timeout_ms, origin });
         }
-        let roster = Roster::decode(take_bytes(input)?)?;
+        let cluster = ClusterMetadata::decode(take_bytes(input)?)?;
         let mut builder = Builder::new(slots, nodes as usize)?;
         for _ in 0..u32::from_le_bytes(take(input)?) {
             let id = u32::from_le_bytes(take(input)?);
             builder.acl(id, take_bytes(input)?)?;
         }
-        Some(Self { last_zxid, last_time_ms, sessions, roster, builder, nodes, nodes_seen: 0 })
+        Some(Self { last_zxid, last_time_ms, sessions, cluster, builder, nodes, nodes_seen: 0 })
     }
 
     fn finish(self) -> Option<State> {
@@ -163,7 +163,7 @@ impl Head {
             quotas: Quotas::rebuild(&tree),
             tree,
             sessions: self.sessions,
-            roster: self.roster,
+            cluster: self.cluster,
             last_zxid: self.last_zxid,
             last_time_ms: self.last_time_ms,
             scratch: Scratch::default(),

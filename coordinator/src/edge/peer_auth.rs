@@ -1,11 +1,10 @@
-//! How two servers prove to each other that they know the ensemble's secret, before anything of a
-//! stranger is decoded.
+//! Mutual authentication of two members by the ensemble's secret, before any message is decoded.
 //!
-//! The one who dials sends a nonce; the one who accepts answers with its own nonce and an HMAC of
-//! both; the one who dials answers with an HMAC of both and of its hello; the one who accepts
-//! answers with its hello under a third HMAC, or with the reason why it refuses. Four frames of
-//! `length u32` (little-endian) and at most [`FRAME_BYTES_MAX`] bytes. The direction is part of
-//! each HMAC, so that no answer can be sent back as a question.
+//! The dialler sends a nonce. The acceptor answers with its own nonce and an HMAC of both. The
+//! dialler answers with an HMAC of both nonces and its hello. The acceptor answers with its hello
+//! under a third HMAC, or with the reason for a refusal. Each of the four frames is `length u32`
+//! (little-endian) and at most [`FRAME_BYTES_MAX`] bytes. Each HMAC covers the direction, so that
+//! no answer can be reflected.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
@@ -13,7 +12,7 @@ use sha2::Sha256;
 use crate::bytes::take;
 use crate::node::PeerHello;
 
-/// Largest frame of an introduction.
+/// Largest frame of a handshake.
 pub(super) const FRAME_BYTES_MAX: usize = 16 << 10;
 
 const MAGIC: &[u8; 8] = b"zkcoord1";
@@ -26,16 +25,16 @@ pub(super) type Nonce = [u8; NONCE_BYTES];
 #[derive(Clone)]
 pub(super) struct Key(pub Vec<u8>);
 
-/// What kind of connection is being introduced: an answer on one port is no answer on the other.
+/// The port of the handshake: each HMAC covers it, so that no answer is valid on the other port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Port {
     Quorum,
-    Bulk,
+    Snapshot,
 }
 
-/// Why an introduction failed; for the log.
+/// Why a handshake failed; for the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Stranger(pub String);
+pub(super) struct AuthError(pub String);
 
 impl Key {
     fn mac(&self, label: &str, port: Port, parts: &[&[u8]]) -> [u8; MAC_BYTES] {
@@ -55,14 +54,14 @@ impl Key {
         label: &str,
         port: Port,
         parts: &[&[u8]],
-    ) -> Result<(), Stranger> {
+    ) -> Result<(), AuthError> {
         let expected = self.mac(label, port, parts);
         // Compared in constant time.
         let differ = expected.iter().zip(shown).fold(0, |acc, (a, b)| acc | (a ^ b));
         if differ == 0 {
             return Ok(());
         }
-        Err(Stranger(
+        Err(AuthError(
             "it does not know the ensemble's secret; is `coordinator.secretFile` the same file \
              on all members?"
                 .to_owned(),
@@ -81,7 +80,7 @@ pub(super) fn challenge(
     port: Port,
     opening: &[u8],
     nonce: &Nonce,
-) -> Result<Vec<u8>, Stranger> {
+) -> Result<Vec<u8>, AuthError> {
     let theirs = nonce_of(opening)?;
     let mac = key.mac("accepts", port, &[&theirs, nonce]);
     Ok([&nonce[..], &mac].concat())
@@ -94,7 +93,7 @@ pub(super) fn answer(
     nonce: &Nonce,
     challenge: &[u8],
     hello: &PeerHello,
-) -> Result<(Vec<u8>, Nonce), Stranger> {
+) -> Result<(Vec<u8>, Nonce), AuthError> {
     let (theirs, rest) = challenge.split_first_chunk::<NONCE_BYTES>().ok_or_else(garbled)?;
     let mac = rest.try_into().map_err(|_| garbled())?;
     key.check(mac, "accepts", port, &[nonce, theirs])?;
@@ -110,7 +109,7 @@ pub(super) fn check_answer(
     opening: &[u8],
     nonce: &Nonce,
     answer: &[u8],
-) -> Result<PeerHello, Stranger> {
+) -> Result<PeerHello, AuthError> {
     let theirs = nonce_of(opening)?;
     let (mac, hello) = answer.split_first_chunk::<MAC_BYTES>().ok_or_else(garbled)?;
     key.check(mac, "dials", port, &[&theirs, nonce, hello])?;
@@ -140,23 +139,23 @@ pub(super) fn check_welcome(
     port: Port,
     (nonce, theirs): (&Nonce, &Nonce),
     welcome: &[u8],
-) -> Result<PeerHello, Stranger> {
+) -> Result<PeerHello, AuthError> {
     let (mac, body) = welcome.split_first_chunk::<MAC_BYTES>().ok_or_else(garbled)?;
     key.check(mac, "welcomes", port, &[nonce, theirs, body])?;
     match body.split_first() {
         Some((1, hello)) => decode_hello(hello).ok_or_else(garbled),
-        Some((0, why)) => Err(Stranger(format!("it refuses: {}", String::from_utf8_lossy(why)))),
+        Some((0, why)) => Err(AuthError(format!("it refuses: {}", String::from_utf8_lossy(why)))),
         _ => Err(garbled()),
     }
 }
 
-fn nonce_of(opening: &[u8]) -> Result<Nonce, Stranger> {
+fn nonce_of(opening: &[u8]) -> Result<Nonce, AuthError> {
     let nonce = opening.strip_prefix(MAGIC).ok_or_else(garbled)?;
     nonce.try_into().map_err(|_| garbled())
 }
 
-fn garbled() -> Stranger {
-    Stranger("it does not speak as a coordinator of this version does".to_owned())
+fn garbled() -> AuthError {
+    AuthError("it does not speak as a coordinator of this version does".to_owned())
 }
 
 fn encode_hello(hello: &PeerHello) -> Vec<u8> {
@@ -207,7 +206,7 @@ mod tests {
         }
     }
 
-    fn introduce(dialer: &Key, acceptor: &Key) -> Result<(PeerHello, PeerHello), Stranger> {
+    fn introduce(dialer: &Key, acceptor: &Key) -> Result<(PeerHello, PeerHello), AuthError> {
         let (d, a) = ([1; 32], [2; 32]);
         let first = opening(&d);
         let second = challenge(acceptor, Port::Quorum, &first, &a)?;
@@ -239,7 +238,7 @@ mod tests {
     fn an_answer_for_one_port_is_none_for_the_other() {
         let key = Key(b"secret".to_vec());
         let first = opening(&[1; 32]);
-        let second = challenge(&key, Port::Bulk, &first, &[2; 32]).unwrap();
+        let second = challenge(&key, Port::Snapshot, &first, &[2; 32]).unwrap();
         assert!(answer(&key, Port::Quorum, &[1; 32], &second, &hello(1)).is_err());
     }
 
@@ -249,6 +248,6 @@ mod tests {
         let first = opening(&[1; 32]);
         let no = welcome(&key, Port::Quorum, &first, &[2; 32], Err("wrong list"));
         let told = check_welcome(&key, Port::Quorum, (&[1; 32], &[2; 32]), &no);
-        assert_eq!(told, Err(Stranger("it refuses: wrong list".to_owned())));
+        assert_eq!(told, Err(AuthError("it refuses: wrong list".to_owned())));
     }
 }

@@ -1,6 +1,6 @@
-//! The thread that writes the own snapshots to disk, chunk by chunk, beside everything else.
+//! The thread that writes this server's snapshots to disk, chunk by chunk.
 //!
-//! It leaves the disk to the log for most of the time: a snapshot can wait, a write cannot.
+//! It leaves the disk to the log most of the time: a snapshot can wait, a write cannot.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
@@ -8,18 +8,18 @@ use std::time::{Duration, Instant};
 use super::completion::{Completion, Completions};
 use crate::store::{RealDisk, SnapshotMeta, SnapshotWriter, StoreError, purge_snapshots};
 
-/// After each chunk the writer rests for so many times what writing it took.
+/// After each chunk the writer rests for this many times as long as the chunk took.
 const REST_TIMES: u32 = 7;
 
-/// Synced in steps, so that the log's fsync never queues behind more than this.
+/// Sync after this many bytes, so that the log's fsync never queues behind more.
 const SYNC_BYTES: u64 = 64 << 10;
 const HURRIED_SYNC_BYTES: u64 = 4 << 20;
 
-/// A disk that is busy with other things is not made less so by an endless snapshot.
+/// Longest rest: on a busy disk the snapshot still has to end.
 const REST_MAX: Duration = Duration::from_millis(100);
 
 /// Work for the writer.
-pub(super) enum BulkWork {
+pub(super) enum SnapshotWork {
     Begin(SnapshotMeta),
     Chunk {
         bytes: Vec<u8>,
@@ -34,7 +34,7 @@ pub(super) fn start(
     disk: RealDisk,
     retain: usize,
     completions: Completions,
-) -> std::io::Result<Sender<BulkWork>> {
+) -> std::io::Result<Sender<SnapshotWork>> {
     let (sender, receiver) = channel();
     std::thread::Builder::new()
         .name("snapshot".to_owned())
@@ -42,14 +42,14 @@ pub(super) fn start(
     Ok(sender)
 }
 
-fn run(disk: &RealDisk, retain: usize, completions: &Completions, work: &Receiver<BulkWork>) {
+fn run(disk: &RealDisk, retain: usize, completions: &Completions, work: &Receiver<SnapshotWork>) {
     let mut writer: Option<SnapshotWriter<RealDisk>> = None;
     while let Ok(work) = work.recv() {
         let done = match work {
-            BulkWork::Begin(meta) => {
+            SnapshotWork::Begin(meta) => {
                 SnapshotWriter::create(disk.clone(), &meta).map(|w| writer = Some(w))
             }
-            BulkWork::Chunk { bytes, hurry } => {
+            SnapshotWork::Chunk { bytes, hurry } => {
                 let began = Instant::now();
                 let written = writer.as_mut().map_or(Ok(()), |w| {
                     w.sync_every(if hurry { HURRIED_SYNC_BYTES } else { SYNC_BYTES });
@@ -61,7 +61,9 @@ fn run(disk: &RealDisk, retain: usize, completions: &Completions, work: &Receive
                 completions.send(Completion::SnapshotChunkWritten(bytes));
                 written
             }
-            BulkWork::End => writer.take().map_or(Ok(()), |w| finish(disk, retain, w, completions)),
+            SnapshotWork::End => {
+                writer.take().map_or(Ok(()), |w| finish(disk, retain, w, completions))
+            }
         };
         if let Err(error) = done {
             writer = None;

@@ -143,7 +143,7 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// `slots` and `nodes` as they were when the sweep began.
+    /// `slots` and `nodes` as they were when the snapshot began.
     pub fn new(slots: u32, nodes: usize) -> Option<Self> {
         let mut tree = Tree::vacant();
         if nodes > slots as usize {

@@ -1,15 +1,15 @@
-//! What the ensemble knows about itself: who it is, whose data directory is whose, and how far
-//! each server's stream of forwarded writes has been applied.
+//! Cluster metadata: the ensemble's identity, each member's data directory, and the client table
+//! of forwarded writes (how far each server's stream has been applied).
 //!
-//! Part of the replicated state: every server has the same roster at the same log index, so
-//! "this write was applied already" is decided alike everywhere.
+//! It is replicated state. All servers hold the same metadata at the same log index, so they all
+//! decide alike whether a write has been applied before.
 
 use crate::bytes::take;
 use std::collections::BTreeMap;
 
-/// The replicated record of the ensemble and its members.
+/// The ensemble and its members.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Roster {
+pub struct ClusterMetadata {
     /// Names this ensemble; 0 until the first leader has founded it.
     pub cluster_id: u128,
     /// Key of the session passwords; never leaves the servers.
@@ -41,7 +41,7 @@ pub enum Admission {
     Stale,
 }
 
-impl Roster {
+impl ClusterMetadata {
     /// A server announces a new run: its stream of writes begins anew.
     pub fn register(&mut self, origin: u8, boot: u64) {
         match self.origins.get(&origin) {
@@ -97,7 +97,7 @@ impl Roster {
         self.incarnations.remove(&id);
     }
 
-    /// Appends the roster as it stands in snapshots (little-endian, fixed layout).
+    /// Appends the cluster metadata as it stands in snapshots (little-endian, fixed layout).
     pub fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.cluster_id.to_le_bytes());
         out.extend_from_slice(&self.secret);
@@ -114,27 +114,27 @@ impl Roster {
         }
     }
 
-    /// Reads what [`Roster::encode`] wrote; `None` when the bytes are not a roster.
+    /// Reads what [`ClusterMetadata::encode`] wrote; `None` when the bytes are not a cluster metadata.
     pub fn decode(mut bytes: &[u8]) -> Option<Self> {
         let input = &mut bytes;
-        let mut roster = Roster {
+        let mut cluster = ClusterMetadata {
             cluster_id: u128::from_le_bytes(take(input)?),
             secret: take(input)?,
-            ..Roster::default()
+            ..ClusterMetadata::default()
         };
         let [origins] = take(input)?;
         for _ in 0..origins {
             let [id] = take(input)?;
             let boot = u64::from_le_bytes(take(input)?);
             let last_sequence = u64::from_le_bytes(take(input)?);
-            roster.origins.insert(id, Origin { boot, last_sequence });
+            cluster.origins.insert(id, Origin { boot, last_sequence });
         }
         let [incarnations] = take(input)?;
         for _ in 0..incarnations {
             let [id] = take(input)?;
-            roster.incarnations.insert(id, u128::from_le_bytes(take(input)?));
+            cluster.incarnations.insert(id, u128::from_le_bytes(take(input)?));
         }
-        input.is_empty().then_some(roster)
+        input.is_empty().then_some(cluster)
     }
 }
 
@@ -144,30 +144,31 @@ mod tests {
 
     #[test]
     fn a_stream_is_applied_once_and_in_order() {
-        let mut roster = Roster::default();
-        assert_eq!(roster.admit(1, 7, 1), Admission::Stale);
-        roster.register(1, 7);
-        assert_eq!(roster.admit(1, 7, 1), Admission::Apply);
-        assert_eq!(roster.admit(1, 7, 3), Admission::Gap);
-        assert_eq!(roster.admit(1, 7, 1), Admission::Duplicate);
-        assert_eq!(roster.admit(1, 7, 2), Admission::Apply);
-        roster.register(1, 7);
-        assert_eq!(roster.last_sequence(1), 2, "announcing a run twice keeps its stream");
-        roster.register(1, 8);
-        assert_eq!(roster.admit(1, 7, 3), Admission::Stale);
-        assert_eq!(roster.admit(1, 8, 1), Admission::Apply);
+        let mut cluster = ClusterMetadata::default();
+        assert_eq!(cluster.admit(1, 7, 1), Admission::Stale);
+        cluster.register(1, 7);
+        assert_eq!(cluster.admit(1, 7, 1), Admission::Apply);
+        assert_eq!(cluster.admit(1, 7, 3), Admission::Gap);
+        assert_eq!(cluster.admit(1, 7, 1), Admission::Duplicate);
+        assert_eq!(cluster.admit(1, 7, 2), Admission::Apply);
+        cluster.register(1, 7);
+        assert_eq!(cluster.last_sequence(1), 2, "announcing a run twice keeps its stream");
+        cluster.register(1, 8);
+        assert_eq!(cluster.admit(1, 7, 3), Admission::Stale);
+        assert_eq!(cluster.admit(1, 8, 1), Admission::Apply);
     }
 
     #[test]
     fn encoding_keeps_everything() {
-        let mut roster = Roster { cluster_id: 5, secret: [9; 32], ..Roster::default() };
-        roster.register(3, 1);
-        roster.admit(3, 1, 1);
-        roster.set_incarnation(2, 77);
+        let mut cluster =
+            ClusterMetadata { cluster_id: 5, secret: [9; 32], ..ClusterMetadata::default() };
+        cluster.register(3, 1);
+        cluster.admit(3, 1, 1);
+        cluster.set_incarnation(2, 77);
         let mut bytes = Vec::new();
-        roster.encode(&mut bytes);
-        assert_eq!(Roster::decode(&bytes), Some(roster));
+        cluster.encode(&mut bytes);
+        assert_eq!(ClusterMetadata::decode(&bytes), Some(cluster));
         bytes.push(0);
-        assert_eq!(Roster::decode(&bytes), None);
+        assert_eq!(ClusterMetadata::decode(&bytes), None);
     }
 }

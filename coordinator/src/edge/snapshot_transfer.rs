@@ -1,7 +1,7 @@
-//! Snapshots between servers, on the election port: never in the way of a heartbeat.
+//! Snapshot transfer between members, on the election port, so that it never delays a heartbeat.
 //!
-//! Who needs a snapshot dials, both prove who they are, it names the index, and the file's chunks
-//! follow as frames of `length u32` (little-endian), an empty one at the end.
+//! The member that needs a snapshot dials, both authenticate, and it names the index. The chunks of
+//! the file follow as frames of `length u32` (little-endian). An empty frame ends the transfer.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream, ToSocketAddrs as _};
@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use super::completion::{Completion, Completions};
 use super::logging::Logger;
+use super::peer_auth::{self, AuthError, Key, Port};
 use super::peers::fresh_nonce;
-use super::proof::{self, Key, Port, Stranger};
 use crate::node::PeerHello;
 use crate::state::{Restore, State};
 use crate::store::{RealDisk, SnapshotMeta, SnapshotReader, SnapshotWriter, list_snapshots};
@@ -27,7 +27,7 @@ const CHUNK_BYTES_MAX: usize = 64 << 20;
 
 /// What both ends need.
 #[derive(Clone)]
-pub(super) struct Transfer {
+pub(super) struct SnapshotTransfer {
     pub key: Key,
     pub disk: RealDisk,
     pub logger: Logger,
@@ -37,7 +37,7 @@ pub(super) struct Transfer {
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-impl Transfer {
+impl SnapshotTransfer {
     /// Serves snapshots until the process ends.
     pub(super) fn listen(self, listener: TcpListener) -> io::Result<()> {
         let running = Arc::new(AtomicUsize::new(0));
@@ -71,13 +71,15 @@ impl Transfer {
     fn introduced(&self, mut stream: TcpStream) -> Outcome<(TcpStream, PeerHello)> {
         prepare(&stream)?;
         let nonce = fresh_nonce();
-        let opening = read_frame(&mut stream, proof::FRAME_BYTES_MAX)?;
-        let challenge = proof::challenge(&self.key, Port::Bulk, &opening, &nonce).map_err(told)?;
+        let opening = read_frame(&mut stream, peer_auth::FRAME_BYTES_MAX)?;
+        let challenge =
+            peer_auth::challenge(&self.key, Port::Snapshot, &opening, &nonce).map_err(told)?;
         write_frame(&mut stream, &challenge)?;
-        let answer = read_frame(&mut stream, proof::FRAME_BYTES_MAX)?;
-        let hello =
-            proof::check_answer(&self.key, Port::Bulk, &opening, &nonce, &answer).map_err(told)?;
-        let welcome = proof::welcome(&self.key, Port::Bulk, &opening, &nonce, Ok(&self.hello));
+        let answer = read_frame(&mut stream, peer_auth::FRAME_BYTES_MAX)?;
+        let hello = peer_auth::check_answer(&self.key, Port::Snapshot, &opening, &nonce, &answer)
+            .map_err(told)?;
+        let welcome =
+            peer_auth::welcome(&self.key, Port::Snapshot, &opening, &nonce, Ok(&self.hello));
         write_frame(&mut stream, &welcome)?;
         Ok((stream, hello))
     }
@@ -140,13 +142,15 @@ impl Transfer {
         let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
         prepare(&stream)?;
         let nonce = fresh_nonce();
-        write_frame(&mut stream, &proof::opening(&nonce))?;
-        let challenge = read_frame(&mut stream, proof::FRAME_BYTES_MAX)?;
+        write_frame(&mut stream, &peer_auth::opening(&nonce))?;
+        let challenge = read_frame(&mut stream, peer_auth::FRAME_BYTES_MAX)?;
         let (answer, theirs) =
-            proof::answer(&self.key, Port::Bulk, &nonce, &challenge, &self.hello).map_err(told)?;
+            peer_auth::answer(&self.key, Port::Snapshot, &nonce, &challenge, &self.hello)
+                .map_err(told)?;
         write_frame(&mut stream, &answer)?;
-        let welcome = read_frame(&mut stream, proof::FRAME_BYTES_MAX)?;
-        proof::check_welcome(&self.key, Port::Bulk, (&nonce, &theirs), &welcome).map_err(told)?;
+        let welcome = read_frame(&mut stream, peer_auth::FRAME_BYTES_MAX)?;
+        peer_auth::check_welcome(&self.key, Port::Snapshot, (&nonce, &theirs), &welcome)
+            .map_err(told)?;
 
         write_frame(&mut stream, &index.to_le_bytes())?;
         let meta = read_frame(&mut stream, 64 << 10)?;
@@ -167,7 +171,7 @@ impl Transfer {
     }
 }
 
-fn told(Stranger(why): Stranger) -> String {
+fn told(AuthError(why): AuthError) -> String {
     why
 }
 

@@ -1,32 +1,32 @@
-//! A snapshot that is written while writes go on.
+//! A consistent snapshot of the tree, taken step by step while writes go on.
 //!
-//! The sweep visits slots in order and emits each znode once. A znode that is about to change or
-//! go before the sweep has come to it is emitted first, as it was; a znode made after the
-//! beginning counts as visited. So what comes out is the tree of the moment the sweep began.
+//! The iterator visits slots in order and emits each znode once. A znode that changes before its
+//! turn is emitted first, as it was. A znode created after the beginning counts as visited. So the
+//! output is the tree of the moment the snapshot began.
 
 use std::collections::VecDeque;
 
 use super::Tree;
-use super::image::put_node;
 use super::node::{NodeId, flag};
+use super::snapshot_codec::put_node;
 
 #[derive(Debug)]
-pub(super) struct Sweep {
+pub(super) struct SnapshotIter {
     /// A bit per slot that existed at the beginning.
     visited: Vec<u64>,
     /// Slots that existed at the beginning.
     limit: NodeId,
     cursor: NodeId,
-    /// Emitted between two steps, for those to come: parts of about [`PART_BYTES`].
+    /// Records emitted between two steps, in parts of about [`PART_BYTES`].
     pending: VecDeque<Vec<u8>>,
 }
 
-/// A step ends when it has given so much, and a part of what waits is full. What a reader of
-/// snapshots holds at once is many times this, also with the largest znodes.
+/// A step ends after this many bytes, and a pending part is full at this size. A reader of
+/// snapshots holds many times this at once, so that the largest znode fits.
 const PART_BYTES: usize = 64 << 10;
 
-impl Sweep {
-    /// Whether this is the first visit of a slot that the snapshot knows.
+impl SnapshotIter {
+    /// Marks a slot as visited; true if the snapshot covers the slot and had not visited it.
     pub(super) fn first_visit(&mut self, id: NodeId) -> bool {
         if id >= self.limit {
             return false;
@@ -39,10 +39,10 @@ impl Sweep {
 }
 
 impl Tree {
-    /// Begins a sweep; `head` comes out before the first znode. An unfinished one is dropped.
-    pub fn sweep_begin(&mut self, head: Vec<u8>) {
+    /// Begins a snapshot; `head` comes out before the first znode. An unfinished one is dropped.
+    pub fn snapshot_begin(&mut self, head: Vec<u8>) {
         let limit = self.nodes.used();
-        self.sweep = Some(Box::new(Sweep {
+        self.snapshot = Some(Box::new(SnapshotIter {
             visited: vec![0; limit.div_ceil(64) as usize],
             limit,
             cursor: 0,
@@ -55,49 +55,49 @@ impl Tree {
         self.nodes.used()
     }
 
-    pub fn sweep_abort(&mut self) {
-        self.sweep = None;
+    pub fn snapshot_abort(&mut self) {
+        self.snapshot = None;
     }
 
-    pub fn sweeping(&self) -> bool {
-        self.sweep.is_some()
+    pub fn snapshotting(&self) -> bool {
+        self.snapshot.is_some()
     }
 
     /// Looks at up to `slots_max` slots, fewer where they hold much; true when all have been visited
-    /// and the sweep is over.
-    pub fn sweep_step(&mut self, slots_max: usize, out: &mut Vec<u8>) -> bool {
-        let Some(mut sweep) = self.sweep.take() else { return true };
+    /// and the snapshot is over.
+    pub fn snapshot_step(&mut self, slots_max: usize, out: &mut Vec<u8>) -> bool {
+        let Some(mut iter) = self.snapshot.take() else { return true };
         let full = out.len() + PART_BYTES;
         while out.len() < full
-            && let Some(mut part) = sweep.pending.pop_front()
+            && let Some(mut part) = iter.pending.pop_front()
         {
             out.append(&mut part);
         }
-        let end = sweep.cursor.saturating_add(slots_max as u32).min(sweep.limit);
-        while sweep.cursor < end && out.len() < full {
-            let id = sweep.cursor;
-            if sweep.first_visit(id) && self.nodes[id].has(flag::LIVE) {
+        let end = iter.cursor.saturating_add(slots_max as u32).min(iter.limit);
+        while iter.cursor < end && out.len() < full {
+            let id = iter.cursor;
+            if iter.first_visit(id) && self.nodes[id].has(flag::LIVE) {
                 put_node(self, id, out);
             }
-            sweep.cursor += 1;
+            iter.cursor += 1;
         }
-        if sweep.cursor == sweep.limit && sweep.pending.is_empty() {
+        if iter.cursor == iter.limit && iter.pending.is_empty() {
             return true;
         }
-        self.sweep = Some(sweep);
+        self.snapshot = Some(iter);
         false
     }
 
     /// To be called before each change of a znode that a snapshot shows.
     pub(super) fn touch(&mut self, id: NodeId) {
-        let Some(mut sweep) = self.sweep.take() else { return };
-        if sweep.first_visit(id) {
-            if sweep.pending.back().is_none_or(|part| part.len() >= PART_BYTES) {
-                sweep.pending.push_back(Vec::new());
+        let Some(mut iter) = self.snapshot.take() else { return };
+        if iter.first_visit(id) {
+            if iter.pending.back().is_none_or(|part| part.len() >= PART_BYTES) {
+                iter.pending.push_back(Vec::new());
             }
-            put_node(self, id, sweep.pending.back_mut().expect("there is one"));
+            put_node(self, id, iter.pending.back_mut().expect("there is one"));
         }
-        self.sweep = Some(sweep);
+        self.snapshot = Some(iter);
     }
 }
 
@@ -125,7 +125,7 @@ mod tests {
                 time_ms: 1,
             }));
         }
-        tree.sweep_begin(vec![1]);
+        tree.snapshot_begin(vec![1]);
         // Half of them are about to change while the writer is slow.
         for &id in &ids[..COUNT / 2] {
             tree.touch(id);
@@ -133,7 +133,7 @@ mod tests {
         let (mut total, mut done) = (0, false);
         while !done {
             let mut out = Vec::new();
-            done = tree.sweep_step(500, &mut out);
+            done = tree.snapshot_step(500, &mut out);
             assert!(out.len() <= 3 * PART_BYTES, "{} bytes in one step", out.len());
             total += out.len();
         }

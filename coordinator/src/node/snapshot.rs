@@ -14,7 +14,7 @@ const CHUNK_BYTES: usize = 64 << 10;
 /// What the last step before that may add included, unless it is a large znode.
 const CHUNK_ROOM: usize = CHUNK_BYTES + (CHUNK_BYTES >> 1);
 
-/// So many chunks may wait for the writer; then the sweep waits.
+/// So many chunks may wait for the writer; then the snapshot pauses.
 const CHUNKS_WAITING_MAX: usize = 2;
 
 /// The entries behind a snapshot are kept for so long after it is saved.
@@ -22,7 +22,7 @@ const PIN_AFTER_MS: u64 = 5000;
 
 /// The snapshot in the making, and when the next one is due.
 #[derive(Default)]
-pub(super) struct Sweep {
+pub(super) struct Snapshots {
     active: Option<SnapshotPoint>,
     ended: bool,
     chunk: Vec<u8>,
@@ -34,7 +34,7 @@ pub(super) struct Sweep {
     ops_due: u64,
 }
 
-impl Sweep {
+impl Snapshots {
     /// Draws when the next snapshot is due: servers should not all write at once
     /// (`SyncRequestProcessor` draws from the upper half of `snapCount` too).
     pub(super) fn next_after(&mut self, ops: u64, random: &mut Seeded) {
@@ -59,7 +59,7 @@ impl Sweep {
 
     pub(super) fn abort(&mut self, state: &mut State) {
         if self.active.take().is_some() && !self.ended {
-            state.sweep_abort();
+            state.snapshot_abort();
         }
         self.ended = false;
         self.chunk = Vec::new();
@@ -68,17 +68,21 @@ impl Sweep {
 }
 
 impl Node {
-    /// Whether [`Node::flush`] should be called again without waiting: a sweep goes on.
+    /// Whether [`Node::flush`] should be called again without waiting: a snapshot is in progress.
     pub fn busy(&self) -> bool {
-        let sweep = &self.sweep;
-        sweep.active.is_some() && !sweep.ended && sweep.chunks_waiting < CHUNKS_WAITING_MAX
+        let snapshots = &self.snapshots;
+        snapshots.active.is_some()
+            && !snapshots.ended
+            && snapshots.chunks_waiting < CHUNKS_WAITING_MAX
     }
 
     /// Begins a snapshot if one is due, or goes on with the one in the making.
-    pub(super) fn sweep(&mut self) {
-        if self.sweep.active.is_none() {
+    pub(super) fn step_snapshot(&mut self) {
+        if self.snapshots.active.is_none() {
             let wanted = self.raft.store().take_snapshot_wanted();
-            if !wanted && self.sweep.ops_since < self.sweep.ops_due || self.applied_index == 0 {
+            if !wanted && self.snapshots.ops_since < self.snapshots.ops_due
+                || self.applied_index == 0
+            {
                 return;
             }
             self.begin(wanted);
@@ -86,23 +90,23 @@ impl Node {
         if !self.busy() {
             return;
         }
-        let done = self.state.sweep_step(STEP_NODES, &mut self.sweep.chunk);
-        if done || self.sweep.chunk.len() >= CHUNK_BYTES {
-            self.sweep.chunks_waiting += 1;
-            let next = self.sweep.spare.pop();
+        let done = self.state.snapshot_step(STEP_NODES, &mut self.snapshots.chunk);
+        if done || self.snapshots.chunk.len() >= CHUNK_BYTES {
+            self.snapshots.chunks_waiting += 1;
+            let next = self.snapshots.spare.pop();
             let next = next.unwrap_or_else(|| Vec::with_capacity(CHUNK_ROOM));
-            let chunk = std::mem::replace(&mut self.sweep.chunk, next);
+            let chunk = std::mem::replace(&mut self.snapshots.chunk, next);
             self.outputs.push(Output::SnapshotChunk(chunk));
         }
         if done {
-            self.sweep.ended = true;
+            self.snapshots.ended = true;
             self.outputs.push(Output::SnapshotEnd);
         }
     }
 
     /// Takes a snapshot of the state as it is now, as soon as none is in the making.
-    pub fn begin_sweep(&mut self) {
-        if self.sweep.active.is_none() {
+    pub fn begin_snapshot(&mut self) {
+        if self.snapshots.active.is_none() {
             self.begin(false);
         }
     }
@@ -116,50 +120,50 @@ impl Node {
             conf_state: self.conf_state.clone(),
         };
         let snapshot_ops = self.config.snapshot_ops;
-        self.sweep.next_after(snapshot_ops, &mut self.random);
-        self.sweep.ended = false;
-        self.sweep.chunk.reserve(CHUNK_ROOM);
-        self.state.sweep_begin();
+        self.snapshots.next_after(snapshot_ops, &mut self.random);
+        self.snapshots.ended = false;
+        self.snapshots.chunk.reserve(CHUNK_ROOM);
+        self.state.snapshot_begin();
         if wanted || self.somebody_lags() {
             self.raft.mut_store().pin(point.index);
         }
         let zxid = self.state.last_zxid();
-        let cluster_id = self.state.roster().cluster_id;
+        let cluster_id = self.state.cluster().cluster_id;
         self.outputs.push(Output::SnapshotBegin { point: point.clone(), zxid, cluster_id });
-        self.sweep.active = Some(point);
+        self.snapshots.active = Some(point);
     }
 
     /// Writes applied since the snapshot in the making, or the last one, was begun.
     pub fn writes_since_snapshot(&self) -> u64 {
-        self.sweep.ops_since
+        self.snapshots.ops_since
     }
 
     /// Gives a chunk that is written back for the next one.
     pub fn give_back_chunk(&mut self, mut chunk: Vec<u8>) {
-        if self.sweep.active.is_some() && chunk.capacity() <= 2 * CHUNK_BYTES {
+        if self.snapshots.active.is_some() && chunk.capacity() <= 2 * CHUNK_BYTES {
             chunk.clear();
-            self.sweep.spare.push(chunk);
+            self.snapshots.spare.push(chunk);
         }
     }
 
     /// The writer has taken a chunk.
     pub fn snapshot_chunk_written(&mut self) {
-        self.sweep.chunks_waiting = self.sweep.chunks_waiting.saturating_sub(1);
+        self.snapshots.chunks_waiting = self.snapshots.chunks_waiting.saturating_sub(1);
     }
 
     /// The snapshot is whole on disk; returns the index behind which the log must be kept.
     pub fn snapshot_saved(&mut self) -> Option<u64> {
-        let point = self.sweep.active.take()?;
-        self.sweep.ended = false;
-        self.sweep.chunks_waiting = 0;
-        self.sweep.spare = Vec::new();
-        self.sweep.chunk = Vec::new();
+        let point = self.snapshots.active.take()?;
+        self.snapshots.ended = false;
+        self.snapshots.chunks_waiting = 0;
+        self.snapshots.spare = Vec::new();
+        self.snapshots.chunk = Vec::new();
         let index = point.index;
         self.log(Level::Info, &format!("snapshot of index {index} is saved"));
         self.stats.snapshots_saved += 1;
         let log = self.raft.mut_store();
         log.snapshot_saved(point);
-        self.sweep.saved_ms = self.now_ms;
+        self.snapshots.saved_ms = self.now_ms;
         Some(index)
     }
 
@@ -175,15 +179,15 @@ impl Node {
         let progress = self.raft.raft.prs();
         let sending =
             self.is_leader() && progress.iter().any(|(_, p)| p.state == ProgressState::Snapshot);
-        if !sending && !self.sweep.recent(self.now_ms) {
+        if !sending && !self.snapshots.recent(self.now_ms) {
             self.raft.mut_store().unpin();
         }
     }
 
     /// The snapshot could not be written; the log goes on without it.
     pub fn snapshot_failed(&mut self, why: &str) {
-        self.sweep.abort(&mut self.state);
-        self.sweep.chunks_waiting = 0;
+        self.snapshots.abort(&mut self.state);
+        self.snapshots.chunks_waiting = 0;
         self.raft.mut_store().unpin();
         self.log(Level::Error, &format!("the snapshot could not be written: {why}"));
     }
