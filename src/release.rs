@@ -218,12 +218,14 @@ pub fn digest_in(text: &str, file_name: &str) -> Result<String, String> {
     if text.trim_start().starts_with('<') {
         return Err("it is a page, not a checksum file".to_owned());
     }
-    let bare: String = text.split_whitespace().collect();
+    // Some projects head their files with `# SHA-512`.
+    let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+    let bare: String = lines.clone().flat_map(str::split_whitespace).collect();
     if is_hex(&bare) {
         return sha512(&bare);
     }
     let mut named: Vec<(String, String)> = Vec::new();
-    let mut lines = text.lines().filter(|line| !line.trim().is_empty()).peekable();
+    let mut lines = lines.filter(|line| !line.trim().is_empty()).peekable();
     while let Some(line) = lines.next() {
         let (name, digest) = if let Some(named) = bsd(line).or_else(|| coreutils(line)) {
             named

@@ -214,7 +214,7 @@ fn reaped(world: &mut World) {
     let Some(leader) = world.servers.iter().position(Server::leads) else { return };
     let (_, wall_ms) = world.times(leader);
     let state = world.servers[leader].node().expect("it leads").state();
-    if let Some(path) = state.reapable(wall_ms - (REAP_US / MS) as i64, 1).first() {
+    if let Some(path) = state.reapable(wall_ms - (REAP_US / MS) as i64, None, 1).first() {
         let path = path.clone();
         world.fail(format!("{path} is still there, its time is over"));
     }

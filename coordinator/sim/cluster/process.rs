@@ -115,6 +115,7 @@ impl World {
             frame_bytes_max: 1 << 20,
             snapshot_ops: self.setting.snapshot_ops,
             reap_interval_ms: 1_000,
+            never_used_ms: None,
             extended_types: true,
             super_digest: None,
             skip_acl: false,

@@ -88,6 +88,12 @@ impl Entries {
                 60_000,
                 1..=i32::MAX,
             )?,
+            container_never_used_ms: Some(self.number(
+                "znode.container.maxNeverUsedIntervalMs",
+                0,
+                0..=i32::MAX,
+            )?)
+            .filter(|&ms| ms > 0),
             jute_max_buffer: self.jute_max_buffer()?,
             skip_acl: self.yes_no("skipACL", false)?,
             super_digest: self.super_digest()?,
@@ -304,12 +310,17 @@ impl Entries {
         }
         let listen = Listen { host, port };
         match own_line {
-            Some(other) if other != listen => Err(self.error_value(
+            // As in `QuorumPeerConfig.setupClientPort`: a port alone may stand beside a line that
+            // says the same port of one address, and the line says what is bound.
+            Some(own) if own == listen || listen.host.is_none() && own.port == port => {
+                Ok(Some(own))
+            }
+            Some(other) => Err(self.error_value(
                 "clientPort",
                 format!("listens on {listen}, and the own server line on {other}"),
                 "keep one of the two",
             )),
-            _ => Ok(Some(listen)),
+            None => Ok(Some(listen)),
         }
     }
 
@@ -373,14 +384,15 @@ impl Entries {
     fn super_digest(&self) -> Result<Option<String>> {
         let key = "DigestAuthenticationProvider.superDigest";
         let Some(value) = self.text(key) else { return Ok(None) };
-        if value.strip_prefix("super:").is_some_and(|digest| !digest.is_empty()) {
+        // The name is the file's author's choice: a digest of any user may be the superuser's.
+        if value.split_once(':').is_some_and(|(_, digest)| !digest.is_empty()) {
             return Ok(Some(value));
         }
         // The value is a password's digest: it is not shown.
         Err(self.error(
             key,
-            "is not of the form super:DIGEST",
-            "make it with `echo -n super:PASSWORD | openssl dgst -binary -sha1 | base64`",
+            "is not of the form NAME:DIGEST",
+            "make it with `echo -n NAME:PASSWORD | openssl dgst -binary -sha1 | base64`",
         ))
     }
 

@@ -62,10 +62,12 @@ pub struct Config {
     pub extended_types_enabled: bool,
     /// How often the leader looks for empty containers and outlived TTL nodes.
     pub container_check_interval_ms: u32,
+    /// Containers that never had a child go after this; `None`: never.
+    pub container_never_used_ms: Option<u32>,
     /// Longest frame a client may send, in bytes.
     pub jute_max_buffer: u32,
     pub skip_acl: bool,
-    /// `super:` and the digest that passes every permission check.
+    /// `NAME:DIGEST` that passes every permission check.
     pub super_digest: Option<String>,
     /// Serve reads to clients that allow it while there is no quorum.
     pub read_only_mode: bool,

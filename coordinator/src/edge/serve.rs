@@ -300,6 +300,7 @@ pub(crate) fn node_config(
         frame_bytes_max: config.jute_max_buffer as usize,
         snapshot_ops: u64::from(config.snap_count),
         reap_interval_ms: u64::from(config.container_check_interval_ms),
+        never_used_ms: config.container_never_used_ms.map(i64::from),
         extended_types: config.extended_types_enabled,
         super_digest: config.super_digest.clone(),
         skip_acl: config.skip_acl,

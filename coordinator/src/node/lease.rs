@@ -164,14 +164,15 @@ impl Node {
 
     /// The leader deletes empty containers and outlived TTL nodes.
     pub(super) fn reap(&mut self) {
-        let paths = self.state.reapable(self.wall_ms, REAP_MAX);
-        if paths.is_empty() {
+        let never_used_ms = self.config.never_used_ms;
+        let bodies = self.state.reapable(self.wall_ms, never_used_ms, REAP_MAX);
+        if bodies.is_empty() {
             return;
         }
         let mut ops = Vec::new();
         let identity = IdentityBuf::superuser();
-        for path in paths {
-            let body = path.as_bytes();
+        for body in bodies {
+            let body = body.as_bytes();
             let identity = identity.as_identity();
             Txn { session: 0, identity, op: OpCode::DeleteContainer, body }.encode(&mut ops);
         }

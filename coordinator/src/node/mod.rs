@@ -70,6 +70,8 @@ pub struct NodeConfig {
     pub snapshot_ops: u64,
     /// How often the leader looks for containers and TTL nodes to delete.
     pub reap_interval_ms: u64,
+    /// Containers that never had a child go after this (`znode.container.maxNeverUsedIntervalMs`).
+    pub never_used_ms: Option<i64>,
     /// TTL nodes are allowed (`extendedTypesEnabled`).
     pub extended_types: bool,
     /// `DigestAuthenticationProvider.superDigest`: `super:` and the hash.

@@ -87,7 +87,10 @@ fn describe(config: &Config) -> Vec<String> {
         format!("fsync {} warn {} ms", config.force_sync, config.fsync_warning_ms),
         format!("words {:?}", config.whitelist),
         format!("ttl {}", config.extended_types_enabled),
-        format!("containers every {} ms", config.container_check_interval_ms),
+        format!(
+            "containers every {} ms, unused after {:?}",
+            config.container_check_interval_ms, config.container_never_used_ms
+        ),
         format!("frame {} bytes", config.jute_max_buffer),
         format!("skip acl {}", config.skip_acl),
         format!("super {:?}", config.super_digest),

@@ -146,6 +146,7 @@ fn config(id: u8, servers: usize) -> NodeConfig {
         frame_bytes_max: 1 << 16,
         snapshot_ops: 50,
         reap_interval_ms: 1000,
+        never_used_ms: None,
         extended_types: true,
         super_digest: None,
         skip_acl: false,

@@ -121,7 +121,11 @@ impl World {
                 String::new()
             }
             ("setwatches", args) => self.set_watches(who, args),
-            ("reapable", []) => self.state.reapable(self.time_ms, 100).join(" "),
+            ("reapable", []) => self.state.reapable(self.time_ms, None, 100).join(" "),
+            ("reapable", [never_used_ms]) => {
+                let never_used_ms = never_used_ms.parse().ok();
+                self.state.reapable(self.time_ms, never_used_ms, 100).join(" ").replace('\0', "\\0")
+            }
             ("counts", []) => format!(
                 "nodes={} ephemerals={} bytes={} sessions={} zxid={}",
                 self.state.node_count(),
