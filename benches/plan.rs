@@ -6,10 +6,11 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::Instant;
 
-use zkprov::desired::{self, Release, Supplies, Supply};
+use zkprov::inventory;
+use zkprov::plan::desired::{self, Release, Supplies, Supply};
+use zkprov::plan::show;
 use zkprov::plan::{self, Only};
 use zkprov::probe::Observed;
-use zkprov::{inventory, show};
 
 const HOSTS: usize = 1000;
 /// The others are hosts of brokers.

@@ -6,38 +6,25 @@
 
 pub mod cli;
 pub mod command;
-pub mod fetch;
+
 pub mod inventory;
-pub mod release;
-pub mod template;
-
-pub mod desired;
-pub mod resource;
-
 pub mod probe;
-pub mod remote;
+pub mod script;
 
-pub mod plan;
-pub mod show;
-
-pub mod apply;
-pub mod cluster;
-pub mod fleet;
 pub mod health;
-pub mod journal;
-pub mod kept;
-pub mod lock;
-pub mod roll;
-pub mod run;
-pub mod selection;
-pub mod supply;
+pub mod plan;
 
-pub mod crossbuild;
+pub mod artifacts;
+pub mod host;
+
+pub mod rolling;
+pub mod run;
+
 pub mod lab;
 
 pub mod exit;
 pub mod failure;
-pub mod progress;
+pub mod layout;
 pub mod report;
 
 use std::ffi::OsString;

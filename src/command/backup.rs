@@ -11,17 +11,17 @@ use sha2::{Digest as _, Sha256};
 
 use crate::cli;
 use crate::command::Outcome;
-use crate::desired::BINARY;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::fleet::Asked;
-use crate::health;
+use crate::health::ensemble;
+use crate::host::Event;
+use crate::host::fleet::Asked;
+use crate::host::lock::{self, Operator};
 use crate::inventory::{Engine, Inventory};
-use crate::lock::{self, Operator};
+use crate::layout::BINARY;
 use crate::plan::Only;
-use crate::remote::Event;
-use crate::remote::script::{self, Script};
 use crate::run::{Drawn, Run};
+use crate::script::{self, Script};
 
 pub(super) const SHELL: &str = include_str!("backup.sh");
 /// A backup of some gigabytes over a slow line; who needs longer has another problem.
@@ -85,7 +85,7 @@ async fn whole(run: &Run, part: &mut Part) -> Outcome {
 /// The leader has everything that was acknowledged anywhere.
 fn leader<'a, 'b>(run: &Run, drawn: &'b Drawn<'a>) -> Result<&'b Asked<'a>, Failure> {
     let find = |name: &str| drawn.asked.iter().find(|asked| asked.host.name == name);
-    let view = health::view(
+    let view = ensemble::view(
         &run.inventory,
         |host| find(&host.name).map(|asked| &asked.observed),
         |_| Some("not reached".into()),

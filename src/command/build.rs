@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::PathBuf;
 
+use crate::artifacts::build::{ARCHITECTURES, build, triple, workspace};
 use crate::cli;
 use crate::command::Outcome;
-use crate::crossbuild::{ARCHITECTURES, build, triple, workspace};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::report;

@@ -7,20 +7,21 @@ use serde_json::json;
 
 use crate::cli;
 use crate::command::Outcome;
-use crate::desired::{
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::host::fleet::{Asked, gather};
+use crate::host::lock::{self, Operator};
+use crate::inventory::{Host, Inventory};
+use crate::layout::{
     ACCOUNT, BINARY_DIR, BROKER_CONFIG_FILE, BROKER_UNIT, BROKER_UNIT_FILE, CONFIG_DIR,
     CONFIG_FILE, SECRET_FILE, UNIT, UNIT_FILE,
 };
-use crate::exit::Exit;
-use crate::failure::Failure;
-use crate::fleet::{Asked, gather};
-use crate::inventory::{Host, Inventory};
-use crate::lock::{self, Operator};
 use crate::plan::Only;
-use crate::remote::script::{self, Script};
-use crate::resource::{self, fstab, service};
+use crate::plan::resource::{self, fstab, service};
+use crate::plan::show;
+use crate::report;
 use crate::run::{self, Run};
-use crate::{report, show};
+use crate::script::{self, Script};
 
 const DEADLINE: Duration = Duration::from_mins(5);
 /// A broker may take the 300 s its unit gives it.

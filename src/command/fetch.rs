@@ -1,12 +1,12 @@
 //! `zkprov fetch`: the release, verified, in the cache.
 
+use crate::artifacts::fetch;
+use crate::artifacts::fetch::cache::Cache;
+use crate::artifacts::progress::{Download, megabytes};
 use crate::cli;
 use crate::command::Outcome;
 use crate::exit::Exit;
-use crate::fetch;
-use crate::fetch::cache::Cache;
 use crate::inventory::Inventory;
-use crate::progress::{Download, megabytes};
 use crate::report;
 
 pub async fn run(arguments: &cli::Fetch) -> Outcome {

@@ -10,12 +10,13 @@ use crate::cli::{FromSshConfig, InventoryCommand};
 use crate::command::Outcome;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::host::{Connector, Event};
 use crate::inventory::import::{self, Way};
 use crate::inventory::ssh_config::{self, Machine, SshConfig};
 use crate::inventory::{Become, Host, Ports, Role, SshTarget, scalar};
-use crate::remote::script::{self, Script};
-use crate::remote::{Connector, Event};
-use crate::{probe, report};
+use crate::probe;
+use crate::report;
+use crate::script::{self, Script};
 
 /// A configuration is a few pages.
 const BYTES_MAX: u64 = 4 * 1024 * 1024;

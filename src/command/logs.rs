@@ -6,13 +6,13 @@ use futures_util::future::join_all;
 
 use crate::cli;
 use crate::command::Outcome;
-use crate::desired::UNIT;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::host::Event;
 use crate::inventory::Inventory;
-use crate::remote::Event;
-use crate::remote::script::{self, Script};
+use crate::layout::UNIT;
 use crate::run::{self, Run};
+use crate::script::{self, Script};
 
 const SHELL: &str = include_str!("logs.sh");
 /// Whoever follows for longer starts again.

@@ -6,10 +6,14 @@ use crate::cli;
 use crate::command::Outcome;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::lock::Operator;
+use crate::host::execute;
+use crate::host::lock::Operator;
+use crate::plan::desired;
+use crate::plan::show;
 use crate::plan::{Only, Plan};
+use crate::report;
 use crate::run::{self, Drawn, Run};
-use crate::{apply, desired, remote, report, show};
+use crate::script::Script;
 
 pub async fn run(arguments: cli::Plan) -> Outcome {
     let run = Run::of(&arguments.planning).await?;
@@ -48,7 +52,7 @@ pub(super) async fn dry(
 pub(super) fn only(planning: &cli::Planning) -> Result<Only, Failure> {
     Only::new(&planning.only).map_err(|unknown| {
         Failure::usage(format!("--only: there is no kind `{unknown}`"))
-            .hint(format!("the kinds are {}", crate::resource::KINDS.join(", ")))
+            .hint(format!("the kinds are {}", crate::plan::resource::KINDS.join(", ")))
     })
 }
 
@@ -84,7 +88,7 @@ pub(super) fn tell(run: &Run, planning: &cli::Planning, drawn: &Drawn<'_>) {
 /// Prints what would run, secrets left out.
 fn scripts(run: &Run, drawn: &Drawn<'_>) -> Result<(), Failure> {
     for asked in &drawn.asked {
-        let mut probe = remote::script::Script::new("NONCE");
+        let mut probe = Script::new("NONCE");
         desired::reading(&run.inventory, asked.host, &run.supplies)?.ask(&mut probe);
         run.reporter.text(&format!("# {}: probe\n{}\n", asked.host.name, probe.render()));
         let Some(plan) = drawn.plan.hosts.iter().find(|plan| plan.host == asked.host.name) else {
@@ -100,7 +104,7 @@ fn scripts(run: &Run, drawn: &Drawn<'_>) -> Result<(), Failure> {
             }
         }
         let steps: Vec<_> = shown.steps.iter().collect();
-        let program = apply::program("NONCE", &Operator::me(), &steps);
+        let program = execute::program("NONCE", &Operator::me(), &steps);
         run.reporter.text(&format!("# {}: apply\n{}\n", shown.host, program.script.render()));
         for payload in &program.payloads {
             run.reporter.text(&format!(

@@ -6,24 +6,25 @@ use std::process::{Command, Stdio};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
+use crate::artifacts::build::Builds;
+use crate::artifacts::supply;
 use crate::cli;
 use crate::command::Outcome;
 use crate::command::backup::{DEADLINE, SHELL, engine};
-use crate::command::restart::confirm;
-use crate::crossbuild::Builds;
-use crate::desired::{self, BINARY, CONFIG_FILE, UNIT};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::fleet::{Asked, gather};
-use crate::health;
+use crate::health::ensemble;
+use crate::host::fleet::{Asked, gather};
+use crate::host::lock::{self, Operator};
+use crate::host::{Event, Payload};
 use crate::inventory::Inventory;
-use crate::lock::{self, Operator};
+use crate::layout::{BINARY, CONFIG_FILE, UNIT};
 use crate::plan::Only;
-use crate::remote::script::{self, Script};
-use crate::remote::{Event, Payload};
-use crate::resource::{Phase, service};
-use crate::run::{Drawn, Run};
-use crate::{show, supply};
+use crate::plan::desired;
+use crate::plan::resource::{Phase, service};
+use crate::plan::show;
+use crate::run::{Drawn, Run, confirm};
+use crate::script::{self, Script};
 
 /// How long a restored member may need until it serves in a quorum.
 const SERVING_S: &str = "120";
@@ -99,7 +100,10 @@ async fn replace(
         sound["sessions"],
     ));
     let ensemble = &run.inventory.ensemble;
-    confirm(arguments.yes, &format!("Stop all members of {ensemble} and replace what they hold?"))?;
+    confirm::confirm(
+        arguments.yes,
+        &format!("Stop all members of {ensemble} and replace what they hold?"),
+    )?;
     let operator = Operator::me();
     let work = async {
         // All of them down first: no member may serve beside one that has other data.
@@ -157,7 +161,7 @@ async fn empty(asked: &[Asked<'_>]) -> Result<(), Failure> {
         script.call("ask_empty", [BINARY, &desired::server(asked.host)]);
         let (frames, _) = gather(&asked.link, &script, std::time::Duration::from_secs(30)).await?;
         let root = frames.iter().find(|frame| frame.name == "root");
-        let root = root.map(crate::remote::frame::Frame::text).unwrap_or_default();
+        let root = root.map(crate::script::frame::Frame::text).unwrap_or_default();
         let root = root.trim();
         if root == "[zookeeper]" {
             continue;
@@ -180,12 +184,12 @@ async fn empty(asked: &[Asked<'_>]) -> Result<(), Failure> {
 /// The epoch to go on in: above the backup's, and above what serves now.
 fn epoch(run: &Run, drawn: &Drawn<'_>, sound: &Value) -> u64 {
     let find = |name: &str| drawn.asked.iter().find(|asked| asked.host.name == name);
-    let view = health::view(
+    let view = ensemble::view(
         &run.inventory,
         |host| find(&host.name).map(|asked| &asked.observed),
         |_| None,
     );
-    let seen = view.members.iter().filter_map(health::Member::epoch).max().unwrap_or(0);
+    let seen = view.members.iter().filter_map(ensemble::Member::epoch).max().unwrap_or(0);
     let zxid = sound["zxid"].as_str().unwrap_or_default().trim_start_matches("0x");
     let backup = u64::from_str_radix(zxid, 16).unwrap_or(0) >> 32;
     next_epoch(backup, u64::try_from(seen).unwrap_or(0))
@@ -223,7 +227,7 @@ async fn load(
         if let Some(failed) = frames.iter().find(|frame| frame.kind == "fail") {
             return Err(at(failed.text().trim().replace('\n', "\n    ")));
         }
-        let said = frames.iter().find(|f| f.kind == "end").map(crate::remote::frame::Frame::text);
+        let said = frames.iter().find(|f| f.kind == "end").map(crate::script::frame::Frame::text);
         let told = said.as_deref().and_then(|said| {
             said.lines().find_map(|line| serde_json::from_str::<Value>(line).ok())
         });

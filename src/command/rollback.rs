@@ -7,27 +7,30 @@ use serde_json::json;
 
 use crate::cli::{self, Part};
 use crate::command::Outcome;
-use crate::command::restart::{self, Recorded, Wish};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::fleet::Asked;
+use crate::host::fleet::Asked;
+use crate::host::lock::{self, Operator};
 use crate::inventory::{Host, Inventory};
-use crate::kept::{self, Keep, Kept, Switches};
-use crate::lock::{self, Operator};
+use crate::layout;
+use crate::plan::resource::service;
+use crate::plan::show;
 use crate::plan::{FORMAT, HostPlan, Plan, Refusal, Step};
 use crate::probe::Reading;
-use crate::remote::script;
-use crate::resource::service;
-use crate::roll::Target;
-use crate::run::{self, Run};
-use crate::{desired, report, selection, show};
+use crate::report;
+use crate::rolling::engine::{self, Recorded, Wish};
+use crate::rolling::gate::Target;
+use crate::rolling::previous::{self, Keep, Kept, Switches};
+use crate::run::selection;
+use crate::run::{self, Run, confirm};
+use crate::script;
 
 pub async fn run(arguments: cli::Rollback) -> Outcome {
     let inventory = Inventory::load(&arguments.inventory.inventory)?;
     // The gates look at every member, whoever goes back.
     let everybody = cli::Selection::default();
     let run = Run::new(inventory, &everybody, &arguments.connection, &arguments.telling).await?;
-    restart::reported(&run, "rollback", &arguments.reports, whole(&run, &arguments)).await
+    run::reported(&run, "rollback", &arguments.reports, whole(&run, &arguments)).await
 }
 
 async fn whole(run: &Run, arguments: &cli::Rollback) -> Outcome {
@@ -79,14 +82,14 @@ async fn go(
         run.reporter.summary(back.nothing(), json!({"rolled_back": 0}));
         return Ok(run::worst(failures));
     }
-    let what = restart::restarted(members.len(), brokers.len());
+    let what = engine::restarted(members.len(), brokers.len());
     if arguments.dry_run {
         let text = format!("{what} would go back");
         run.reporter.summary(&text, json!({"rolled_back": 0, "pending": count}));
         return Ok(run::worst(failures));
     }
-    restart::confirm(arguments.yes, &format!("Put {what} back, one after the other?"))?;
-    let change = kept::change_name(&script::nonce());
+    confirm::confirm(arguments.yes, &format!("Put {what} back, one after the other?"))?;
+    let change = previous::change_name(&script::nonce());
     let switches =
         |part| Switches { hosts: back.switches(part), change: change.clone(), keep: Keep::Undone };
     let wish = Wish {
@@ -98,11 +101,11 @@ async fn go(
     Box::pin(lock::holding(&Operator::me(), asked, || run.lose_lock(), async {
         if !members.is_empty() {
             let switches = switches(Part::Coordinator);
-            restart::roll(run, asked, switches, members, Recorded::default(), wish).await?;
+            engine::roll(run, asked, switches, members, Recorded::default(), wish).await?;
         }
         if !brokers.is_empty() {
             let switches = switches(Part::Broker);
-            let rolled = restart::roll_brokers(run, asked, switches, brokers, (None, None), wish);
+            let rolled = engine::roll_brokers(run, asked, switches, brokers, (None, None), wish);
             rolled.await.map_err(|failure| match failure.exit {
                 Exit::RolledBack => failure.hint(
                     "it runs on as it did; after a whole upgrade an older broker follows only where \
@@ -126,11 +129,11 @@ fn reading(inventory: &Inventory, host: &Host) -> Reading {
     let mut reading = Reading::default();
     reading.library(service::SHELL);
     if host.is_member() {
-        reading.unit(desired::UNIT);
+        reading.unit(layout::UNIT);
         Kept::read(inventory, Part::Coordinator, &mut reading);
     }
     if inventory.broker_on(host).is_some() {
-        reading.unit(desired::BROKER_UNIT);
+        reading.unit(layout::BROKER_UNIT);
         Kept::read(inventory, Part::Broker, &mut reading);
     }
     reading
@@ -212,8 +215,8 @@ impl Back {
             });
             plan.steps.extend(kept.steps.iter().cloned());
             let unit = match part {
-                Part::Coordinator => desired::UNIT,
-                Part::Broker => desired::BROKER_UNIT,
+                Part::Coordinator => layout::UNIT,
+                Part::Broker => layout::BROKER_UNIT,
             };
             let why = if kept.steps.is_empty() {
                 "put back before, not yet restarted"
@@ -251,7 +254,7 @@ impl Back {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resource::{Action, Change, Lane, Phase};
+    use crate::plan::resource::{Action, Change, Lane, Phase};
 
     fn kept(host: &str, change: &str, differs: bool) -> (String, Part, Kept) {
         let change_of = Change {

@@ -3,13 +3,13 @@
 
 use std::process::{Command, Stdio};
 
+use crate::artifacts::build::Builds;
+use crate::artifacts::supply;
 use crate::cli;
 use crate::command::Outcome;
-use crate::crossbuild::Builds;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::inventory::Inventory;
-use crate::supply;
 
 pub fn run(arguments: &cli::Shell) -> Outcome {
     let inventory = Inventory::load(&arguments.inventory.inventory)?;

@@ -6,20 +6,21 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use crate::artifacts::build::Builds;
 use crate::cli;
-use crate::cluster::{self, Cluster, Partition};
 use crate::command::Outcome;
-use crate::crossbuild::Builds;
-use crate::desired::BINARY;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::fleet;
-use crate::health::{self, Member, Mode, View};
+use crate::health::ensemble::{self, Member, Mode, View};
+use crate::health::kafka::{self, Cluster, Partition};
+use crate::host::fleet;
 use crate::inventory::{Host, Inventory};
+use crate::layout::BINARY;
 use crate::plan::Only;
+use crate::plan::show;
 use crate::probe::Reading;
+use crate::report;
 use crate::run::{self, Drawn, Run};
-use crate::{report, show};
 
 /// How often the watched table is made anew.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
@@ -146,7 +147,7 @@ async fn cluster(run: &Run, drawn: &Drawn<'_>) -> Cluster {
             Ok((observed, _)) => Ok(observed.text("brokers")),
             Err(failure) => Err(failure.cause),
         };
-        if told.as_ref().is_ok_and(|line| cluster::tells(line)) {
+        if told.as_ref().is_ok_and(|line| kafka::tells(line)) {
             break;
         }
     }
@@ -170,7 +171,7 @@ fn view(run: &Run, drawn: &Drawn<'_>) -> View {
         let of_host = |failure: &&Failure| failure.host.as_deref() == Some(host.name.as_str());
         drawn.failures.iter().find(of_host).map(|failure| failure.cause.clone())
     };
-    let mut view = health::view(&run.inventory, observed, why);
+    let mut view = ensemble::view(&run.inventory, observed, why);
     // Hosts that --limit leaves out are no complaint.
     if run.hosts().len() < run.inventory.hosts.len() {
         view.members.retain(|member| asked_for(run, &member.host));

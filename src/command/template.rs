@@ -7,8 +7,8 @@ use crate::command::Outcome;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::inventory::Inventory;
+use crate::plan::template::{self, TEMPLATES};
 use crate::report;
-use crate::template::{self, TEMPLATES};
 
 pub fn run(command: &TemplateCommand) -> Outcome {
     match command {

@@ -5,20 +5,20 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use crate::cli;
-use crate::command::{Outcome, restart};
+use crate::command::Outcome;
 use crate::failure::Failure;
-use crate::fleet::gather;
+use crate::host::fleet::gather;
+use crate::host::lock;
 use crate::inventory::Inventory;
-use crate::lock;
-use crate::remote::script::{self, Script};
-use crate::run::{self, Run};
+use crate::run::{self, Run, confirm};
+use crate::script::{self, Script};
 
 pub async fn run(arguments: cli::Unlock) -> Outcome {
     let inventory = Inventory::load(&arguments.inventory.inventory)?;
     let telling = cli::Telling { output: cli::Output::Text };
     let run =
         Run::new(inventory, &cli::Selection::default(), &arguments.connection, &telling).await?;
-    restart::confirm(arguments.yes, "End whatever run holds the lock on these hosts?")?;
+    confirm::confirm(arguments.yes, "End whatever run holds the lock on these hosts?")?;
     let hosts = run.hosts();
     let outcomes = join_all(hosts.iter().map(|host| async {
         let link = run.fleet.connector.connect(host).await?;

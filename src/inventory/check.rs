@@ -7,8 +7,8 @@ use crate::inventory::address::Address;
 use crate::inventory::broker;
 use crate::inventory::finding::{Finding, Place};
 use crate::inventory::read::{Draft, HostDraft};
+use crate::inventory::release;
 use crate::inventory::{Engine, Role, scalar};
-use crate::release;
 
 /// Checks a draft against all rules; warnings are findings too.
 pub fn check(draft: &Draft, findings: &mut Vec<Finding>) {

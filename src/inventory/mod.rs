@@ -9,6 +9,7 @@ pub mod import;
 pub mod keys;
 pub mod range;
 pub mod read;
+pub mod release;
 pub mod scalar;
 pub mod schema;
 pub mod shape;

@@ -268,7 +268,7 @@ fn kafka(node: Option<&Node>, base: &Base) -> Kafka {
             .collect();
     }
     if kafka.sources.is_empty() {
-        kafka.sources = crate::release::default_sources(&kafka.version, &kafka.scala);
+        kafka.sources = crate::inventory::release::default_sources(&kafka.version, &kafka.scala);
     }
     kafka
 }

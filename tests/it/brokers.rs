@@ -7,8 +7,9 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::Output;
 
+use crate::root;
+use crate::skipped;
 use crate::watched::{Watched, zkprov};
-use crate::{root, skipped};
 
 const TEST: &str = "brokers::from_nothing_through_upgrades_to_nothing";
 const NAME: &str = "zkbrk";

@@ -5,7 +5,8 @@ use std::process::{Command, Output};
 
 use zkprov::exit::Exit;
 
-use crate::{golden, root};
+use crate::golden;
+use crate::root;
 
 fn scratch(test: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("cli-{test}"));

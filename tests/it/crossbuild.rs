@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use zkprov::crossbuild;
+use zkprov::artifacts::build;
 
 use crate::skipped;
 
@@ -18,7 +18,7 @@ fn the_arm64_coordinator_is_static_and_runs() {
     let emulated = |binary: &std::path::Path, words: &[&str]| {
         Command::new(EMULATOR).arg(binary).args(words).stdin(Stdio::null()).output()
     };
-    let binary = match crossbuild::coordinator_for("aarch64", None, crossbuild::Builds::WhenStale) {
+    let binary = match build::coordinator_for("aarch64", None, build::Builds::WhenStale) {
         Ok(binary) => binary,
         Err(failure) if failure.cause.contains("rustup") => {
             skipped(name, &failure.cause);

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use sha2::{Digest as _, Sha512};
+use zkprov::artifacts::fetch::cache::Cache;
+use zkprov::artifacts::fetch::{self, Event, Expected, Fetched};
 use zkprov::failure::Failure;
-use zkprov::fetch::cache::Cache;
-use zkprov::fetch::{self, Event, Expected, Fetched};
 use zkprov::inventory::{self, Kafka, Sha512 as Written, Source};
 
 /// How a server answers.

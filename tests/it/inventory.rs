@@ -5,7 +5,8 @@ use std::path::Path;
 
 use zkprov::inventory::{self, Inventory, finding::Severity};
 
-use crate::{cases, root};
+use crate::cases;
+use crate::root;
 
 #[test]
 fn each_case_is_explained() {

@@ -6,7 +6,9 @@ use std::process::Command;
 
 use zkprov::inventory;
 
-use crate::{SEPARATOR, root, skipped};
+use crate::SEPARATOR;
+use crate::root;
+use crate::skipped;
 
 /// Wrong by its shape alone, each in its own way.
 const WRONG: [&str; 8] = [

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use zkprov::inventory::{self, Inventory};
-use zkprov::template::{self, TEMPLATES};
+use zkprov::plan::template::{self, TEMPLATES};
 
-use crate::{golden, root};
+use crate::golden;
+use crate::root;
 
 fn inventory(text: &str) -> Inventory {
     let reading = inventory::read(Path::new("inventory.yaml"), text.as_bytes(), None);

@@ -5,7 +5,8 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::{root, skipped};
+use crate::root;
+use crate::skipped;
 
 const NAME: &str = "vagrant::machines_of_vagrant_serve";
 /// Three machines up, applied twice, one down and up, all destroyed: two minutes on two idle cores, 21

@@ -7,18 +7,19 @@ use futures_util::future::join_all;
 
 use super::{SERVING_S, change_hosts};
 use crate::cli;
-use crate::command::restart::{self, Wish};
-use crate::desired::{self, BINARY, BROKER_UNIT, UNIT};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::fleet::{Asked, gather};
-use crate::kept::{Keep, Switches};
-use crate::lock::{self, Operator};
+use crate::host::fleet::{Asked, gather};
+use crate::host::lock::{self, Operator};
+use crate::layout::{BINARY, BROKER_UNIT, UNIT};
+use crate::plan::desired;
+use crate::plan::resource::{Action, service};
 use crate::plan::{HostPlan, Plan};
-use crate::remote::script::{self, Script};
-use crate::resource::{Action, service};
-use crate::roll::Target;
+use crate::rolling::engine::{self, Wish};
+use crate::rolling::gate::Target;
+use crate::rolling::previous::{Keep, Switches};
 use crate::run::{Drawn, Run};
+use crate::script::{self, Script};
 
 /// How long a broker may need until it has registered; it may have logs to recover.
 const REGISTERED_S: u64 = 180;
@@ -80,7 +81,7 @@ pub(super) async fn change(
     };
     let operator = Operator::me();
     let rolled = lock::holding(&operator, &drawn.asked, || run.lose_lock(), async {
-        restart::roll_brokers(run, &drawn.asked, switches, targets, (None, None), wish).await
+        engine::roll_brokers(run, &drawn.asked, switches, targets, (None, None), wish).await
     });
     Box::pin(rolled).await.err().into_iter().collect()
 }

@@ -1,0 +1,7 @@
+//! What is carried to the hosts: Kafka's release by its digest, the coordinator for each architecture,
+//! and what the controller must read for them.
+
+pub mod build;
+pub mod fetch;
+pub mod progress;
+pub mod supply;

@@ -1,0 +1,383 @@
+//! `zkprov apply`: probe, plan, show, ask, apply, verify.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use serde_json::json;
+
+use crate::artifacts::supply;
+use crate::cli;
+use crate::command::{Outcome, plan as dry};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::host::fleet::{Asked, News, gather};
+use crate::host::lock::{self, Ballot, Operator};
+use crate::inventory::Host;
+use crate::layout::{BINARY, UNIT};
+use crate::plan::desired;
+use crate::plan::resource::{Action, Phase, service};
+use crate::plan::show;
+use crate::plan::{self, HostPlan, Only, Plan, Refusal, Step};
+use crate::probe::Observed;
+use crate::report::{self, HostLines};
+use crate::rolling::engine::{self, Recorded, Wish};
+use crate::rolling::gate::Target;
+use crate::rolling::previous::{self, Keep, Switches};
+use crate::run::{self, Drawn, Run};
+use crate::script::{self, Script};
+
+mod broker;
+
+/// How long a server may need until it serves in a quorum.
+const SERVING_S: u64 = 60;
+/// How long a member that was started may take to follow, where the roll cannot begin without it.
+const PATIENCE_S: u32 = 60;
+
+pub async fn run(arguments: cli::Apply) -> Outcome {
+    let run = Run::of(&arguments.planning).await?;
+    if arguments.dry_run || arguments.planning.show_scripts {
+        return dry::dry(&run, &arguments.planning, None).await;
+    }
+    let outcome = tokio::select! {
+        outcome = whole(&run, &arguments) => outcome,
+        interrupted = run.heed_interrupts() => Err(interrupted),
+    };
+    let title = format!("zkprov apply {}", run.inventory.ensemble);
+    run.reporter.reports(&title, &arguments.reports)?;
+    outcome
+}
+
+async fn whole(run: &Run, arguments: &cli::Apply) -> Outcome {
+    let planning = &arguments.planning;
+    let only = dry::only(planning)?;
+    let saved = arguments.plan.as_deref().map(dry::load).transpose()?;
+    let drawn = run.draw(&only).await?;
+    let outcome = Box::pin(changes(run, arguments, &only, saved.as_ref(), &drawn)).await;
+    run.fleet.close(drawn.asked).await;
+    outcome
+}
+
+async fn changes(
+    run: &Run,
+    arguments: &cli::Apply,
+    only: &Only,
+    saved: Option<&Plan>,
+    drawn: &Drawn<'_>,
+) -> Outcome {
+    let planning = &arguments.planning;
+    dry::tell(run, planning, drawn);
+    if drawn.plan.refused() {
+        return Err(Failure::refused("nothing was changed: see the refusals above")
+            .hint("mend what is named, or leave the host out with --limit"));
+    }
+    if let Some(saved) = saved {
+        saved.still_holds(&drawn.plan)?;
+    }
+    if drawn.plan.changes() == 0 {
+        return Ok(run::worst(&drawn.failures));
+    }
+    confirm(arguments, &drawn.plan)?;
+    let fetched = fetch(run, drawn).await?;
+    let plan = match &fetched {
+        Some(supplies) => run.plan(supplies, &run::answers(&drawn.asked), only)?,
+        None => drawn.plan.clone(),
+    };
+    // Only a whole download tells its size, and a plan may be refused for that.
+    if let Some((host, refusal)) = first_refusal(&plan) {
+        let cause = format!("nothing was changed: {}", refusal.cause);
+        return Err(Failure::refused(cause).host(host).hint(&refusal.hint));
+    }
+    let mut failures = drawn.failures.clone();
+    // A roll that stopped leaves the rest untouched on purpose: there is nothing to verify there.
+    let (members, brokers) = apart(&plan);
+    let change = previous::change_name(&script::nonce());
+    let mut stopped = if members.hosts.iter().any(HostPlan::restarts) {
+        failures.extend(Box::pin(roll(run, arguments, &members, drawn, &change)).await);
+        failures.len() > drawn.failures.len()
+    } else {
+        failures.extend(change_hosts(run, &members, &drawn.asked).await);
+        false
+    };
+    // Brokers come when the ensemble serves, and are not touched where anything has failed before.
+    if brokers.changes() > 0 && failures.len() == drawn.failures.len() && !run.stopped() {
+        let failed = Box::pin(broker::change(run, arguments, &brokers, drawn, &change)).await;
+        stopped = !failed.is_empty();
+        failures.extend(failed);
+    }
+    if !stopped && !run.stopped() {
+        failures.extend(verify(run, &plan, &drawn.asked, &failures, only).await);
+    }
+    for failure in failures.iter().skip(drawn.failures.len()) {
+        run.reporter.failed(failure);
+    }
+    let exit = run::worst(&failures);
+    let took = run.reporter.elapsed_s();
+    let made = show::summary(&plan);
+    let text = match exit {
+        Exit::Done => format!("{made} made in {took:.1} s"),
+        _ => format!("{} failed, of {made}", show::count(failures.len(), "host")),
+    };
+    run.reporter.summary(
+        &text,
+        json!({"changes": plan.changes(), "hosts": plan.hosts.len(), "failed": failures.len(), "exit": exit.code()}),
+    );
+    Ok(if exit == Exit::Done && planning.detailed_exitcode { Exit::Changes } else { exit })
+}
+
+/// A person says yes, or `--yes` has said it.
+fn confirm(arguments: &cli::Apply, plan: &Plan) -> Result<(), Failure> {
+    if arguments.yes {
+        return Ok(());
+    }
+    if !report::interactive() {
+        return Err(Failure::refused("there is no terminal to ask at, and nothing was changed")
+            .hint("look at the plan above, then run again with --yes"));
+    }
+    let answer = report::ask(&format!("Make {}? [y/N]", show::summary(plan)));
+    match answer.as_deref() {
+        Some("y" | "Y" | "yes") => Ok(()),
+        _ => Err(Failure::refused("not confirmed, and nothing was changed")),
+    }
+}
+
+fn first_refusal(plan: &Plan) -> Option<(&str, &Refusal)> {
+    plan.hosts.iter().find_map(|host| Some((host.host.as_str(), host.refusals.first()?)))
+}
+
+/// The plan without what concerns brokers, and the plan of that alone.
+fn apart(plan: &Plan) -> (Plan, Plan) {
+    let (mut members, mut brokers) = (plan.clone(), plan.clone());
+    for host in &mut members.hosts {
+        host.steps.retain(|step| !step.phase.of_broker());
+    }
+    for host in &mut brokers.hosts {
+        host.steps.retain(|step| step.phase.of_broker());
+    }
+    (members, brokers)
+}
+
+/// Downloads the release when a host of this plan needs it.
+async fn fetch(run: &Run, drawn: &Drawn<'_>) -> Result<Option<desired::Supplies>, Failure> {
+    let needed = drawn
+        .plan
+        .hosts
+        .iter()
+        .flat_map(|host| &host.steps)
+        .any(|step| step.change.function == "do_archive" && step.change.carried.is_none());
+    let (true, Some(release)) = (needed, &run.supplies.release) else { return Ok(None) };
+    let release = supply::fetched(&run.inventory, release).await?;
+    Ok(Some(desired::Supplies { release: Some(release), ..run.supplies.clone() }))
+}
+
+/// A serving ensemble: what its members do not notice is done everywhere at once; what they read when
+/// they start waits for each one's turn in the roll.
+async fn roll(
+    run: &Run,
+    arguments: &cli::Apply,
+    plan: &Plan,
+    drawn: &Drawn<'_>,
+    change: &str,
+) -> Vec<Failure> {
+    let rolled = |host: &HostPlan| host.restarts();
+    let later = |host: &HostPlan, step: &Step| rolled(host) && step.phase != Phase::Prepare;
+    let mut first = plan.clone();
+    for host in &mut first.hosts {
+        let whole = host.clone();
+        host.steps.retain(|step| !later(&whole, step));
+    }
+    let failures = change_hosts(run, &first, &drawn.asked).await;
+    if !failures.is_empty() || run.stopped() {
+        return failures;
+    }
+    let members: Vec<&HostPlan> = plan.hosts.iter().filter(|host| rolled(host)).collect();
+    let targets = members
+        .iter()
+        .map(|host| {
+            let restart = host.steps.iter().find(|step| step.change.action == Action::Restart);
+            let why = restart.map_or_else(String::new, |step| step.change.why.clone());
+            Target { host: host.host.clone(), why }
+        })
+        .collect();
+    let switched = |host: &&HostPlan| {
+        let steps = host.steps.iter().filter(|step| later(host, step)).cloned().collect();
+        (host.host.clone(), steps)
+    };
+    let hosts = members.iter().map(switched).collect();
+    let switches = Switches { hosts, change: change.to_owned(), keep: Keep::Previous };
+    let observed: Vec<_> = drawn.asked.iter().map(|asked| (asked.host, &asked.observed)).collect();
+    // A member that was started just now may be the one without which no other can be spared.
+    let patience_s = if first.hosts.iter().any(HostPlan::starts) { PATIENCE_S } else { 0 };
+    let wish = Wish {
+        allow_quorum_loss: arguments.allow_quorum_loss,
+        settle_s: arguments.settle,
+        patience_s,
+        leaving: plan::leaving(&run.inventory, &observed),
+    };
+    let operator = Operator::me();
+    let rolled = lock::holding(&operator, &drawn.asked, || run.lose_lock(), async {
+        let recorded = Recorded::default();
+        engine::roll(run, &drawn.asked, switches, targets, recorded, wish).await.map(drop)
+    });
+    Box::pin(rolled).await.err().into_iter().collect()
+}
+
+/// Changes all hosts, each apart from the others; gives the failures.
+async fn change_hosts(run: &Run, plan: &Plan, asked: &[Asked<'_>]) -> Vec<Failure> {
+    let changed: Vec<&HostPlan> = plan.hosts.iter().filter(|host| !host.steps.is_empty()).collect();
+    if changed.is_empty() {
+        return Vec::new();
+    }
+    let steps: Vec<(&str, usize)> =
+        changed.iter().map(|host| (host.host.as_str(), host.steps.len())).collect();
+    let lines = HostLines::new(&steps);
+    let (operator, ballot) = (Operator::me(), Ballot::new(changed.len()));
+    let outcomes = join_all(changed.iter().map(|host| {
+        let (lines, lock) = (&lines, (&operator, &ballot));
+        async move {
+            let asked = asked.iter().find(|asked| asked.host.name == host.host)?;
+            let steps: Vec<_> = host.steps.iter().collect();
+            let (_, outcome) = run
+                .fleet
+                .change(asked, host, &steps, lock, |news| tell(run, lines, &host.host, &news))
+                .await;
+            lines.close(&host.host, if outcome.is_ok() { "changed" } else { "failed" });
+            outcome.err()
+        }
+    }))
+    .await;
+    outcomes.into_iter().flatten().collect()
+}
+
+fn tell(run: &Run, lines: &HostLines, host: &str, news: &News<'_>) {
+    let event = |step: &str, state: &str| {
+        run.reporter.event("step", json!({"host": host, "step": step, "state": state}));
+    };
+    match news {
+        News::Begin(step) => {
+            event(step, "begin");
+            lines.begin(host, step);
+        }
+        News::Done { step, .. } => {
+            event(step, "done");
+            lines.end(host, step, "done");
+        }
+        News::Failed(step) => {
+            event(step, "failed");
+            lines.end(host, step, "FAILED");
+        }
+        News::Sent(bytes, total) => lines.sent(host, *bytes, *total),
+    }
+}
+
+/// The proof: every host that was changed is asked again and must be as planned, the ensemble must
+/// serve, and a write on one server must be read on another.
+async fn verify(
+    run: &Run,
+    plan: &Plan,
+    asked: &[Asked<'_>],
+    failed: &[Failure],
+    only: &Only,
+) -> Vec<Failure> {
+    let has_failed =
+        |host: &str| failed.iter().any(|failure| failure.host.as_deref() == Some(host));
+    let whole: Vec<&Asked<'_>> =
+        asked.iter().filter(|asked| !has_failed(&asked.host.name)).collect();
+    // Hosts that are no members have nothing to serve and nothing to wait for.
+    let members: Vec<&Asked<'_>> =
+        whole.iter().filter(|asked| asked.host.is_member()).copied().collect();
+    let voters = run.inventory.participants().count();
+    let up =
+        whole.iter().filter(|asked| asked.host.role == crate::inventory::Role::Participant).count();
+    // A limited run changes a part of an ensemble whose rest is not looked at.
+    let limited = run.hosts().len() < run.inventory.hosts.len();
+    let quorum = up >= run.inventory.majority() || limited;
+    if !quorum {
+        run.reporter
+            .aside(&format!("not waiting for a quorum: {up} of {voters} participants are left"));
+    }
+    let serving = quorum && plan.hosts.iter().any(|host| host.starts() || host.restarts());
+    let writer = members.first().map(|asked| asked.host.name.clone());
+    let reader = members.last().map(|asked| asked.host.connect());
+    let outcomes = join_all(whole.iter().map(|&asked| {
+        let (writer, reader) = (writer.as_deref(), reader.as_deref());
+        async move {
+            let host_plan = plan.hosts.iter().find(|host| host.host == asked.host.name)?;
+            if host_plan.steps.is_empty() && !serving {
+                return None;
+            }
+            let mut script = Script::new(&script::nonce());
+            script.library(service::SHELL);
+            script.call("zk_guard", ["120"]);
+            let server = desired::server(asked.host);
+            if serving && asked.host.is_member() {
+                if limited {
+                    let majority = run.inventory.majority().to_string();
+                    let servers: Vec<_> = run.inventory.participants().map(Host::connect).collect();
+                    let words = [BINARY, &majority].into_iter();
+                    let words = words.chain(servers.iter().map(String::as_str));
+                    script.step("a majority is up", "do_majority", words);
+                }
+                let wait = SERVING_S.to_string();
+                let words = [UNIT, &wait, BINARY, "status", "--server", &server];
+                script.step("ensemble serves", "do_await", words);
+                if writer == Some(asked.host.name.as_str()) {
+                    let znode = format!("/zkprov-{}", script.nonce());
+                    let words =
+                        [BINARY, &znode, "written by zkprov", &server, reader.unwrap_or(&server)];
+                    script.step("write here, read there", "do_verify", words);
+                }
+            }
+            let verified = verify_host(run, asked, script, only).await;
+            verified.err().map(|failure| failure.host(&asked.host.name))
+        }
+    }))
+    .await;
+    outcomes.into_iter().flatten().collect()
+}
+
+async fn verify_host(
+    run: &Run,
+    asked: &Asked<'_>,
+    mut script: Script,
+    only: &Only,
+) -> Result<(), Failure> {
+    desired::reading(&run.inventory, asked.host, &run.supplies)?.ask(&mut script);
+    let lost = |failure: Failure| {
+        failure.step("verify").hint("run `zkprov apply` again once the host answers")
+    };
+    let deadline = Duration::from_secs(2 * SERVING_S);
+    let (frames, stderr) = gather(&asked.link, &script, deadline).await.map_err(lost)?;
+    if let Some(failed) = frames.iter().find(|frame| frame.kind == "fail") {
+        let text = failed.text();
+        let output = text.split_once('\n').map_or("", |(_, output)| output);
+        return Err(Failure::failed(output.trim().replace('\n', "\n    "))
+            .step(&failed.name)
+            .hint(match &run.limit {
+                Some(limit) => format!(
+                    "--limit {limit} leaves the rest of the ensemble as it is: is a majority up? \
+                     `zkprov logs` shows more of {UNIT}'s journal"
+                ),
+                None => format!("`zkprov logs` shows more of {UNIT}'s journal"),
+            }));
+    }
+    let observed = Observed::new(frames);
+    if !observed.is_whole() {
+        let said = stderr.lines().last().unwrap_or("the connection was lost").to_owned();
+        return Err(Failure::failed(said).step("verify"));
+    }
+    let now = run::Answer { host: asked.host, observed: &observed, skew: asked.skew };
+    let again = run.plan(&run.supplies, &[now], only)?;
+    let left: Vec<&str> =
+        again.hosts.iter().flat_map(|host| &host.steps).map(|step| step.name.as_str()).collect();
+    let refused: Vec<&str> =
+        again.hosts.iter().flat_map(|host| &host.refusals).map(|r| r.cause.as_str()).collect();
+    if left.is_empty() && refused.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::failed(format!(
+        "still not as it should be after the change: {}",
+        [left, refused].concat().join(", ")
+    ))
+    .step("verify")
+    .hint("something else on this host undoes it: another tool, a drop-in, a mount?"))
+}

@@ -1,0 +1,307 @@
+//! How the ensemble is, as its hosts say: one [`Member`] for every host of the inventory, whether it
+//! answers or not. Pure: what was observed in, a verdict out.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::inventory::{Host, Inventory, Role};
+use crate::layout::UNIT;
+use crate::probe::Observed;
+
+/// Operations a member may be behind the leader and still count as in step: under load the answers
+/// of two servers are never of the same moment.
+pub const LAG_MAX: i64 = 2_000;
+
+/// What a server is among the members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    Leader,
+    Follower,
+    Observer,
+    Standalone,
+}
+
+/// One host of the inventory, as it is now.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Member {
+    pub host: String,
+    pub myid: u8,
+    pub votes: bool,
+    /// Why it could not be asked.
+    pub unreachable: Option<String>,
+    /// `active`, `failed`…, as systemd says; empty when there is no unit.
+    pub unit: String,
+    pub main_pid: u32,
+    /// Automatic restarts since somebody started it.
+    pub restarts: u32,
+    /// `None`: it does not serve.
+    pub mode: Option<Mode>,
+    /// Why it does not.
+    pub error: Option<String>,
+    pub zxid: Option<i64>,
+    pub sessions: Option<i64>,
+    pub connections: Option<i64>,
+    pub nodes: Option<i64>,
+    pub version: Option<String>,
+    /// Of a leader: peers that follow it closely.
+    pub synced: Option<i64>,
+    /// Of a leader: how many votes there are, its own among them, as the ensemble itself counts. While
+    /// members come and go that is not the inventory's number.
+    pub electorate: Option<i64>,
+}
+
+impl Member {
+    /// A host that has answered.
+    pub fn of(host: &Host, observed: &Observed) -> Self {
+        let unit = observed.unit(UNIT);
+        let mut member = Self {
+            unit: unit.get("ActiveState").to_owned(),
+            main_pid: unit.get("MainPID").parse().unwrap_or(0),
+            restarts: unit.get("NRestarts").parse().unwrap_or(0),
+            ..Self::silent(host, None)
+        };
+        member.unreachable = None;
+        let text = observed.text("status");
+        match serde_json::from_str::<Value>(text.lines().next().unwrap_or_default()) {
+            Ok(status) => member.read(&status),
+            Err(_) if text.trim().is_empty() => {}
+            Err(_) => member.error = Some(text.trim().to_owned()),
+        }
+        member
+    }
+
+    /// A host that has not.
+    pub fn silent(host: &Host, why: Option<String>) -> Self {
+        Self {
+            host: host.name.clone(),
+            myid: host.myid,
+            votes: host.role == Role::Participant,
+            unreachable: why.or_else(|| Some("not asked".into())),
+            ..Self::default()
+        }
+    }
+
+    /// One line of `coordinator status --json`.
+    pub fn read(&mut self, status: &Value) {
+        let number = |name: &str| status[name].as_i64();
+        self.mode = match status["mode"].as_str() {
+            Some("leader") => Some(Mode::Leader),
+            Some("follower") => Some(Mode::Follower),
+            Some("observer") => Some(Mode::Observer),
+            Some("standalone") => Some(Mode::Standalone),
+            _ => None,
+        };
+        self.error = status["error"].as_str().map(str::to_owned);
+        self.zxid = status["zxid"]
+            .as_str()
+            .and_then(|text| i64::from_str_radix(text.trim_start_matches("0x"), 16).ok());
+        self.sessions = number("sessions");
+        self.connections = number("connections");
+        self.nodes = number("nodeCount");
+        self.version = status["version"].as_str().map(str::to_owned);
+        self.synced = status["peers"]["synced"].as_i64();
+        self.electorate = status["peers"]["votersBesides"].as_i64().map(|others| others + 1);
+    }
+
+    pub fn serves(&self) -> bool {
+        self.mode.is_some()
+    }
+
+    pub fn epoch(&self) -> Option<i64> {
+        self.zxid.map(|zxid| zxid >> 32)
+    }
+}
+
+/// The whole ensemble at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct View {
+    pub members: Vec<Member>,
+}
+
+impl View {
+    pub fn member(&self, host: &str) -> Option<&Member> {
+        self.members.iter().find(|member| member.host == host)
+    }
+
+    /// Voters that serve.
+    pub fn voters_up(&self) -> usize {
+        let listed = self.members.iter().filter(|member| member.votes && member.serves()).count();
+        listed + self.unlisted_up()
+    }
+
+    /// How many votes there are: as the leader counts them, else as the inventory lists them. A member
+    /// that joins has none yet, one that leaves has its own until it has left.
+    pub fn voters(&self) -> usize {
+        self.electorate().unwrap_or_else(|| self.listed())
+    }
+
+    /// Votes of members that the inventory does not list any more, whether they follow or not.
+    pub fn unlisted(&self) -> usize {
+        self.voters().saturating_sub(self.listed())
+    }
+
+    fn listed(&self) -> usize {
+        self.members.iter().filter(|member| member.votes).count()
+    }
+
+    fn electorate(&self) -> Option<usize> {
+        self.leader().and_then(|leader| leader.electorate).and_then(|votes| votes.try_into().ok())
+    }
+
+    /// Voters that the inventory does not list any more and that follow the leader.
+    pub fn unlisted_up(&self) -> usize {
+        let following = self.leader().and_then(|leader| leader.synced).unwrap_or(0);
+        let others = self.members.iter().filter(|member| member.serves()).count() as i64 - 1;
+        usize::try_from(following - others).unwrap_or(0).min(self.unlisted())
+    }
+
+    pub fn majority(&self) -> usize {
+        self.voters() / 2 + 1
+    }
+
+    /// The leader, when exactly one says that it is.
+    pub fn leader(&self) -> Option<&Member> {
+        let mut leaders = self.leaders();
+        match (leaders.next(), leaders.next()) {
+            (Some(leader), None) => Some(leader),
+            _ => None,
+        }
+    }
+
+    pub fn leaders(&self) -> impl Iterator<Item = &Member> {
+        self.members
+            .iter()
+            .filter(|member| matches!(member.mode, Some(Mode::Leader | Mode::Standalone)))
+    }
+
+    /// Operations a member is behind the newest; `None` when unknown, or across epochs. An epoch
+    /// without a write yet is only the leader's: Apache ZooKeeper's followers show the zxid of the
+    /// one before until the first write, though they have all that there is when they serve.
+    pub fn lag(&self, member: &Member) -> Option<i64> {
+        let newest = self.members.iter().filter_map(|member| member.zxid).max()?;
+        let own = member.zxid?;
+        if newest as u32 == 0 && own < newest && member.serves() {
+            return Some(0);
+        }
+        (newest >> 32 == own >> 32).then_some(newest - own)
+    }
+
+    /// Everything that keeps the ensemble from being healthy, in words.
+    pub fn complaints(&self) -> Vec<String> {
+        let mut complaints = Vec::new();
+        for member in &self.members {
+            let host = &member.host;
+            if let Some(why) = &member.unreachable {
+                complaints.push(format!("{host} is unreachable: {why}"));
+            } else if member.main_pid == 0 {
+                let state = if member.unit.is_empty() { "not installed" } else { &member.unit };
+                complaints.push(format!("{host}: the service does not run ({state})"));
+            } else if !member.serves() {
+                let why = member.error.as_deref().unwrap_or("it gives no status");
+                complaints.push(format!("{host} does not serve: {why}"));
+            } else if self.lag(member).is_none_or(|lag| lag > LAG_MAX) {
+                match self.lag(member) {
+                    Some(lag) => complaints.push(format!("{host} is {lag} operations behind")),
+                    None => complaints.push(format!("{host} is in another epoch")),
+                }
+            }
+            if member.mode == Some(Mode::Standalone) && self.members.len() > 1 {
+                complaints.push(format!("{host} runs alone, as a standalone server"));
+            }
+        }
+        let leaders: Vec<&str> = self.leaders().map(|leader| leader.host.as_str()).collect();
+        match leaders.len() {
+            1 => {}
+            0 => complaints.push(format!(
+                "no leader: {} of {} voters serve, {} are needed",
+                self.voters_up(),
+                self.voters(),
+                self.majority()
+            )),
+            _ => complaints.push(format!("{} say that they lead", leaders.join(" and "))),
+        }
+        complaints
+    }
+}
+
+/// A view of all hosts of the inventory, from those that were asked.
+pub fn view<'a>(
+    inventory: &Inventory,
+    observed: impl Fn(&Host) -> Option<&'a Observed>,
+    unreachable: impl Fn(&Host) -> Option<String>,
+) -> View {
+    let members = inventory.members().map(|host| match observed(host) {
+        Some(observed) => Member::of(host, observed),
+        None => Member::silent(host, unreachable(host)),
+    });
+    View { members: members.collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(host: &str, mode: Option<Mode>, zxid: i64) -> Member {
+        Member {
+            host: host.into(),
+            votes: true,
+            main_pid: 7,
+            unit: "active".into(),
+            mode,
+            zxid: Some(zxid),
+            ..Member::default()
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_by_name() {
+        let view = View {
+            members: vec![
+                member("a", Some(Mode::Leader), 0x2_0000_1000),
+                member("b", Some(Mode::Follower), 0x2_0000_0fff),
+                member("c", Some(Mode::Follower), 0x1_0000_0fff),
+                member("d", None, 0),
+                Member { main_pid: 0, unit: "failed".into(), ..member("e", None, 0) },
+            ],
+        };
+        assert_eq!(
+            view.complaints(),
+            [
+                "c is in another epoch",
+                "d does not serve: it gives no status",
+                "e: the service does not run (failed)"
+            ]
+        );
+        assert_eq!(view.lag(&view.members[1]), Some(1));
+        let split = View {
+            members: vec![member("a", Some(Mode::Leader), 1), member("b", Some(Mode::Leader), 1)],
+        };
+        assert_eq!(split.complaints(), ["a and b say that they lead"]);
+        assert!(split.leader().is_none());
+    }
+
+    #[test]
+    fn an_epoch_without_a_write_is_the_leaders_alone() {
+        let silent = |follower| View {
+            members: vec![
+                member("a", Some(Mode::Leader), 0x3_0000_0000),
+                member("b", follower, 0x2_0000_0fff),
+            ],
+        };
+        assert!(silent(Some(Mode::Follower)).complaints().is_empty());
+        let view = silent(None);
+        assert_eq!(view.lag(&view.members[1]), None, "it serves nobody yet");
+    }
+
+    #[test]
+    fn a_status_line_is_read() {
+        let mut member = Member::default();
+        let line = r#"{"server":"127.0.0.1:2181","serving":true,"mode":"leader","zxid":"0x200000003",
+            "sessions":1,"connections":2,"nodeCount":5,"peers":{"connected":2,"synced":2}}"#;
+        member.read(&serde_json::from_str(line).expect("JSON"));
+        assert_eq!(member.mode, Some(Mode::Leader));
+        assert_eq!((member.zxid, member.epoch()), (Some(0x2_0000_0003), Some(2)));
+        assert_eq!(member.synced, Some(2));
+    }
+}

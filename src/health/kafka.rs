@@ -1,0 +1,198 @@
+//! How Kafka's cluster is: its brokers' processes as their hosts say, its partitions as Kafka itself
+//! keeps them with the coordinators. Pure: what was observed in, a verdict out.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::inventory::Inventory;
+use crate::layout::BROKER_UNIT;
+use crate::probe::Observed;
+
+/// One broker of the inventory, as it is now.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Broker {
+    pub host: String,
+    pub id: u32,
+    /// Why the host could not be asked.
+    pub unreachable: Option<String>,
+    /// `active`, `failed`…, as systemd says; empty when there is no unit.
+    pub unit: String,
+    pub main_pid: u32,
+    /// Automatic restarts since somebody started it.
+    pub restarts: u32,
+    /// When it registered, in milliseconds since 1970; `None`: it is not registered.
+    pub registered_ms: Option<i64>,
+}
+
+/// One partition.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Partition {
+    pub topic: String,
+    pub partition: u32,
+    pub replicas: Vec<u32>,
+    /// `None`: it has never had a leader.
+    pub leader: Option<i64>,
+    pub isr: Option<Vec<u32>>,
+    /// The topic's own `min.insync.replicas`.
+    pub min_insync: Option<usize>,
+}
+
+/// One registered broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Registered {
+    id: u32,
+    registered_ms: i64,
+}
+
+/// What `coordinator brokers` prints.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Told {
+    controller: Option<u32>,
+    brokers: Vec<Registered>,
+    partitions: Vec<Partition>,
+    min_insync: Option<usize>,
+}
+
+/// The whole cluster at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cluster {
+    pub brokers: Vec<Broker>,
+    pub controller: Option<u32>,
+    pub partitions: Vec<Partition>,
+    /// `min.insync.replicas` of topics that do not say: the brokers' own setting.
+    pub min_insync: usize,
+    /// Why the coordinators did not tell; the rest is not known then.
+    pub silent: Option<String>,
+}
+
+/// Whether this is what `coordinator brokers` prints, and not why it could not.
+pub fn tells(line: &str) -> bool {
+    line.trim_start().starts_with('{')
+}
+
+impl Cluster {
+    /// From what each broker's host has said, and from one answer of the coordinators.
+    pub fn of<'a>(
+        inventory: &Inventory,
+        observed: impl Fn(&str) -> Result<&'a Observed, String>,
+        told: Result<&str, String>,
+    ) -> Self {
+        let parsed = told.and_then(|line| {
+            serde_json::from_str::<Told>(line.trim()).map_err(|_| line.trim().to_owned())
+        });
+        let (told, silent) = match parsed {
+            Ok(told) => (told, None),
+            Err(why) => (Told::default(), Some(why)),
+        };
+        let brokers = inventory.brokers.iter().map(|broker| {
+            let registered = told.brokers.iter().find(|other| other.id == broker.id);
+            let registered_ms = registered.map(|other| other.registered_ms);
+            let own = Broker {
+                host: broker.host.clone(),
+                id: broker.id,
+                registered_ms,
+                ..Broker::default()
+            };
+            match observed(&broker.host) {
+                Ok(observed) => {
+                    let unit = observed.unit(BROKER_UNIT);
+                    Broker {
+                        unit: unit.get("ActiveState").to_owned(),
+                        main_pid: unit.get("MainPID").parse().unwrap_or(0),
+                        restarts: unit.get("NRestarts").parse().unwrap_or(0),
+                        ..own
+                    }
+                }
+                Err(why) => Broker { unreachable: Some(why), ..own },
+            }
+        });
+        let written = inventory.brokers.iter().filter_map(|broker| {
+            broker.properties.get("min.insync.replicas")?.trim().parse::<usize>().ok()
+        });
+        Self {
+            brokers: brokers.collect(),
+            controller: told.controller,
+            partitions: told.partitions,
+            min_insync: told.min_insync.or_else(|| written.max()).unwrap_or(1),
+            silent,
+        }
+    }
+
+    pub fn broker(&self, host: &str) -> Option<&Broker> {
+        self.brokers.iter().find(|broker| broker.host == host)
+    }
+
+    /// Partitions that lack a replica in sync, or a leader.
+    pub fn under_replicated(&self) -> Vec<&Partition> {
+        self.partitions.iter().filter(|partition| partition.lacks()).collect()
+    }
+
+    /// How many replicas in sync a partition needs to take what `acks=all` sends.
+    pub fn least(&self, partition: &Partition) -> usize {
+        partition.min_insync.unwrap_or(self.min_insync)
+    }
+
+    /// Topics that cannot be written to while one of their brokers is down, whatever the order.
+    pub fn without_spare(&self) -> BTreeSet<String> {
+        let spare = |p: &&Partition| p.replicas.len() <= self.least(p).max(1);
+        self.partitions.iter().filter(spare).map(|partition| partition.topic.clone()).collect()
+    }
+
+    /// Everything that keeps the cluster from being healthy, in words.
+    pub fn complaints(&self) -> Vec<String> {
+        let mut complaints = Vec::new();
+        if let Some(why) = &self.silent {
+            complaints.push(format!("the coordinators do not tell about the brokers: {why}"));
+        }
+        for broker in &self.brokers {
+            let (host, id) = (&broker.host, broker.id);
+            if let Some(why) = &broker.unreachable {
+                complaints.push(format!("broker {id} on {host} is unreachable: {why}"));
+            } else if broker.main_pid == 0 {
+                let state = if broker.unit.is_empty() { "not installed" } else { &broker.unit };
+                complaints.push(format!("broker {id} on {host} does not run ({state})"));
+            } else if broker.registered_ms.is_none() && self.silent.is_none() {
+                complaints.push(format!("broker {id} on {host} runs and is not registered"));
+            }
+        }
+        let under = self.under_replicated();
+        if let Some(first) = under.first() {
+            complaints.push(format!("{} under-replicated: {}", count(under.len()), first.say()));
+        }
+        if self.controller.is_none() && self.brokers.iter().any(|b| b.registered_ms.is_some()) {
+            complaints.push("no broker is the controller".into());
+        }
+        complaints
+    }
+}
+
+impl Partition {
+    pub fn in_sync(&self) -> &[u32] {
+        self.isr.as_deref().unwrap_or_default()
+    }
+
+    fn lacks(&self) -> bool {
+        let in_sync = self.in_sync();
+        self.leader.is_none_or(|leader| leader < 0)
+            || self.replicas.iter().any(|replica| !in_sync.contains(replica))
+    }
+
+    /// As people write it.
+    pub fn say(&self) -> String {
+        format!(
+            "{}-{} has {:?} of {:?} in sync",
+            self.topic,
+            self.partition,
+            self.in_sync(),
+            self.replicas
+        )
+    }
+}
+
+pub(crate) fn count(partitions: usize) -> String {
+    crate::plan::show::count(partitions, "partition")
+}

@@ -1,0 +1,245 @@
+//! A host's plan as one script with its payloads, and the script's answers as what was done.
+
+use std::time::Duration;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::host::lock::{Answer, Operator};
+use crate::host::{Ended, Payload, STOPPED};
+use crate::plan::resource::{self, Lane, Phase};
+use crate::plan::{HostPlan, Step};
+use crate::script::Script;
+use crate::script::frame::Frame;
+
+/// A host that has not finished by then has hung: each step is bounded well below it, and a release
+/// of 100 MB needs a minute and a half at 10 Mbit/s.
+pub const DEADLINE: Duration = Duration::from_mins(15);
+
+/// What is sent to a host.
+#[derive(Debug)]
+pub struct Program {
+    pub script: Script,
+    pub payloads: Vec<Payload>,
+}
+
+/// One script for `steps`, in the order in which it needs the payloads: accounts, which need none,
+/// while the first one is on its way; then binaries, since they are small and the service waits for them;
+/// then the archive, beside which all the rest goes on.
+pub fn program(nonce: &str, operator: &Operator, steps: &[&Step]) -> Program {
+    let mut script = Script::new(nonce);
+    operator.guard(&mut script);
+    for step in steps {
+        script.library(resource::library(&step.change.function));
+    }
+    let binary = |step: &&&Step| step.change.function == "do_binary";
+    let account = |step: &&&Step| step.kind == "group" || step.kind == "user";
+    let archive = |step: &&&Step| step.lane == Lane::Archive;
+    let payloads = steps.iter().filter(binary).chain(steps.iter().filter(archive));
+    let payloads = payloads.filter_map(|step| payload(step)).collect();
+    let add = |script: &mut Script, step: &Step| {
+        let change = &step.change;
+        script.step(&step.name, &change.function, change.arguments.iter().map(String::as_str));
+    };
+    for step in steps.iter().filter(account) {
+        add(&mut script, step);
+    }
+    for step in steps.iter().filter(binary) {
+        let [path, _, bytes] = &step.change.arguments[..] else {
+            unreachable!("as `Binary::differ` makes them")
+        };
+        script.call("binary_take", [step.name.as_str(), path, bytes]);
+    }
+    let beside: Vec<&&Step> = steps.iter().filter(archive).collect();
+    let deadline = DEADLINE.as_secs().to_string();
+    if beside.is_empty() {
+        script.call("zk_guard", [deadline.as_str()]);
+    } else {
+        script.line("(");
+        for step in &beside {
+            add(&mut script, step);
+        }
+        script.call("zk_guard", [deadline.as_str()]);
+        script.line("[ -z \"$zk_bad\" ]");
+        script.line(") &");
+        script.line("zk_lane=$!");
+    }
+    for step in steps.iter().filter(binary) {
+        let change = [step.name.as_str(), &step.change.function];
+        let arguments = step.change.arguments.iter().map(String::as_str);
+        script.call("zk_conclude", change.into_iter().chain(arguments));
+        script.call("binary_drop", step.change.arguments.first().map(String::as_str));
+    }
+    let rest = |step: &&&Step| !binary(step) && !account(step) && !archive(step);
+    // Apache's engine is started out of the archive.
+    let needs_archive = |step: &Step| matches!(step.phase, Phase::Serve | Phase::BrokerServe);
+    let mut waited = beside.is_empty();
+    for step in steps.iter().filter(rest) {
+        if needs_archive(step) && !waited && beside.iter().any(|step| step.phase == Phase::Switch) {
+            script.line("zk_wait \"$zk_lane\" || zk_bad=failed");
+            waited = true;
+        }
+        add(&mut script, step);
+    }
+    if !waited {
+        script.line("zk_wait \"$zk_lane\" || zk_bad=failed");
+    }
+    script.line("zk_frame live finished \"$zk_bad\"");
+    script.line("[ -z \"$zk_bad\" ]");
+    Program { script, payloads }
+}
+
+fn payload(step: &Step) -> Option<Payload> {
+    let carried = step.change.carried.as_ref()?;
+    Some(Payload { path: carried.path.clone(), bytes: carried.bytes })
+}
+
+/// What has happened to a host so far.
+#[derive(Clone, Debug, Default)]
+pub struct Progress {
+    /// Steps that have begun and not ended; two at most.
+    begun: Vec<String>,
+    /// Steps that are done, in the order in which they ended.
+    pub done: Vec<String>,
+    failed: Option<(String, i32, String)>,
+    /// The script came to its end, in whichever way.
+    finished: bool,
+    /// Who holds the operator lock instead.
+    locked: Option<String>,
+}
+
+impl Progress {
+    /// Takes in one answer of the script.
+    pub fn hear(&mut self, frame: &Frame) {
+        let name = frame.name.clone();
+        match frame.kind.as_str() {
+            "begin" => self.begun.push(name),
+            "end" => {
+                self.begun.retain(|begun| *begun != name);
+                self.done.push(name);
+            }
+            "fail" => {
+                let text = frame.text();
+                let (status, output) = text.split_once('\n').unwrap_or((text.as_str(), ""));
+                self.begun.retain(|begun| *begun != name);
+                // The first one is the cause; a second lane may fail because of it.
+                self.failed.get_or_insert((
+                    name,
+                    status.trim().parse().unwrap_or(1),
+                    output.trim().to_owned(),
+                ));
+            }
+            "lock" => {
+                if let Some(Answer::Refused(holder)) = Answer::of(frame) {
+                    self.locked = Some(holder);
+                }
+            }
+            "live" if name == "finished" => self.finished = true,
+            _ => {}
+        }
+    }
+
+    /// Steps that are under way.
+    pub fn begun(&self) -> &[String] {
+        &self.begun
+    }
+
+    /// How it ended: every step done, or why not.
+    pub fn conclude(&self, plan: &HostPlan, steps: usize, ended: &Ended) -> Result<(), Failure> {
+        let at = |failure: Failure| failure.host(&plan.host);
+        let again = "run `zkprov apply` again once that is mended: it goes on from here";
+        if let Some(holder) = &self.locked {
+            return Err(at(Failure::refused(format!("another run is at work: {holder}")).hint(
+                "wait for it; should it be dead for good, `zkprov unlock` ends it on the hosts",
+            )));
+        }
+        if ended.sending.as_deref() == Some("not told to go on") {
+            return Err(at(Failure::refused("another run holds the lock on the other hosts")));
+        }
+        if self.finished && self.done.len() == steps && ended.status == Some(0) {
+            return Ok(());
+        }
+        if ended.sending.as_deref() == Some(STOPPED) {
+            // What a step says that gets no more bytes is no trouble of its own.
+            let during = self.begun.first().or(self.failed.as_ref().map(|(step, ..)| step));
+            let during = during.map(|step| format!(", in step `{step}`")).unwrap_or_default();
+            let cause = format!("stopped after {} of {steps} steps{during}", self.done.len());
+            return Err(at(Failure::failed(cause).hint("run `zkprov apply` again to go on")));
+        }
+        if let Some((step, status, output)) = &self.failed {
+            let output = output.replace('\n', "\n    ");
+            // A payload that could not be read here explains what the host saw.
+            let sending = ended.sending.as_deref().filter(|text| text.starts_with("cannot read"));
+            let sending = sending.map(|text| format!("; {text}")).unwrap_or_default();
+            let cause = format!("ended with status {status}{sending}\n    {output}");
+            return Err(at(Failure::failed(cause).step(step).hint(again)));
+        }
+        if self.finished && ended.sending.is_some() {
+            let cause = format!("stopped after {} of {steps} steps", self.done.len());
+            return Err(at(Failure::failed(cause).hint("run `zkprov apply` again to go on")));
+        }
+        let during = match self.begun.first() {
+            Some(step) => format!("in step `{step}`"),
+            None => format!("after {} of {steps} steps", self.done.len()),
+        };
+        let why = match (ended.status, ended.stderr.lines().last()) {
+            (None, _) => "the connection was lost, or the host went away".to_owned(),
+            (Some(status), Some(line)) => format!("the shell ended with status {status}: {line}"),
+            (Some(status), None) => format!("the shell ended with status {status}"),
+        };
+        Err(at(Failure::new(Exit::Failed, format!("{why}, {during}")).hint(again)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(kind: &str, name: &str, body: &str) -> Frame {
+        Frame { kind: kind.into(), name: name.into(), body: body.into() }
+    }
+
+    fn plan() -> HostPlan {
+        HostPlan {
+            host: "kafka1".into(),
+            steps: Vec::new(),
+            same: Vec::new(),
+            notes: Vec::new(),
+            refusals: Vec::new(),
+            running: false,
+        }
+    }
+
+    fn ended(status: Option<i32>) -> Ended {
+        Ended { status, stderr: String::new(), sending: None }
+    }
+
+    #[test]
+    fn a_failure_names_step_status_and_output() {
+        let mut progress = Progress::default();
+        progress.hear(&frame("begin", "user kafka", ""));
+        progress.hear(&frame("fail", "user kafka", "9\nuseradd: no space\n"));
+        let failure = progress.conclude(&plan(), 3, &ended(Some(1))).expect_err("it failed");
+        let text = failure.to_string();
+        assert!(text.contains("kafka1: user kafka: ended with status 9"), "{text}");
+        assert!(text.contains("useradd: no space"), "{text}");
+    }
+
+    #[test]
+    fn a_cut_connection_names_the_step_it_reached() {
+        let mut progress = Progress::default();
+        progress.hear(&frame("begin", "group kafka", ""));
+        progress.hear(&frame("end", "group kafka", ""));
+        progress.hear(&frame("begin", "archive /opt/kafka_2.13-3.3.1", ""));
+        let failure = progress.conclude(&plan(), 3, &ended(None)).expect_err("it was cut");
+        assert!(failure.cause.contains("in step `archive /opt/kafka_2.13-3.3.1`"), "{failure}");
+    }
+
+    #[test]
+    fn silence_is_not_success() {
+        assert!(Progress::default().conclude(&plan(), 0, &ended(Some(0))).is_err());
+        let mut progress = Progress::default();
+        progress.hear(&frame("live", "finished", ""));
+        assert!(progress.conclude(&plan(), 0, &ended(Some(0))).is_ok());
+        assert!(progress.conclude(&plan(), 1, &ended(Some(0))).is_err());
+    }
+}

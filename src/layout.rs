@@ -1,0 +1,18 @@
+//! Where things stand on a host: the account, the units, and every path that zkprov writes to.
+
+/// Account the service runs as, as the tutorial names it.
+pub const ACCOUNT: &str = "kafka";
+pub const UNIT: &str = "zookeeper.service";
+pub const UNIT_FILE: &str = "/etc/systemd/system/zookeeper.service";
+pub const CONFIG_DIR: &str = "/etc/kafka";
+pub const CONFIG_FILE: &str = "/etc/kafka/zookeeper.properties";
+pub const SECRET_FILE: &str = "/etc/kafka/coordinator.secret";
+pub const BROKER_UNIT: &str = "kafka.service";
+pub const BROKER_UNIT_FILE: &str = "/etc/systemd/system/kafka.service";
+pub const BROKER_CONFIG_FILE: &str = "/etc/kafka/server.properties";
+/// Kernel settings, applied at boot.
+pub const SYSCTL_FILE: &str = "/etc/sysctl.d/60-zkprov.conf";
+/// Where binaries live, one file per digest.
+pub const BINARY_DIR: &str = "/usr/local/lib/zkprov";
+/// The name under which the current one is run.
+pub const BINARY: &str = "/usr/local/lib/zkprov/coordinator";

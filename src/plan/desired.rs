@@ -1,0 +1,285 @@
+//! What shall be on a host: the whole job on one page, in the order in which it is done.
+
+mod broker;
+
+use std::path::PathBuf;
+
+use crate::failure::Failure;
+use crate::inventory::{Engine, FetchMode, Host, Inventory, Secret};
+use crate::layout::{
+    ACCOUNT, BINARY, BINARY_DIR, CONFIG_DIR, CONFIG_FILE, SECRET_FILE, SYSCTL_FILE, UNIT, UNIT_FILE,
+};
+use crate::plan::resource::account::{Group, User};
+use crate::plan::resource::archive::{Archive, Origin};
+use crate::plan::resource::binary::{Binary, OldBinaries};
+use crate::plan::resource::directory::Directory;
+use crate::plan::resource::file::{File, Rule};
+use crate::plan::resource::fstab::Fstab;
+use crate::plan::resource::service::Service;
+use crate::plan::resource::swap::{Swap, SwapUnits, Zram};
+use crate::plan::resource::symlink::Symlink;
+use crate::plan::resource::sysctl::{Setting, Sysctl};
+use crate::plan::resource::{Phase, Resource};
+use crate::plan::template::Page;
+use crate::probe::Reading;
+
+/// Swap is off; should somebody bring it back, it is the last resort.
+const SETTINGS: [Setting; 1] = [Setting { key: "vm.swappiness", value: 1 }];
+
+/// What the controller has at hand for the hosts.
+#[derive(Clone, Debug, Default)]
+pub struct Supplies {
+    /// The coordinator for this host's architecture.
+    pub binary: Option<Supply>,
+    /// Digest of the release, and its verified copy once it has been fetched.
+    pub release: Option<Release>,
+    /// By which members prove that they belong to the ensemble.
+    pub secret: Option<Secret>,
+    /// Of the host, once it has been asked: what a heap's size follows.
+    pub memory_kb: Option<u64>,
+}
+
+/// A file of the controller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Supply {
+    pub path: PathBuf,
+    pub sha256: String,
+    pub bytes: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Release {
+    pub sha512: String,
+    pub bytes: Option<u64>,
+    /// `None`: not fetched yet.
+    pub path: Option<PathBuf>,
+    /// For hosts that download for themselves.
+    pub urls: Vec<String>,
+}
+
+/// Everything that shall be on `host`, in order.
+pub fn resources(
+    inventory: &Inventory,
+    host: &Host,
+    supplies: &Supplies,
+) -> Result<Vec<Resource>, Failure> {
+    let mut all = vec![
+        Resource::Group(Group { name: ACCOUNT.into() }),
+        Resource::User(User { name: ACCOUNT.into(), group: ACCOUNT.into() }),
+        Resource::Swap(Swap),
+        Resource::SwapUnits(SwapUnits),
+        Resource::Zram(Zram),
+        Resource::Fstab(Fstab),
+        Resource::File(plain(SYSCTL_FILE, sysctl_file(), Phase::Prepare)),
+        Resource::Sysctl(Sysctl { settings: SETTINGS.to_vec() }),
+    ];
+    if host.is_member() {
+        all.push(Resource::Directory(owned(&host.data_dir)));
+        all.extend(host.data_log_dir.iter().map(|folder| Resource::Directory(owned(folder))));
+    }
+    let broker = inventory.broker_on(host);
+    for folder in broker.iter().flat_map(|broker| &broker.log_dirs) {
+        all.push(Resource::Directory(owned(folder)));
+    }
+    // The second holds what the services run: it must be where only root can put something.
+    for path in [CONFIG_DIR, BINARY_DIR] {
+        all.push(Resource::Directory(Directory {
+            path: path.into(),
+            owner: "root".into(),
+            group: "root".into(),
+            mode: "755".into(),
+        }));
+    }
+    release(inventory, supplies, &mut all);
+    let binary = binary(inventory, host, supplies, &mut all);
+    let page = Page::new(inventory, host, supplies.memory_kb);
+    if host.is_member() {
+        member(inventory, host, supplies, &page, binary, &mut all)?;
+    }
+    if let Some(on) = broker {
+        broker::resources(on, &page, &mut all)?;
+    }
+    Ok(all)
+}
+
+/// A member of the ensemble: its configuration, its identity, its service.
+fn member(
+    inventory: &Inventory,
+    host: &Host,
+    supplies: &Supplies,
+    page: &Page<'_>,
+    exe: Option<String>,
+    all: &mut Vec<Resource>,
+) -> Result<(), Failure> {
+    let config = page.render("zookeeper.properties")?;
+    all.push(Resource::File(plain(CONFIG_FILE, config, Phase::Switch)));
+    if let Some(secret) = &supplies.secret {
+        all.push(Resource::File(File {
+            path: SECRET_FILE.into(),
+            owner: ACCOUNT.into(),
+            group: ACCOUNT.into(),
+            mode: "600".into(),
+            content: String::from_utf8_lossy(secret.reveal()).into_owned(),
+            phase: Phase::Switch,
+            rule: Rule::Secret,
+        }));
+    }
+    all.push(Resource::File(File {
+        path: format!("{}/myid", host.data_dir),
+        owner: ACCOUNT.into(),
+        group: ACCOUNT.into(),
+        mode: "644".into(),
+        content: page.render("myid")?,
+        phase: Phase::Switch,
+        rule: Rule::Once,
+    }));
+
+    let unit = page.render("zookeeper.service")?;
+    all.push(Resource::File(plain(UNIT_FILE, unit, Phase::Switch)));
+    all.push(Resource::Service(Service {
+        unit: UNIT.into(),
+        fragment: UNIT_FILE.into(),
+        reads: vec![UNIT_FILE.into(), CONFIG_FILE.into()],
+        exe: exe.filter(|_| inventory.coordinator.engine == Engine::Coordinator),
+        ports: vec![host.ports.client, host.ports.quorum, host.ports.election],
+        reload_after: vec![format!("file {UNIT_FILE}"), Fstab::NAME.into()],
+        phase: Phase::Serve,
+    }));
+    Ok(())
+}
+
+/// The coordinator of this host's architecture; where no server is to run it, it is the tool that
+/// `status` asks with. Gives the path it will be run by.
+fn binary(
+    inventory: &Inventory,
+    host: &Host,
+    supplies: &Supplies,
+    all: &mut Vec<Resource>,
+) -> Option<String> {
+    let supply = supplies.binary.as_ref()?;
+    let binary = Binary {
+        path: format!("{BINARY}-{}", &supply.sha256[..16]),
+        source: supply.path.clone(),
+        sha256: supply.sha256.clone(),
+        bytes: supply.bytes,
+    };
+    let path = binary.path.clone();
+    let serves = host.is_member() && inventory.coordinator.engine == Engine::Coordinator;
+    all.push(Resource::Binary(binary));
+    all.push(Resource::Symlink(Symlink {
+        path: BINARY.into(),
+        target: path.rsplit('/').next().unwrap_or_default().to_owned(),
+        with_archive: false,
+        // Where it is a tool beside another server, it is no reason for a restart.
+        phase: if serves { Phase::Switch } else { Phase::Prepare },
+        inside: None,
+    }));
+    all.push(Resource::OldBinaries(OldBinaries { wanted: path.clone(), link: BINARY.into() }));
+    Some(path)
+}
+
+/// Everything the probe has to read on `host`. The binary is not among the supplies yet: which one it
+/// is depends on the architecture that the probe finds.
+pub fn reading(
+    inventory: &Inventory,
+    host: &Host,
+    supplies: &Supplies,
+) -> Result<Reading, Failure> {
+    let mut reading = Reading::of(&resources(inventory, host, supplies)?);
+    reading.path(BINARY);
+    reading.digest(BINARY);
+    let mut written = vec!["/etc", "/etc/systemd/system", BINARY_DIR];
+    if inventory.kafka.install {
+        written.push(&inventory.kafka.install_root);
+    }
+    if host.is_member() {
+        written.push(&host.data_dir);
+    }
+    reading.function("probe_writable", written);
+    if host.is_member() {
+        reading.function("probe_listing", [host.data_dir.as_str()]);
+        reading.space(&host.data_dir);
+        reading.function("probe_status", [BINARY, &server(host)]);
+    }
+    if let Some(broker) = inventory.broker_on(host) {
+        reading.function("probe_memory", []);
+        reading.function("probe_java", [broker.java_home.as_deref().unwrap_or_default()]);
+    } else if inventory.coordinator.engine == Engine::Zookeeper && host.is_member() {
+        let home = inventory.coordinator.java_home.as_deref().unwrap_or_default();
+        reading.function("probe_java", [home]);
+    }
+    Ok(reading)
+}
+
+/// Where a host's own tools find its server.
+pub fn server(host: &Host) -> String {
+    format!("127.0.0.1:{}", host.ports.client)
+}
+
+/// Kafka's distribution, the link by which everybody knows it, and the tutorial's way to the
+/// configuration.
+fn release(inventory: &Inventory, supplies: &Supplies, all: &mut Vec<Resource>) {
+    let kafka = &inventory.kafka;
+    let (true, Some(release)) = (kafka.install, &supplies.release) else { return };
+    let root = kafka.install_root.trim_end_matches('/').to_owned();
+    let archive = Archive {
+        root: root.clone(),
+        name: kafka.distribution(),
+        user: ACCOUNT.into(),
+        sha512: release.sha512.clone(),
+        bytes: release.bytes,
+        origin: match kafka.fetch {
+            FetchMode::Controller => Origin::Controller(release.path.clone()),
+            FetchMode::Host => Origin::Host(release.urls.clone()),
+        },
+    };
+    let home = archive.path();
+    let name = format!("archive {home}");
+    all.push(Resource::Archive(archive));
+    all.push(Resource::Symlink(Symlink {
+        path: format!("{root}/kafka"),
+        target: kafka.distribution(),
+        with_archive: true,
+        phase: match inventory.coordinator.engine {
+            Engine::Coordinator => Phase::Prepare,
+            Engine::Zookeeper => Phase::Switch,
+        },
+        inside: None,
+    }));
+    all.push(Resource::Symlink(Symlink {
+        path: format!("{home}/config/zookeeper.properties"),
+        target: CONFIG_FILE.into(),
+        with_archive: true,
+        phase: Phase::Prepare,
+        inside: Some(name),
+    }));
+}
+
+/// A file of root's that everybody may read.
+fn plain(path: &str, content: String, phase: Phase) -> File {
+    File {
+        path: path.into(),
+        owner: "root".into(),
+        group: "root".into(),
+        mode: "644".into(),
+        content,
+        phase,
+        rule: Rule::None,
+    }
+}
+
+/// A directory of the service's own.
+fn owned(path: &str) -> Directory {
+    Directory {
+        path: path.into(),
+        owner: ACCOUNT.into(),
+        group: ACCOUNT.into(),
+        mode: "750".into(),
+    }
+}
+
+fn sysctl_file() -> String {
+    SETTINGS.iter().fold("# Written by zkprov.\n".to_owned(), |text, setting| {
+        format!("{text}{} = {}\n", setting.key, setting.value)
+    })
+}

@@ -1,0 +1,43 @@
+//! What a host has for its broker: configuration, unit, service. The folders of its partitions are
+//! made with the others, and the release is the same one.
+
+use super::plain;
+use crate::failure::Failure;
+use crate::inventory::broker::Broker;
+use crate::layout::{ACCOUNT, BROKER_CONFIG_FILE, BROKER_UNIT, BROKER_UNIT_FILE};
+use crate::plan::resource::file::{File, Rule};
+use crate::plan::resource::service::Service;
+use crate::plan::resource::{Phase, Resource};
+use crate::plan::template::Page;
+
+pub(super) fn resources(
+    broker: &Broker,
+    page: &Page<'_>,
+    all: &mut Vec<Resource>,
+) -> Result<(), Failure> {
+    all.push(Resource::File(File {
+        path: BROKER_CONFIG_FILE.into(),
+        owner: "root".into(),
+        group: ACCOUNT.into(),
+        // What is passed through may hold passwords of keystores.
+        mode: "640".into(),
+        content: page.render("server.properties")?,
+        phase: Phase::BrokerSwitch,
+        rule: Rule::None,
+    }));
+    all.push(Resource::File(plain(
+        BROKER_UNIT_FILE,
+        page.render("kafka.service")?,
+        Phase::BrokerSwitch,
+    )));
+    all.push(Resource::Service(Service {
+        unit: BROKER_UNIT.into(),
+        fragment: BROKER_UNIT_FILE.into(),
+        reads: vec![BROKER_UNIT_FILE.into(), BROKER_CONFIG_FILE.into()],
+        exe: None,
+        ports: broker.listeners.iter().map(|listener| listener.port).collect(),
+        reload_after: vec![format!("file {BROKER_UNIT_FILE}")],
+        phase: Phase::BrokerServe,
+    }));
+    Ok(())
+}

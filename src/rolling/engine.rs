@@ -1,0 +1,137 @@
+//! One roll from its preflight to its end, the same for `apply`, `restart` and `rollback`.
+
+use std::time::{Duration, Instant};
+
+use crate::failure::Failure;
+use crate::host::fleet::Asked;
+use crate::plan::show;
+use crate::rolling::brokers::{self, BrokerRoll};
+use crate::rolling::drive::{Again, Drive};
+use crate::rolling::drive_brokers;
+use crate::rolling::gate::Target;
+use crate::rolling::journal::{Entry, Journal};
+use crate::rolling::members::{Policy, Roll};
+use crate::rolling::previous::Switches;
+use crate::run::Run;
+
+/// What the person says about the roll.
+#[derive(Clone, Copy, Debug)]
+pub struct Wish {
+    pub allow_quorum_loss: bool,
+    pub settle_s: Option<u32>,
+    /// How long what was started just now may take before the first one's turn.
+    pub patience_s: u32,
+    /// A member whose vote is taken away before the first one's turn.
+    pub leaving: Option<u8>,
+}
+
+/// Where a roll of members is recorded.
+#[derive(Debug, Default)]
+pub struct Recorded<'a> {
+    /// Of an earlier run that goes on here; a new one otherwise.
+    pub journal: Option<Journal>,
+    /// Brokers whose turn comes afterwards.
+    pub then: &'a [Target],
+}
+
+/// One roll, from the preflight to its end; gives its journal.
+pub async fn roll(
+    run: &Run,
+    asked: &[Asked<'_>],
+    switches: Switches,
+    targets: Vec<Target>,
+    recorded: Recorded<'_>,
+    wish: Wish,
+) -> Result<Journal, Failure> {
+    let coordinator = &run.inventory.coordinator;
+    let drive = Drive { run, asked, switches, again: Again::default() };
+    let settled_ms =
+        (2 * u64::from(coordinator.tick_time_ms) * u64::from(coordinator.sync_limit)).max(10_000);
+    let policy = Policy {
+        gate_timeout_ms: 300_000,
+        settle_ms: wish.settle_s.map_or(settled_ms, |seconds| u64::from(seconds) * 1000),
+        allow_quorum_loss: wish.allow_quorum_loss,
+        transfer: drive.transfers(),
+    };
+    let mut roll = Roll::new(policy, targets.clone());
+    if let Some(id) = wish.leaving {
+        drive.remove(id).await?;
+    }
+    let begun = Instant::now();
+    let reasons = loop {
+        let reasons = roll.preflight(&drive.look().await);
+        let waited = begun.elapsed() >= Duration::from_secs(wish.patience_s.into());
+        if reasons.is_empty() || waited || run.stopped() {
+            break reasons;
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    };
+    if !reasons.is_empty() {
+        return Err(Failure::refused(format!(
+            "no member may be taken down now: {}",
+            reasons.join("; ")
+        ))
+        .hint("`zkprov status` shows the members; one or two voters need --allow-quorum-loss"));
+    }
+    let mut journal = match recorded.journal {
+        Some(journal) => journal,
+        None => Journal::members(&run.inventory.ensemble, &targets, recorded.then)?,
+    };
+    run.reporter.aside(&format!("run {}", journal.run));
+    let driven = drive.drive(&mut roll, &mut journal).await;
+    drive.again.close().await;
+    driven.map(|()| journal)
+}
+
+/// One roll of brokers, from the preflight to its end; `before` is the journal of the members that
+/// it follows.
+pub async fn roll_brokers(
+    run: &Run,
+    asked: &[Asked<'_>],
+    switches: Switches,
+    targets: Vec<Target>,
+    (journal, before): (Option<Journal>, Option<Journal>),
+    wish: Wish,
+) -> Result<(), Failure> {
+    let drive = Drive { run, asked, switches, again: Again::default() };
+    let policy = brokers::Policy {
+        gate_timeout_ms: 300_000,
+        back_timeout_ms: 600_000,
+        settle_ms: wish.settle_s.map_or(10_000, |seconds| u64::from(seconds) * 1000),
+    };
+    let mut roll = BrokerRoll::new(policy, targets.clone());
+    let cluster = drive_brokers::look(&drive).await;
+    let reasons = roll.preflight(&cluster);
+    if !reasons.is_empty() {
+        let cause = format!("no broker may be taken down now: {}", reasons.join("; "));
+        return Err(Failure::refused(cause).hint("`zkprov status` shows the brokers"));
+    }
+    let bare = cluster.without_spare();
+    if !bare.is_empty() {
+        let names: Vec<&str> = bare.iter().map(String::as_str).collect();
+        run.reporter.aside(&format!(
+            "without a spare replica, not to be written to while a broker of theirs restarts: {}",
+            names.join(", ")
+        ));
+    }
+    let mut journal = match journal {
+        Some(journal) => journal,
+        None => Journal::brokers(&run.inventory.ensemble, &targets)?,
+    };
+    if let Some(mut before) = before {
+        before.write(&Entry::Handed { run: journal.run.clone() })?;
+    }
+    run.reporter.aside(&format!("run {}", journal.run));
+    let driven = drive_brokers::drive(&drive, &mut roll, &mut journal).await;
+    drive.again.close().await;
+    driven
+}
+
+/// How many members and brokers, for people.
+pub fn restarted(members: usize, brokers: usize) -> String {
+    match (members, brokers) {
+        (_, 0) => show::count(members, "member"),
+        (0, _) => show::count(brokers, "broker"),
+        _ => format!("{} and {}", show::count(members, "member"), show::count(brokers, "broker")),
+    }
+}

@@ -1,0 +1,263 @@
+//! One run from the inventory to a plan: what `plan`, `apply` and `status` have in common.
+
+pub mod confirm;
+pub mod selection;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use futures_util::future::join_all;
+use serde_json::json;
+
+use crate::artifacts::build::Builds;
+use crate::artifacts::supply;
+use crate::cli::{self, Connection, Planning, Selection, Telling};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::host::Connector;
+use crate::host::fleet::{self, Asked, Fleet, Skew};
+use crate::inventory::{self, Host, Inventory};
+use crate::plan::desired::{self, Supplies, Supply};
+use crate::plan::{self, HostPlan, Only, Plan};
+use crate::probe::Observed;
+use crate::report::Reporter;
+
+/// What every run has.
+#[derive(Debug)]
+pub struct Run {
+    pub inventory: Inventory,
+    pub limit: Option<String>,
+    pub fleet: Fleet,
+    pub reporter: Reporter,
+    pub supplies: Supplies,
+    /// Whether a missing coordinator may be built for the plan.
+    pub builds: Builds,
+    stop: tokio::sync::watch::Sender<bool>,
+}
+
+/// A plan, the hosts it is for, and those that gave no answer.
+#[derive(Debug)]
+pub struct Drawn<'a> {
+    pub plan: Plan,
+    pub asked: Vec<Asked<'a>>,
+    pub failures: Vec<Failure>,
+}
+
+/// What one host has said.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer<'a> {
+    pub host: &'a Host,
+    pub observed: &'a Observed,
+    pub skew: Skew,
+}
+
+/// What hosts have said, without their logins.
+pub fn answers<'a>(asked: &'a [Asked<'_>]) -> Vec<Answer<'a>> {
+    asked
+        .iter()
+        .map(|asked| Answer { host: asked.host, observed: &asked.observed, skew: asked.skew })
+        .collect()
+}
+
+impl Run {
+    pub async fn new(
+        inventory: Inventory,
+        selection: &Selection,
+        connection: &Connection,
+        telling: &Telling,
+    ) -> Result<Self, Failure> {
+        // A misspelt --limit is told before anything is asked or typed.
+        selection::select(&inventory, selection.limit.as_deref())?;
+        let supplies = supply::gather(&inventory).await?;
+        let password = supply::become_password(&inventory, connection.ask_become_pass)?;
+        let (stop, stopped) = tokio::sync::watch::channel(false);
+        let connector = Connector::new(connection.accept_new_host_keys, password, stopped)?;
+        Ok(Self {
+            inventory,
+            limit: selection.limit.clone(),
+            fleet: Fleet::new(connector, usize::from(connection.forks)),
+            reporter: Reporter::new(telling.output),
+            supplies,
+            builds: Builds::WhenStale,
+            stop,
+        })
+    }
+
+    pub async fn of(planning: &Planning) -> Result<Self, Failure> {
+        let inventory = Self::load(&planning.inventory.inventory, &planning.connection).await?;
+        Self::new(inventory, &planning.selection, &planning.connection, &planning.telling).await
+    }
+
+    /// Reads the inventory. Hosts whose `address` is a loopback or wildcard one are asked which they
+    /// have, so that the error can say it.
+    async fn load(path: &Path, connection: &Connection) -> Result<Inventory, Failure> {
+        let mut reading = inventory::read_file(path)?;
+        let adrift = std::mem::take(&mut reading.adrift);
+        let failure = match reading.into_inventory(path) {
+            Ok(inventory) => return Ok(inventory),
+            Err(failure) => failure,
+        };
+        let (_stop, stopped) = tokio::sync::watch::channel(false);
+        let connector = Connector::new(connection.accept_new_host_keys, None, stopped)?;
+        let answers = join_all(adrift.iter().map(|host| fleet::addresses(&connector, host))).await;
+        let told = adrift.iter().zip(answers).filter_map(|(host, addresses)| {
+            let addresses = addresses.ok().filter(|addresses| !addresses.is_empty())?;
+            Some(format!("{} has {}", host.name, addresses.join(", ")))
+        });
+        let told: Vec<String> = told.collect();
+        Err(if told.is_empty() { failure } else { failure.hint(told.join("; ")) })
+    }
+
+    pub fn hosts(&self) -> Vec<&Host> {
+        selection::select(&self.inventory, self.limit.as_deref()).unwrap_or_default()
+    }
+
+    /// The first Ctrl-C ends the run at the next step's boundary, the second one at once.
+    pub fn heed_interrupts(&self) -> impl Future<Output = Failure> + use<> {
+        let stop = self.stop.clone();
+        async move {
+            let interrupted = tokio::signal::ctrl_c().await;
+            crate::report::talk(
+                "stopping after the steps that are running; Ctrl-C again ends at once",
+            );
+            let _ = stop.send(true);
+            let again = tokio::signal::ctrl_c().await;
+            let told = interrupted.and(again).err().map(|e| format!(": {e}")).unwrap_or_default();
+            Failure::failed(format!("interrupted{told}")).hint(
+                "the hosts finish or abandon what they were at; `zkprov apply` goes on from there",
+            )
+        }
+    }
+
+    /// The lock is no longer held on a majority of the hosts: ends the run as a Ctrl-C does.
+    pub fn lose_lock(&self) {
+        crate::report::talk(
+            "the operator lock is not held on a majority of the hosts any more: they have died, or \
+             somebody has run `zkprov unlock`; stopping after the steps that are running",
+        );
+        let _ = self.stop.send(true);
+    }
+
+    /// Whether Ctrl-C was pressed, or the lock was lost.
+    pub fn stopped(&self) -> bool {
+        *self.stop.borrow()
+    }
+
+    /// Asks the hosts and makes the plan. Logins stay open.
+    pub async fn draw(&self, only: &Only) -> Result<Drawn<'_>, Failure> {
+        let hosts = self.hosts();
+        let explicit = self.inventory.coordinator.binary.clone();
+        tokio::task::spawn_blocking(move || supply::foresee(explicit.as_deref()));
+        let replies = self
+            .fleet
+            .probe(&hosts, |host| desired::reading(&self.inventory, host, &self.supplies))
+            .await;
+        for notice in self.fleet.connector.notices() {
+            self.reporter.aside(&notice);
+        }
+        let mut asked = Vec::new();
+        let mut failures = Vec::new();
+        for (_, answer) in replies {
+            match answer {
+                Ok(answer) => asked.push(answer),
+                Err(failure) => failures.push(failure),
+            }
+        }
+        let plan = self.plan(&self.supplies, &answers(&asked), only)?;
+        Ok(Drawn { plan, asked, failures })
+    }
+
+    /// The plan for what has been observed; `supplies` may hold more than at the run's beginning.
+    pub fn plan(
+        &self,
+        supplies: &Supplies,
+        answers: &[Answer<'_>],
+        only: &Only,
+    ) -> Result<Plan, Failure> {
+        let mut binaries = BTreeMap::new();
+        let mut plans = Vec::new();
+        for answer in answers {
+            plans.push(self.host_plan(supplies, *answer, only, &mut binaries)?);
+        }
+        let observed: Vec<_> =
+            answers.iter().map(|answer| (answer.host, answer.observed)).collect();
+        Ok(plan::ensemble(&self.inventory, plans, &observed))
+    }
+
+    fn host_plan(
+        &self,
+        supplies: &Supplies,
+        asked: Answer<'_>,
+        only: &Only,
+        binaries: &mut BTreeMap<String, Option<Supply>>,
+    ) -> Result<HostPlan, Failure> {
+        let architecture = asked.observed.architecture();
+        let mut supplies = supplies.clone();
+        // A host that is refused for other reasons may have an architecture nobody can build for.
+        if asked.observed.text("kernel").starts_with("Linux ") {
+            supplies.binary = if let Some(binary) = binaries.get(&architecture) {
+                binary.clone()
+            } else {
+                let binary = self.binary(&architecture).map_err(|f| f.host(&asked.host.name))?;
+                binaries.insert(architecture, binary.clone());
+                binary
+            };
+        }
+        supplies.memory_kb = asked.observed.memory_kb();
+        let resources = desired::resources(&self.inventory, asked.host, &supplies)?;
+        let mut plan = plan::host(&self.inventory, asked.host, &resources, asked.observed, only);
+        let skew_ms = asked.skew.certain_ms();
+        if skew_ms.unsigned_abs() > u64::from(self.inventory.coordinator.tick_time_ms) {
+            let (seconds, way) =
+                (skew_ms.abs() / 1000, if skew_ms > 0 { "ahead" } else { "behind" });
+            plan.notes.push((
+                "clock".into(),
+                format!("{seconds} s {way} of this machine's: session times and logs will mislead"),
+            ));
+        }
+        Ok(plan)
+    }
+
+    /// The coordinator for an architecture. Whoever only looks goes without where there is none.
+    fn binary(&self, architecture: &str) -> Result<Option<Supply>, Failure> {
+        let binary = supply::binary(&self.inventory, architecture, self.builds);
+        match self.builds {
+            Builds::WhenStale => binary.map(Some),
+            Builds::Never => Ok(binary.ok()),
+        }
+    }
+}
+
+/// A roll to its end or to an interrupt; its failure told, and the reports written.
+pub async fn reported(
+    run: &Run,
+    command: &str,
+    reports: &cli::Reports,
+    rolled: impl Future<Output = Result<Exit, Failure>>,
+) -> Result<Exit, Failure> {
+    let outcome = tokio::select! {
+        outcome = rolled => outcome,
+        interrupted = run.heed_interrupts() => Err(interrupted),
+    };
+    if let Err(failure) = &outcome {
+        run.reporter.event(
+            "failure",
+            json!({"host": failure.host, "step": failure.step, "cause": failure.cause}),
+        );
+    }
+    let title = format!("zkprov {command} {}", run.inventory.ensemble);
+    run.reporter.reports(&title, reports)?;
+    outcome
+}
+
+/// The exit code of a run in which some hosts failed: the gravest of them.
+pub fn worst(failures: &[Failure]) -> Exit {
+    failures.iter().map(|failure| failure.exit).fold(Exit::Done, |worst, exit| {
+        match (worst, exit) {
+            // Unreachable only when nothing worse than that has happened.
+            (Exit::Done, exit) | (exit, Exit::Done) => exit,
+            (Exit::Failed, Exit::Unreachable) | (Exit::Unreachable, Exit::Failed) => Exit::Failed,
+            (a, b) => a.max(b),
+        }
+    })
+}
