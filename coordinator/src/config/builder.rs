@@ -102,6 +102,7 @@ impl Entries {
             metrics_listen: self.metrics_listen()?,
             election_timeout_ms,
             heartbeat_ms,
+            busy_poll: self.busy_poll()?,
             secret: self.secret(standalone, &mut *read)?,
             admin_socket: self
                 .path("coordinator.adminSocket")
@@ -448,6 +449,19 @@ impl Entries {
             ));
         }
         Ok((election_timeout_ms, heartbeat_ms))
+    }
+
+    fn busy_poll(&self) -> Result<bool> {
+        let key = "coordinator.busyPoll";
+        match self.text(key).as_deref() {
+            None | Some("auto") => Ok(true),
+            Some("off") => Ok(false),
+            Some(_) => Err(self.error_value(
+                key,
+                "is not auto or off",
+                "`auto` polls for up to 60 µs while requests come quickly, `off` always sleeps",
+            )),
+        }
     }
 
     fn snap_retain_count(&mut self) -> Result<u32> {

@@ -74,7 +74,8 @@ impl Entries {
                     return Err(error);
                 }
                 None if key.starts_with("coordinator.") => {
-                    return Err(self.error(&key, "is no key of the coordinator", "known are coordinator.electionTimeoutMs, coordinator.heartbeatMs, coordinator.secretFile and coordinator.adminSocket"));
+                    let known = format!("known are {}", keys::own_keys().join(", "));
+                    return Err(self.error(&key, "is not a key of the coordinator", &known));
                 }
                 None => self.warn(&key, "unknown key, it has no effect".to_owned()),
             }

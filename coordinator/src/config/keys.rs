@@ -25,6 +25,11 @@ pub(super) fn treatment(key: &str) -> Option<Treatment> {
         .map(|&(_, treatment)| treatment)
 }
 
+/// Keys of this server's own, for the message about a misspelt one.
+pub(super) fn own_keys() -> Vec<&'static str> {
+    KEYS.iter().map(|&(key, _)| key).filter(|key| key.starts_with("coordinator.")).collect()
+}
+
 const NO_TLS: Treatment = Refused {
     unless: &[],
     hint: "TLS is not supported yet: remove the key, and keep the ports inside a trusted network",
@@ -87,6 +92,7 @@ const KEYS: &[(&str, Treatment)] = &[
     ("coordinator.heartbeatMs", Used),
     ("coordinator.secretFile", Used),
     ("coordinator.adminSocket", Used),
+    ("coordinator.busyPoll", Used),
     // Refused: members, votes and configuration.
     ("group.*", NO_HIERARCHY),
     ("weight.*", NO_HIERARCHY),

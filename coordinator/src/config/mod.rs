@@ -77,6 +77,8 @@ pub struct Config {
     pub metrics_listen: Option<Listen>,
     pub election_timeout_ms: u32,
     pub heartbeat_ms: u32,
+    /// Poll briefly instead of sleeping while requests come quickly; false saves CPU.
+    pub busy_poll: bool,
     /// What peers prove knowledge of; `None` trusts the network.
     pub secret: Option<Secret>,
     pub admin_socket: PathBuf,

@@ -27,8 +27,9 @@ pub(super) struct BusyPoll {
     backoff: Backoff,
     /// Do not poll in this gap.
     rests: bool,
-    /// With one core, or a CPU quota below two, clients cannot run while this thread polls.
-    one_core: bool,
+    /// Never poll: by configuration, or since clients could not run meanwhile (one core, or a CPU
+    /// quota below two).
+    off: bool,
 }
 
 impl BusyPoll {
@@ -39,8 +40,13 @@ impl BusyPoll {
             looked: None,
             backoff: Backoff::default(),
             rests: false,
-            one_core: cores < 2,
+            off: cores < 2,
         }
+    }
+
+    /// The thread always sleeps (`coordinator.busyPoll=off`).
+    pub(super) fn off() -> BusyPoll {
+        BusyPoll::new(1)
     }
 
     /// Sleep in the next gap. The client that is answered now waited for the disk, and its core is
@@ -55,7 +61,7 @@ impl BusyPoll {
         if self.looked.is_some_and(|looked| now.duration_since(looked) > LOOK_MAX) {
             self.backoff.failed();
         }
-        let awake = !self.one_core
+        let awake = !self.off
             && !self.rests
             && !self.backoff.skip()
             && self.mean < GAP_MAX

@@ -127,6 +127,11 @@ pub fn serve(config: Config, warnings: &[Warning]) -> Result<(), Failure> {
     };
     listen_to_operators(&config, &operators, &completions, logger);
     let max_cnxns = config.max_cnxns as usize;
+    let busy_poll = if config.busy_poll {
+        BusyPoll::new(available_parallelism().map_or(1, usize::from))
+    } else {
+        BusyPoll::off()
+    };
     let server = Server {
         config,
         operators,
@@ -138,7 +143,7 @@ pub fn serve(config: Config, warnings: &[Warning]) -> Result<(), Failure> {
         quorum_listener,
         log,
         group_commit: GroupCommit::default(),
-        busy_poll: BusyPoll::new(available_parallelism().map_or(1, usize::from)),
+        busy_poll,
         alone: false,
         snapshot_writer,
         backups: Vec::new(),

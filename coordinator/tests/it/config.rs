@@ -98,6 +98,7 @@ fn describe(config: &Config) -> Vec<String> {
         format!("admin {admin:?}"),
         format!("metrics {metrics:?}"),
         format!("election {} heartbeat {} ms", config.election_timeout_ms, config.heartbeat_ms),
+        format!("busy poll {}", config.busy_poll),
         format!("secret {:?}", config.secret),
         format!("admin socket {}", config.admin_socket.display()),
     ]
