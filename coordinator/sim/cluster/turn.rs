@@ -262,6 +262,7 @@ impl World {
                 self.schedule(delay, What::Fetch { server: s, boot, from, index });
             }
             Output::Disconnect(id) => self.fail(format!("server {} cuts off server {id}", s + 1)),
+            Output::Fatal(why) => self.fail(format!("server {} cannot go on: {why}", s + 1)),
             Output::Word { .. } => self.fail("nobody asked a four-letter word".to_owned()),
             Output::Log(level, text) => {
                 if level == Level::Error {

@@ -369,6 +369,7 @@ impl Server {
             Output::Word { conn, word } => self.operators.word(&mut self.node, conn, word),
             Output::Disconnect(id) => self.peers.drop_link(id, &mut self.node, "it was cut off"),
             Output::Log(level, text) => self.logger.log(level, &text),
+            Output::Fatal(why) => self.completions.send(Completion::Fatal(why)),
         }
         false
     }

@@ -10,7 +10,7 @@ use raft::eraftpb::{ConfChangeV2, Entry, EntryType};
 use super::client::{Phase, Waiting};
 use super::entry::{self, BadEntry, Segment};
 use super::outbox::Waiter;
-use super::{Level, Node};
+use super::{Level, Node, Output};
 use crate::state::cluster::Admission;
 use crate::state::{Stamp, Txn, may_hear};
 use crate::wire::code::Code;
@@ -24,22 +24,27 @@ impl Node {
             assert!(entry.index == self.applied_index + 1, "entries are applied in order");
             match entry.get_entry_type() {
                 EntryType::EntryNormal if entry.data.is_empty() => {}
-                EntryType::EntryNormal => {
-                    // Written by a leader of another version, or damaged in spite of its
-                    // checksum: going on would make this server differ from the others.
-                    assert!(
-                        self.apply_entry(entry.term, &entry.data).is_ok(),
-                        "entry {} of term {} cannot be read",
-                        entry.index,
-                        entry.term
-                    );
-                }
-                EntryType::EntryConfChange => panic!("no leader of ours proposes this kind"),
+                EntryType::EntryNormal => match self.apply_entry(entry.term, &entry.data) {
+                    Ok(()) => {}
+                    Err(BadEntry::Unreadable) => self.pass_over(&entry),
+                    Err(newer @ BadEntry::Newer { .. }) => {
+                        let Entry { index, term, .. } = entry;
+                        return self.halt(format!(
+                            "entry {index} of term {term} cannot be applied: {newer}. Start the \
+                             newer coordinator on this data directory"
+                        ));
+                    }
+                },
                 EntryType::EntryConfChangeV2 => {
                     let mut change = ConfChangeV2::default();
-                    change.merge_from_bytes(&entry.data).expect("raft wrote it");
-                    self.apply_conf_change(&change, &entry.context);
+                    if change.merge_from_bytes(&entry.data).is_ok() {
+                        self.apply_conf_change(&change, &entry.context);
+                    } else {
+                        self.pass_over(&entry);
+                    }
                 }
+                // No leader of ours proposes this kind.
+                EntryType::EntryConfChange => self.pass_over(&entry),
             }
             let led_before = self.leading();
             self.applied_index = entry.index;
@@ -54,6 +59,22 @@ impl Node {
         }
     }
 
+    /// An entry that no release can read: it has no effect on any server, and the log goes on.
+    fn pass_over(&mut self, entry: &Entry) {
+        self.stats.entries_unreadable += 1;
+        let Entry { index, term, .. } = *entry;
+        self.log(
+            Level::Error,
+            &format!("entry {index} of term {term} cannot be read: it has no effect on any server"),
+        );
+    }
+
+    /// This server cannot go on; the others can.
+    fn halt(&mut self, why: String) {
+        self.outputs.push(Output::Fatal(why));
+        self.halted = true;
+    }
+
     fn apply_entry(&mut self, term: u64, data: &[u8]) -> Result<(), BadEntry> {
         let (time_ms, segments) = entry::parse(data)?;
         self.last_stamp_ms = self.last_stamp_ms.max(time_ms);
@@ -64,7 +85,7 @@ impl Node {
                 }
                 Segment::LeaderOps { mut ops } => {
                     while !ops.is_empty() {
-                        let txn = Txn::decode(&mut ops).map_err(|_| BadEntry)?;
+                        let txn = Txn::decode(&mut ops).map_err(|_| BadEntry::Unreadable)?;
                         let origin = self.state.session(txn.session).map_or(0, |s| s.origin);
                         self.apply_txn(term, time_ms, origin, &txn, None);
                     }
@@ -91,6 +112,7 @@ impl Node {
                         self.review_own_vote();
                     }
                 }
+                Segment::Level { level } => self.level_raised(level),
             }
         }
         Ok(())
@@ -108,7 +130,7 @@ impl Node {
         let mine = origin == self.config.id && boot == self.outbox.boot();
         let mut sequence = first_sequence;
         while !ops.is_empty() {
-            let txn = Txn::decode(&mut ops).map_err(|_| BadEntry)?;
+            let txn = Txn::decode(&mut ops).map_err(|_| BadEntry::Unreadable)?;
             match self.state.cluster_mut().admit(origin, boot, sequence) {
                 Admission::Apply => {
                     let waiter = if mine { self.outbox.applied(sequence) } else { None };
@@ -139,9 +161,7 @@ impl Node {
         txn: &Txn<'_>,
         waiter: Option<Waiter>,
     ) {
-        let last = self.state.last_zxid();
-        let zxid = if last >> 32 == term as i64 { last + 1 } else { (term as i64) << 32 | 1 };
-        assert!(zxid & 0xffff_ffff != 0, "the counter of term {term} is used up");
+        let zxid = next_zxid(self.state.last_zxid(), term);
         let stamp = Stamp { zxid, time_ms };
         self.effects.clear();
         self.effects.wanted = !self.watches.is_empty();
@@ -196,8 +216,7 @@ impl Node {
         client.stats.last_reply_ms = self.now_ms;
         match client.waiting.pop_front() {
             Some(Waiting::Connect { read_only }) => self.connected(conn, read_only, code),
-            Some(Waiting::Write { xid, op }) => {
-                assert!(op == txn.op, "answers come in the order of the requests");
+            Some(Waiting::Write { xid, op, .. }) if op == txn.op => {
                 match code {
                     Code::Ok => client.put_reply(xid, zxid, &self.reply),
                     code => client.put_header(xid, zxid, code),
@@ -210,7 +229,15 @@ impl Node {
                     return self.close_client(conn);
                 }
             }
-            other => panic!("a write was answered, but {other:?} was at the head of its line"),
+            // Its number says that this connection waits for the write, its line that it does not:
+            // only an entry that no leader of ours wrote can do that.
+            other => {
+                self.log(
+                    Level::Error,
+                    &format!("closing a connection: it waits for {other:?}, not for {:?}", txn.op),
+                );
+                return self.close_client(conn);
+            }
         }
         self.advance_client(conn);
     }
@@ -235,5 +262,35 @@ impl Node {
         if let Some(&conn) = self.by_session.get(&session) {
             self.close_client(conn);
         }
+    }
+}
+
+/// The zxid of the next write: the term above, a counter below. 2^32 writes in one term make it
+/// run on into the numbers of the term to come, which then goes on from there: zxids only ever
+/// grow. Well before that the leader begins a new term.
+fn next_zxid(last: i64, term: u64) -> i64 {
+    const EPOCH_MAX: u64 = i32::MAX as u64;
+    let first = (term.min(EPOCH_MAX) as i64) << 32 | 1;
+    last.saturating_add(1).max(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zxids_grow_whatever_the_counter_and_the_term_are() {
+        assert_eq!(next_zxid(0, 1), 0x1_0000_0001);
+        assert_eq!(next_zxid(0x1_0000_0001, 1), 0x1_0000_0002);
+        assert_eq!(next_zxid(0x1_0000_0002, 3), 0x3_0000_0001);
+        let mut zxid = 0x3_ffff_fffd;
+        for term in [3, 3, 3, 3, 4, 4, 5] {
+            let next = next_zxid(zxid, term);
+            assert!(next > zxid, "{next:#x} after {zxid:#x}");
+            zxid = next;
+        }
+        assert_eq!(zxid, 0x5_0000_0001);
+        assert!(next_zxid(zxid, u64::MAX) > zxid);
+        assert_eq!(next_zxid(i64::MAX, u64::MAX), i64::MAX);
     }
 }

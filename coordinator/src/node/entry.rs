@@ -1,19 +1,27 @@
 //! The data of one raft entry: the leader's time stamp and the writes that arrived meanwhile.
 //!
-//! Layout (little-endian): version `u8` = 1, time `i64` ms, then segments to the end, each
-//! `kind u8`, `length u32`, payload. One entry carries the writes of many clients of many
-//! servers; what a server forwarded in one piece stays one segment.
+//! Layout (little-endian): version `u8`, from version 2 on the feature level `u16`, time `i64` ms,
+//! then segments to the end, each `kind u8`, `length u32`, payload. One entry carries the writes of
+//! many clients of many servers; what a server forwarded in one piece stays one segment.
+//!
+//! What a server meets that is newer than itself stops it: the others understand it, and go on.
+//! What is not newer and cannot be read means nothing to any server, and changes nothing on any.
 
+use std::fmt;
+
+use super::feature::LEVEL;
 use crate::bytes::take;
 
-/// Version of the layout above.
-const VERSION: u8 = 1;
+/// The layout without a level, which stands for level 0.
+const PLAIN: u8 = 1;
+const LEVELLED: u8 = 2;
 
 const KIND_OPS: u8 = 1;
 const KIND_LEADER_OPS: u8 = 2;
 const KIND_REGISTER: u8 = 3;
 const KIND_FOUND: u8 = 4;
 const KIND_INCARNATION: u8 = 5;
+const KIND_LEVEL: u8 = 6;
 
 /// A piece of a raft entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,25 +36,48 @@ pub enum Segment<'a> {
     Found { cluster_id: u128, secret: [u8; 32] },
     /// The data directory of a member that had none recorded.
     Incarnation { id: u8, incarnation: u128 },
+    /// Every member knows this feature level: what it brings may be used from here on.
+    Level { level: u16 },
 }
 
-/// An entry that is not what a leader of this version writes.
+/// Why an entry means nothing to this server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BadEntry;
+pub enum BadEntry {
+    /// No release writes such bytes.
+    Unreadable,
+    /// A later release wrote it, in this layout or with this feature level.
+    Newer { layout: u8, level: u16 },
+}
 
-/// Starts an entry with the leader's time stamp.
-pub fn begin(time_ms: i64) -> Vec<u8> {
+impl fmt::Display for BadEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable => f.write_str("it is no entry of any release"),
+            Self::Newer { layout, level } => write!(
+                f,
+                "a newer coordinator wrote it (layout {layout}, feature level {level}; this one \
+                 knows layout {LEVELLED} and level {LEVEL})"
+            ),
+        }
+    }
+}
+
+/// Starts an entry of the ensemble's feature level with the leader's time stamp.
+pub fn begin(level: u16, time_ms: i64) -> Vec<u8> {
     let mut data = Vec::with_capacity(512);
-    data.push(VERSION);
+    if level == 0 {
+        data.push(PLAIN);
+    } else {
+        data.push(LEVELLED);
+        data.extend_from_slice(&level.to_le_bytes());
+    }
     data.extend_from_slice(&time_ms.to_le_bytes());
     data
 }
 
-/// The time stamp of an entry; `None` for one that nobody of this version began.
-pub fn time_ms(mut data: &[u8]) -> Option<i64> {
-    let [version] = take(&mut data)?;
-    let time_ms = i64::from_le_bytes(take(&mut data)?);
-    (version == VERSION).then_some(time_ms)
+/// The time stamp of an entry; `None` for one that cannot be read here.
+pub fn time_ms(data: &[u8]) -> Option<i64> {
+    parse(data).ok().map(|(time_ms, _)| time_ms)
 }
 
 impl Segment<'_> {
@@ -82,6 +113,10 @@ impl Segment<'_> {
                 out.extend_from_slice(&incarnation.to_le_bytes());
                 KIND_INCARNATION
             }
+            Segment::Level { level } => {
+                out.extend_from_slice(&level.to_le_bytes());
+                KIND_LEVEL
+            }
         };
         let length = (out.len() - at - 5) as u32;
         out[at] = kind;
@@ -91,12 +126,19 @@ impl Segment<'_> {
 
 /// Reads an entry: its time stamp and its segments in order.
 pub fn parse(data: &[u8]) -> Result<(i64, Segments<'_>), BadEntry> {
-    let (&[version], rest) = data.split_first_chunk().ok_or(BadEntry)?;
-    if version != VERSION {
-        return Err(BadEntry);
+    let mut rest = data;
+    let [layout] = take(&mut rest).ok_or(BadEntry::Unreadable)?;
+    let level = match layout {
+        PLAIN => 0,
+        LEVELLED => u16::from_le_bytes(take(&mut rest).ok_or(BadEntry::Unreadable)?),
+        0 => return Err(BadEntry::Unreadable),
+        layout => return Err(BadEntry::Newer { layout, level: 0 }),
+    };
+    if level > LEVEL {
+        return Err(BadEntry::Newer { layout, level });
     }
-    let (time, rest) = rest.split_first_chunk().ok_or(BadEntry)?;
-    Ok((i64::from_le_bytes(*time), Segments { rest }))
+    let time = take(&mut rest).ok_or(BadEntry::Unreadable)?;
+    Ok((i64::from_le_bytes(time), Segments { rest }))
 }
 
 /// The segments of one entry.
@@ -115,7 +157,7 @@ impl<'a> Iterator for Segments<'a> {
         if segment.is_none() {
             self.rest = &[];
         }
-        Some(segment.ok_or(BadEntry))
+        Some(segment.ok_or(BadEntry::Unreadable))
     }
 }
 
@@ -147,6 +189,7 @@ impl<'a> Segments<'a> {
                 let [id] = take(input)?;
                 Segment::Incarnation { id, incarnation: u128::from_le_bytes(take(input)?) }
             }
+            KIND_LEVEL => Segment::Level { level: u16::from_le_bytes(take(input)?) },
             _ => return None,
         };
         input.is_empty().then_some(segment)
@@ -165,19 +208,31 @@ mod tests {
             Segment::Register { origin: 2, boot: 1 },
             Segment::Found { cluster_id: 5, secret: [7; 32] },
             Segment::Incarnation { id: 1, incarnation: 6 },
+            Segment::Level { level: 1 },
         ];
-        let mut data = begin(-5);
-        for segment in &all {
-            segment.encode(&mut data);
+        for level in 0..=LEVEL {
+            let mut data = begin(level, -5);
+            for segment in &all {
+                segment.encode(&mut data);
+            }
+            let (time, segments) = parse(&data).unwrap();
+            assert_eq!(time, -5);
+            assert_eq!(segments.map(Result::unwrap).collect::<Vec<_>>(), all);
         }
-        let (time, segments) = parse(&data).unwrap();
-        assert_eq!(time, -5);
-        assert_eq!(segments.map(Result::unwrap).collect::<Vec<_>>(), all);
+    }
+
+    #[test]
+    fn what_a_later_release_writes_is_told_from_damage() {
+        let newer = |data: &[u8]| matches!(parse(data), Err(BadEntry::Newer { .. }));
+        assert!(newer(&begin(LEVEL + 1, 7)));
+        assert!(newer(b"\x03anything"));
+        assert!(!newer(&begin(LEVEL, 7)));
+        assert!(!newer(b"\0") && !newer(b"\x02\0"));
     }
 
     #[test]
     fn a_cut_entry_is_an_error_and_never_a_panic() {
-        let mut data = begin(1);
+        let mut data = begin(0, 1);
         Segment::Register { origin: 2, boot: 1 }.encode(&mut data);
         for end in 0..data.len() {
             let whole = parse(&data[..end]).is_ok_and(|(_, s)| s.into_iter().all(|s| s.is_ok()));

@@ -164,7 +164,9 @@ impl Node {
 
     /// The leader deletes empty containers and outlived TTL nodes.
     pub(super) fn reap(&mut self) {
-        let never_used_ms = self.config.never_used_ms;
+        // Servers of level 0 would read the time as a part of the path.
+        let known = self.state.cluster().level >= 1;
+        let never_used_ms = self.config.never_used_ms.filter(|_| known);
         let bodies = self.state.reapable(self.wall_ms, never_used_ms, REAP_MAX);
         if bodies.is_empty() {
             return;

@@ -14,6 +14,7 @@ mod apply;
 mod client;
 pub mod entry;
 mod expiry;
+pub mod feature;
 mod handshake;
 mod lease;
 mod log;
@@ -139,6 +140,8 @@ pub enum Output {
     Disconnect(u8),
     /// For the log of the server.
     Log(Level, String),
+    /// This server cannot go on: the process ends with this message.
+    Fatal(String),
 }
 
 /// How much a log line matters.
@@ -223,6 +226,8 @@ pub struct Node {
     fetched: Option<(SnapshotPoint, Box<State>)>,
     fetching: Option<snapshot_fetch::Fetch>,
     stopping: bool,
+    /// Something in the log is not for this release: nothing is applied any more.
+    halted: bool,
 
     stats: Stats,
     outputs: Vec<Output>,
@@ -323,6 +328,7 @@ impl Node {
             fetched: None,
             fetching: None,
             stopping: false,
+            halted: false,
             stats: Stats::default(),
             outputs: Vec::new(),
         };
@@ -373,6 +379,9 @@ impl Node {
     /// Turns everything gathered since the last call into proposals, messages, disk writes,
     /// state and answers. Call after each batch of inputs; cheap when there is nothing to do.
     pub fn flush(&mut self) {
+        if self.halted {
+            return;
+        }
         self.submit_writes();
         self.propose_sealed();
         self.ask_read_index();
@@ -383,6 +392,10 @@ impl Node {
 
     /// Whether [`Node::flush`] has something to do already.
     pub fn pending(&self) -> bool {
+        !self.halted && self.pending_work()
+    }
+
+    fn pending_work(&self) -> bool {
         self.clients.has_dirty() || self.raft.has_ready() || self.can_submit()
     }
 

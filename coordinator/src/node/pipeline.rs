@@ -176,12 +176,7 @@ impl Node {
     fn write(&mut self, conn: ConnId, xid: i32, op: OpCode, body: &[u8]) {
         let allowed = match Request::decode(op, body) {
             Err(_) => Err(Code::MarshallingError),
-            Ok(Request::CreateTtl(_)) if !self.config.extended_types => Err(Code::Unimplemented),
-            Ok(Request::Multi(multi)) => {
-                let ttl = |op: OpCode| op == OpCode::CreateTtl && !self.config.extended_types;
-                if multi.iter().any(|op| ttl(op.op)) { Err(Code::Unimplemented) } else { Ok(()) }
-            }
-            Ok(_) => Ok(()),
+            Ok(request) => self.allowed(conn, &request),
         };
         if let Err(code) = allowed {
             return self.answer_in_turn(conn, xid, code, false);
@@ -189,6 +184,18 @@ impl Node {
         let Some(client) = self.clients.get_mut(conn) else { return };
         client.waiting.push_back(Waiting::Write { xid, op });
         self.submit(conn, op, body);
+    }
+
+    /// Whether a write may go into the log: within the bounds, and what is switched on.
+    fn allowed(&self, conn: ConnId, request: &Request<'_>) -> Result<(), Code> {
+        let Some(client) = self.clients.get(conn) else { return Ok(()) };
+        self.state.admits(client.identity.as_identity(), request)?;
+        let with_ttl = match request {
+            Request::CreateTtl(_) => true,
+            Request::Multi(multi) => multi.iter().any(|part| part.op == OpCode::CreateTtl),
+            _ => false,
+        };
+        if with_ttl && !self.config.extended_types { Err(Code::Unimplemented) } else { Ok(()) }
     }
 
     /// Puts a write of this connection's session into the stream to the leader.

@@ -9,6 +9,7 @@ use super::log::{LogCache, stamp_ms};
 use super::peer::{self, PeerMessage};
 use super::{Level, Node, NodeConfig, Output};
 use crate::state::Txn;
+use crate::wire::opcode::OpCode;
 
 /// An entry is closed at this size; the next one begins. Small enough for an allocator to have it at
 /// hand: beyond 128 KiB each one would be fresh pages of the kernel's.
@@ -204,7 +205,7 @@ impl Node {
         if self.proposal.is_empty() {
             // Time never goes back in the log, whatever the clock of a new leader says.
             self.last_stamp_ms = self.last_stamp_ms.max(self.wall_ms);
-            self.proposal = entry::begin(self.last_stamp_ms);
+            self.proposal = entry::begin(self.state.cluster().level, self.last_stamp_ms);
         }
         segment.encode(&mut self.proposal);
         if self.proposal.len() >= ENTRY_BYTES {
@@ -236,12 +237,17 @@ impl Node {
         if !self.is_leader() {
             return; // it learns of the new leader and sends them there
         }
-        let mut rest = ops;
-        while let Ok(txn) = Txn::decode(&mut rest) {
-            self.expiry.touch(txn.session, self.now_ms);
-            if rest.is_empty() {
-                break;
-            }
+        let Some(sessions) = writes_of_a_server(count, ops) else {
+            // Once in the log it would be in every server's.
+            self.stats.forwards_refused += 1;
+            self.log(
+                Level::Warn,
+                &format!("server {from} sent writes on that cannot be read: they are refused"),
+            );
+            return self.outputs.push(Output::Disconnect(from));
+        };
+        for session in sessions {
+            self.expiry.touch(session, self.now_ms);
         }
         self.propose_segment(&Segment::Ops { origin: from, boot, first_sequence, count, ops });
     }
@@ -305,9 +311,13 @@ impl Node {
         }
     }
 
-    fn raft_message(&mut self, from: u8, message: Message) {
+    fn raft_message(&mut self, from: u8, mut message: Message) {
+        // Writes come forwarded, and changes of members are the leader's own: no server proposes
+        // through another one.
+        let proposes = message.get_msg_type() == MessageType::MsgPropose;
         if message.from != u64::from(from)
             || message.to != u64::from(self.config.id)
+            || proposes
             || !self.trusted(from, &message)
         {
             return;
@@ -318,6 +328,10 @@ impl Node {
         // It has not heard what was acknowledged: then that must be said again.
         if message.get_msg_type() == MessageType::MsgAppend && message.index < self.acknowledged.2 {
             self.acknowledged = (0, 0, 0);
+        }
+        if message.get_msg_type() == MessageType::MsgHeartbeat {
+            // Raft (0.7 `commit_to`) panics on an index that it does not have.
+            message.commit = message.commit.min(self.raft.raft.raft_log.last_index());
         }
         let _ = self.raft.step(message);
         self.after_raft();
@@ -362,7 +376,7 @@ impl Node {
 
     /// Carries out what raft has decided, in the one safe order.
     pub(super) fn handle_ready(&mut self) {
-        while self.raft.has_ready() {
+        while !self.halted && self.raft.has_ready() {
             let ready = self.raft.ready();
             self.handle_one_ready(ready);
             self.after_raft();
@@ -442,9 +456,9 @@ impl Node {
         if self.persisting.is_empty() {
             self.raft.on_persist_ready(number);
         }
-        if let Some(last) = committed.last().map(|e| e.index) {
+        if !committed.is_empty() {
             self.apply_entries(committed);
-            self.raft.advance_apply_to(last);
+            self.raft.advance_apply_to(self.applied_index);
         }
     }
 
@@ -503,6 +517,21 @@ impl Node {
         self.raft.transfer_leader(furthest);
         Some(furthest as u8)
     }
+}
+
+/// The sessions of forwarded writes; `None` unless all of them can be read and are what a server
+/// sends on for its clients. The leader's own operations are nobody else's to propose.
+fn writes_of_a_server(count: u32, mut ops: &[u8]) -> Option<Vec<i64>> {
+    let mut sessions = Vec::new();
+    while !ops.is_empty() {
+        let txn = Txn::decode(&mut ops).ok()?;
+        let own = matches!(txn.op, OpCode::DeleteContainer | OpCode::Reconfig);
+        if txn.session == 0 || own || !txn.op.is_write() {
+            return None;
+        }
+        sessions.push(txn.session);
+    }
+    (sessions.len() == count as usize && count > 0).then_some(sessions)
 }
 
 fn begin_frame(out: &mut Vec<u8>) -> usize {

@@ -26,6 +26,10 @@ pub struct Stats {
     pub proposals: u64,
     pub proposal_size: ResponseSize,
     pub entries_applied: u64,
+    /// Entries that no release can read, passed over.
+    pub entries_unreadable: u64,
+    /// Messages with writes that no server sends on.
+    pub forwards_refused: u64,
     pub forwarded: u64,
     pub resent: u64,
     pub snapshots_saved: u64,

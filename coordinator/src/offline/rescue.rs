@@ -137,8 +137,10 @@ fn replay(config: &Config) -> Result<(State, Position, u64), String> {
         node.tick(tick * 20, 0);
         node.flush();
         for output in node.take_outputs() {
-            if let Output::Persist { number, .. } = output {
-                node.persisted(number);
+            match output {
+                Output::Persist { number, .. } => node.persisted(number),
+                Output::Fatal(why) => return Err(why),
+                _ => {}
             }
         }
         if node.serving() {

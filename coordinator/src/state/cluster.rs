@@ -14,6 +14,8 @@ pub struct ClusterMetadata {
     pub cluster_id: u128,
     /// Key of the session passwords; never leaves the servers.
     pub secret: [u8; 32],
+    /// The feature level of the ensemble: what every member understands.
+    pub level: u16,
     /// Per server that has ever forwarded a write: how far its stream has been applied.
     origins: BTreeMap<u8, Origin>,
     /// Per member: the random name of the data directory that holds its votes and its log.
@@ -112,6 +114,10 @@ impl ClusterMetadata {
             out.push(id);
             out.extend_from_slice(&incarnation.to_le_bytes());
         }
+        // Level 0 is written as releases before the levels did.
+        if self.level > 0 {
+            out.extend_from_slice(&self.level.to_le_bytes());
+        }
     }
 
     /// Reads what [`ClusterMetadata::encode`] wrote; `None` when the bytes are not a cluster metadata.
@@ -133,6 +139,9 @@ impl ClusterMetadata {
         for _ in 0..incarnations {
             let [id] = take(input)?;
             cluster.incarnations.insert(id, u128::from_le_bytes(take(input)?));
+        }
+        if !input.is_empty() {
+            cluster.level = u16::from_le_bytes(take(input)?);
         }
         input.is_empty().then_some(cluster)
     }
@@ -165,10 +174,13 @@ mod tests {
         cluster.register(3, 1);
         cluster.admit(3, 1, 1);
         cluster.set_incarnation(2, 77);
-        let mut bytes = Vec::new();
-        cluster.encode(&mut bytes);
-        assert_eq!(ClusterMetadata::decode(&bytes), Some(cluster));
-        bytes.push(0);
-        assert_eq!(ClusterMetadata::decode(&bytes), None);
+        for level in [0, 3] {
+            cluster.level = level;
+            let mut bytes = Vec::new();
+            cluster.encode(&mut bytes);
+            assert_eq!(ClusterMetadata::decode(&bytes), Some(cluster.clone()));
+            bytes.push(0);
+            assert_eq!(ClusterMetadata::decode(&bytes), None);
+        }
     }
 }

@@ -23,9 +23,9 @@ pub type Readers<'a> = Option<&'a [u8]>;
 #[derive(Clone, Copy, Debug)]
 struct Event {
     kind: EventKind,
-    start: u32,
+    start: usize,
     len: u32,
-    acl_start: u32,
+    acl_start: usize,
     /// 0: everybody may hear of it.
     acl_len: u32,
 }
@@ -61,9 +61,8 @@ impl Effects {
     /// Events with those who may hear of them.
     pub fn guarded_events(&self) -> impl Iterator<Item = (EventKind, &str, Readers<'_>)> {
         self.events.iter().map(|event| {
-            let (start, acl_start) = (event.start as usize, event.acl_start as usize);
-            let path = &self.paths[start..start + event.len as usize];
-            let acl = &self.acls[acl_start..acl_start + event.acl_len as usize];
+            let path = &self.paths[event.start..event.start + event.len as usize];
+            let acl = &self.acls[event.acl_start..event.acl_start + event.acl_len as usize];
             (event.kind, path, (event.acl_len > 0).then_some(acl))
         })
     }
@@ -86,7 +85,7 @@ impl Effects {
         if !self.wanted {
             return;
         }
-        let start = self.paths.len() as u32;
+        let start = self.paths.len();
         self.paths.push_str(path);
         let (acl_start, acl_len) = self.keep(readers);
         self.events.push(Event { kind, start, len: path.len() as u32, acl_start, acl_len });
@@ -98,17 +97,26 @@ impl Effects {
             return;
         };
         // The parent's path is the beginning of the child's.
-        let child = &self.paths[start as usize..(start + len) as usize];
+        let child = &self.paths[start..start + len as usize];
         let len = path::parent(child).len() as u32;
         let (acl_start, acl_len) = self.keep(readers);
         let kind = EventKind::NodeChildrenChanged;
         self.events.push(Event { kind, start, len, acl_start, acl_len });
     }
 
-    fn keep(&mut self, readers: Readers<'_>) -> (u32, u32) {
-        let start = self.acls.len() as u32;
-        self.acls.extend_from_slice(readers.unwrap_or_default());
-        (start, self.acls.len() as u32 - start)
+    /// One operation may bring thousands of events with the same few lists: one that stands among
+    /// the last two is not written down again.
+    fn keep(&mut self, readers: Readers<'_>) -> (usize, u32) {
+        let readers = readers.unwrap_or_default();
+        for event in self.events.iter().rev().take(2) {
+            let kept = &self.acls[event.acl_start..event.acl_start + event.acl_len as usize];
+            if kept == readers {
+                return (event.acl_start, event.acl_len);
+            }
+        }
+        let start = self.acls.len();
+        self.acls.extend_from_slice(readers);
+        (start, readers.len() as u32)
     }
 
     pub(super) fn mark(&self) -> Mark {

@@ -5,6 +5,7 @@
 //! the tree into the caller's buffer. Neither blocks, allocates more than it keeps, or knows
 //! about connections; who watches what is [`watch`], which is not replicated.
 
+pub mod admission;
 pub mod cluster;
 mod digest;
 pub mod effects;

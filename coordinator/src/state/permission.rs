@@ -3,10 +3,15 @@
 use super::effects::Readers;
 use super::identity::Identity;
 use crate::tree::acl::{AclId, AclTable};
+use crate::tree::index;
 use crate::wire::acl::{Acl, AclList, perms};
 use crate::wire::code::Code;
 use crate::wire::jute::Reader;
+use hashbrown::HashSet;
 use std::net::IpAddr;
+
+/// Up to so many entries are compared with each other; more are hashed.
+const COMPARED: usize = 8;
 
 /// `ZooKeeperServer.checkACL`: one of the permissions is enough.
 pub(super) fn check(
@@ -17,7 +22,7 @@ pub(super) fn check(
 ) -> Result<(), Code> {
     let allowed = acls.anyone(id) & perms != 0
         || identity.is_super()
-        || acls.list(id).filter(|acl| acl.perms & perms != 0).any(|acl| matches(acl, identity));
+        || grants(acls.list(id).filter(|acl| acl.perms & perms != 0), identity);
     if allowed { Ok(()) } else { Err(Code::NoAuth) }
 }
 
@@ -30,17 +35,35 @@ pub(super) fn readers(acls: &AclTable, id: AclId) -> Readers<'_> {
 pub fn may_hear(readers: Readers<'_>, identity: Identity<'_>) -> bool {
     let Some(bytes) = readers else { return true };
     let list = AclList::decode(&mut Reader::new(bytes)).unwrap_or(AclList::EMPTY);
-    identity.is_super()
-        || list.iter().any(|acl| acl.perms & perms::READ != 0 && matches(acl, identity))
+    identity.is_super() || grants(list.iter().filter(|acl| acl.perms & perms::READ != 0), identity)
 }
 
-fn matches(acl: Acl<'_>, identity: Identity<'_>) -> bool {
-    let mut ids = identity.iter().filter(|(scheme, _)| *scheme == acl.scheme);
-    match acl.scheme {
-        "ip" => ids.any(|(_, address)| in_network(address, acl.id)),
-        "digest" => ids.any(|(_, id)| id == acl.id),
+/// Whether one of the entries is about somebody that the connection has proved to be. Costs as much
+/// as there are entries and proofs together, not as their product.
+fn grants<'a>(mut entries: impl Iterator<Item = Acl<'a>>, identity: Identity<'_>) -> bool {
+    let of = |wanted: &'static str| {
+        identity.iter().filter(move |(scheme, _)| *scheme == wanted).map(|(_, id)| id)
+    };
+    let many = of("digest").count() > COMPARED;
+    let mut hashed: Option<HashSet<&str, _>> = None;
+    let mut addresses = None;
+    entries.any(|acl| match acl.scheme {
+        "ip" => {
+            let addresses: &mut Vec<IpAddr> =
+                addresses.get_or_insert_with(|| of("ip").filter_map(|a| a.parse().ok()).collect());
+            !addresses.is_empty()
+                && network(acl.id).is_some_and(|net| addresses.iter().any(|a| in_network(*a, net)))
+        }
+        "digest" if many => hashed
+            .get_or_insert_with(|| {
+                let mut set = HashSet::with_hasher(index::seeded());
+                set.extend(of("digest"));
+                set
+            })
+            .contains(acl.id),
+        "digest" => of("digest").any(|id| id == acl.id),
         _ => false,
-    }
+    })
 }
 
 /// `address` or `address/bits`; bits count from the left.
@@ -55,10 +78,7 @@ fn network(text: &str) -> Option<(IpAddr, u32)> {
     (bits <= bits_max).then_some((address, bits))
 }
 
-fn in_network(address: &str, network_text: &str) -> bool {
-    let (Ok(address), Some((base, bits))) = (address.parse(), network(network_text)) else {
-        return false;
-    };
+fn in_network(address: IpAddr, (base, bits): (IpAddr, u32)) -> bool {
     match (address, base) {
         (IpAddr::V4(a), IpAddr::V4(b)) => {
             (a.to_bits() ^ b.to_bits()).checked_shr(32 - bits).unwrap_or(0) == 0
@@ -92,8 +112,15 @@ pub(super) fn fix(
     out.clear();
     out.extend_from_slice(&[0; 4]);
     let mut count: u32 = 0;
+    // Asked only whether an entry was seen: its order shows nowhere. The seed is this process's own,
+    // so that nobody can send entries that collide.
+    let mut seen = (list.len() > COMPARED).then(|| HashSet::with_hasher(index::seeded()));
     for (at, acl) in list.iter().enumerate() {
-        if list.iter().take(at).any(|before| before == acl) {
+        let again = match &mut seen {
+            Some(seen) => !seen.insert(acl),
+            None => list.iter().take(at).any(|before| before == acl),
+        };
+        if again {
             continue;
         }
         match acl.scheme {
@@ -157,7 +184,42 @@ mod tests {
             ("fe80::1", "::/0", true),
             ("fe80::1", "10.0.0.0/8", false),
         ] {
-            assert_eq!(in_network(address, acl), inside, "{address} in {acl}");
+            let address: IpAddr = address.parse().unwrap();
+            let is = network(acl).is_some_and(|net| in_network(address, net));
+            assert_eq!(is, inside, "{address} in {acl}");
+        }
+    }
+
+    #[test]
+    fn duplicates_of_a_long_list_go_in_no_more_time_than_it_has_entries() {
+        // Compared with each other these would take minutes.
+        let mut bytes = Vec::new();
+        let ids: Vec<String> = (0..100_000).map(|n| format!("u{}:x", n % 60_000)).collect();
+        let entry = |id| Acl { perms: 1, scheme: "digest", id };
+        crate::wire::acl::put_acls(&mut bytes, ids.iter().map(|id| entry(id)));
+        let list = AclList::decode(&mut Reader::new(&bytes)).unwrap();
+        let mut out = Vec::new();
+        assert_eq!(fix(list, Identity::default(), &mut out), Ok(Fit::Written));
+        let kept = AclList::decode(&mut Reader::new(&out)).unwrap();
+        let kept: Vec<_> = kept.iter().map(|acl| acl.id).collect();
+        assert_eq!(kept, ids[..60_000].iter().map(String::as_str).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn one_of_many_users_passes() {
+        let mut identity = crate::state::IdentityBuf::new([10, 0, 0, 1].into());
+        for n in 0..50 {
+            identity.add("digest", &format!("u{n}:x"));
+        }
+        let entry = |scheme, id| [Acl { perms: 1, scheme, id }].into_iter();
+        for (scheme, id, passes) in [
+            ("digest", "u49:x", true),
+            ("digest", "u50:x", false),
+            ("ip", "10.0.0.0/8", true),
+            ("ip", "11.0.0.0/8", false),
+            ("x509", "u1:x", false),
+        ] {
+            assert_eq!(grants(entry(scheme, id), identity.as_identity()), passes, "{id}");
         }
     }
 

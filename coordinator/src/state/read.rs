@@ -1,5 +1,6 @@
 //! Reads: answered from the tree into the caller's buffer, without allocating.
 
+use super::admission::MULTI_OPS_MAX;
 use super::identity::Identity;
 use super::watch::WatchKind;
 use super::{State, permission};
@@ -10,6 +11,13 @@ use crate::wire::jute::{put_buffer, put_int, put_string};
 use crate::wire::multi::{Multi, put_end, put_result_error, put_result_header};
 use crate::wire::opcode::OpCode;
 use crate::wire::request::{Read, Request};
+
+/// The longest reply. One that would be longer is an error: building it would keep everybody waiting,
+/// and no client with the usual `jute.maxbuffer` would take it.
+const REPLY_BYTES_MAX: usize = 8 << 20;
+
+/// Ephemerals of one session that can be listed.
+const EPHEMERALS_MAX: usize = 50_000;
 
 /// A watch the read asks for; registered before anything else is applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,15 +72,13 @@ impl State {
                 Ok(())
             }
             Request::GetAcl(path) => self.get_acl(identity, path, reply),
-            Request::GetEphemerals(prefix) => {
-                self.get_ephemerals(session, prefix, reply);
-                Ok(())
-            }
+            Request::GetEphemerals(prefix) => self.get_ephemerals(session, prefix, reply),
             Request::GetAllChildrenNumber(path) => {
                 let id = self.readable(identity, path)?;
                 put_int(reply, (self.tree.walk(id).count() - 1) as i32);
                 Ok(())
             }
+            Request::MultiRead(multi) if multi.len() > MULTI_OPS_MAX => Err(Code::BadArguments),
             Request::MultiRead(multi) => {
                 self.multi_read(identity, multi, reply);
                 Ok(())
@@ -114,9 +120,14 @@ impl State {
         reply: &mut Vec<u8>,
     ) -> Result<NodeId, Code> {
         let id = self.readable(identity, path)?;
+        let end = reply.len() + REPLY_BYTES_MAX;
         put_int(reply, self.tree.child_count(id) as i32);
         for child in self.tree.children(id) {
             put_buffer(reply, Some(self.tree.name(child)));
+            // What is too long stays in the buffer, for the caller to see and to take back.
+            if reply.len() > end {
+                return Err(Code::SystemError);
+            }
         }
         Ok(id)
     }
@@ -138,27 +149,36 @@ impl State {
         Ok(())
     }
 
-    fn get_ephemerals(&self, session: i64, prefix: &str, reply: &mut Vec<u8>) {
+    fn get_ephemerals(&self, session: i64, prefix: &str, reply: &mut Vec<u8>) -> Result<(), Code> {
+        if self.tree.ephemerals_of(session).take(EPHEMERALS_MAX + 1).count() > EPHEMERALS_MAX {
+            return Err(Code::SystemError);
+        }
         let mut paths = self.ephemerals_of(session);
         paths.retain(|path| path.starts_with(prefix));
         put_int(reply, paths.len() as i32);
         for path in &paths {
             put_string(reply, path);
         }
+        Ok(())
     }
 
-    /// Each on its own: one that fails does not stop the others.
+    /// Each on its own: one that fails does not stop the others. Once the reply is as long as a reply
+    /// may be, all that come fail.
     fn multi_read(&self, identity: Identity<'_>, multi: &Multi<'_>, reply: &mut Vec<u8>) {
+        let end = reply.len() + REPLY_BYTES_MAX;
+        let mut full = false;
         for part in multi.iter() {
             let start = reply.len();
             put_result_header(reply, part.op);
             let done = match part.request {
+                _ if full => Err(Code::SystemError),
                 Request::GetData(read) => self.get_data(identity, read.path, reply),
                 Request::GetChildren(read) => {
                     self.get_children(identity, read.path, reply).map(|_| ())
                 }
                 _ => Err(Code::MarshallingError),
             };
+            full |= reply.len() > end;
             if let Err(code) = done {
                 reply.truncate(start);
                 put_result_error(reply, code);

@@ -1,5 +1,6 @@
 //! ACLs stored once: a znode carries the number of its list, as `ReferenceCountedACLCache` does.
 
+use super::index;
 use crate::wire::acl::{Acl, AclList};
 use crate::wire::jute::Reader;
 use foldhash::quality::FixedState;
@@ -16,6 +17,8 @@ pub struct AclTable {
     entries: Vec<Entry>,
     by_bytes: HashTable<AclId>,
     free: Vec<AclId>,
+    /// Of all lists that are kept.
+    bytes: usize,
     hash: FixedState,
 }
 
@@ -50,7 +53,8 @@ impl Default for AclTable {
             entries: Vec::new(),
             by_bytes: HashTable::new(),
             free: Vec::new(),
-            hash: FixedState::default(),
+            bytes: 0,
+            hash: index::seeded(),
         };
         let mut open = Vec::new();
         AclList::OPEN.encode(&mut open);
@@ -67,6 +71,7 @@ impl AclTable {
         if let Some(id) = known {
             return *id;
         }
+        self.bytes += bytes.len();
         let id = if let Some(id) = self.free.pop() {
             self.entries[id as usize] = Entry::new(bytes);
             id
@@ -94,8 +99,25 @@ impl AclTable {
         if let Ok(found) = self.by_bytes.find_entry(hash, |other| *other == id) {
             found.remove();
         }
+        self.bytes -= entry.bytes.len();
         self.entries[id as usize].bytes = Box::default();
         self.free.push(id);
+    }
+
+    /// Whether a list with these bytes is kept already.
+    pub fn knows(&self, bytes: &[u8]) -> bool {
+        let hash = self.hash.hash_one(bytes);
+        self.by_bytes.find(hash, |id| *self.entries[*id as usize].bytes == *bytes).is_some()
+    }
+
+    /// Bytes of all lists together.
+    pub fn total_bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Numbers that were ever given out are below.
+    pub fn slots(&self) -> usize {
+        self.entries.len()
     }
 
     /// `vector<ACL>` as it stands in replies.

@@ -27,16 +27,21 @@ struct Entry {
 /// seen, so nothing else depends on it.
 static SEED: LazyLock<u64> = LazyLock::new(|| getrandom::u64().unwrap_or(0));
 
+/// For tables that are asked and never walked.
+pub(crate) fn seeded() -> FixedState {
+    FixedState::with_seed(*SEED)
+}
+
 /// Hash of a name below a parent, or of anything alike.
 pub(crate) fn hash_name(parent: u32, name: &[u8]) -> u32 {
-    let mut hasher = FixedState::with_seed(*SEED).build_hasher();
+    let mut hasher = seeded().build_hasher();
     hasher.write_u32(parent);
     hasher.write(name);
     (hasher.finish() >> 32) as u32
 }
 
 pub(crate) fn hash_pair(one: u32, other: u32) -> u32 {
-    let mut hasher = FixedState::with_seed(*SEED).build_hasher();
+    let mut hasher = seeded().build_hasher();
     hasher.write_u64(u64::from(one) << 32 | u64::from(other));
     (hasher.finish() >> 32) as u32
 }

@@ -243,6 +243,7 @@ impl World {
                 Output::SnapshotEnd => drop(node.snapshot_saved()),
                 Output::FetchSnapshot { index, .. } => node.snapshot_fetched(index, None),
                 Output::Word { conn, .. } => node.word_answered(conn),
+                Output::Fatal(why) => panic!("a client has stopped the server: {why}"),
                 Output::Disconnect(id) => panic!("server {id} is cut off by what clients sent"),
                 Output::Install { .. } | Output::SnapshotBegin { .. } | Output::Log(..) => {}
             }

@@ -14,6 +14,7 @@ mod connections;
 mod engine;
 mod ensemble;
 mod membership;
+mod poison;
 mod shell;
 mod state;
 mod state_model;
