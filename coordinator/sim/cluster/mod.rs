@@ -17,7 +17,7 @@ pub use disk::rot;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use coordinator::node::Node;
+use coordinator::node::{ConnId, Node};
 use coordinator::state::State;
 use coordinator::store::{FaultyDisk, Identity, Position, SnapshotWriter, Wal};
 use raft::eraftpb::{Entry, HardState};
@@ -63,9 +63,8 @@ pub struct Running {
     pub writer: Option<SnapshotWriter<FaultyDisk>>,
     pub inbox: VecDeque<Arrival>,
     pub loop_scheduled: bool,
-    /// By connection id: which wire it is, and what was not read from it yet.
-    pub sockets: Vec<Option<Socket>>,
-    pub free: Vec<u32>,
+    /// Which wire a connection is, and what was not read from it yet.
+    pub sockets: BTreeMap<ConnId, Socket>,
     pub stop_by: Option<Micros>,
     started_us: Micros,
 }
@@ -142,16 +141,13 @@ impl Server {
 }
 
 impl Running {
-    pub(super) fn conn_of(&self, wire: usize) -> Option<u32> {
-        let at = self.sockets.iter().position(|s| s.as_ref().is_some_and(|s| s.wire == wire))?;
-        Some(at as u32)
+    pub(super) fn conn_of(&self, wire: usize) -> Option<ConnId> {
+        self.sockets.iter().find_map(|(&conn, socket)| (socket.wire == wire).then_some(conn))
     }
 
     /// Hands over what was received, unless the node asks for a pause.
-    pub(super) fn read(&mut self, conn: u32) {
-        let Some(socket) = self.sockets.get_mut(conn as usize).and_then(Option::as_mut) else {
-            return;
-        };
+    pub(super) fn read(&mut self, conn: ConnId) {
+        let Some(socket) = self.sockets.get_mut(&conn) else { return };
         if socket.unread.is_empty() || self.node.client_paused(conn) {
             return;
         }
@@ -159,9 +155,8 @@ impl Running {
         self.node.client_data(conn, &bytes);
     }
 
-    pub(super) fn close(&mut self, conn: u32) {
+    pub(super) fn close(&mut self, conn: ConnId) {
         self.node.client_closed(conn);
-        self.sockets[conn as usize] = None;
-        self.free.push(conn);
+        self.sockets.remove(&conn);
     }
 }

@@ -1,6 +1,6 @@
 //! Start and end of a process, and what that does to its disk and its links.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use coordinator::node::{self, Node, NodeConfig, SnapshotPoint};
 use coordinator::state::State;
@@ -145,8 +145,7 @@ impl World {
             writer: None,
             inbox: VecDeque::new(),
             loop_scheduled: false,
-            sockets: Vec::new(),
-            free: Vec::new(),
+            sockets: BTreeMap::new(),
             stop_by: None,
             started_us: self.now_us,
         });
@@ -165,7 +164,7 @@ impl World {
         self.servers[s].boot += 1;
         self.servers[s].paused = false;
         self.say(|| format!("server {} is gone", s + 1));
-        for socket in running.sockets.into_iter().flatten() {
+        for socket in running.sockets.into_values() {
             self.server_closed_wire(socket.wire);
         }
         for wire in running.inbox.into_iter().filter_map(|a| match a {

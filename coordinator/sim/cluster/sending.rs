@@ -1,6 +1,6 @@
 //! What a server sends, with whatever befalls it on the way.
 
-use coordinator::node::split_frames;
+use coordinator::node::{ConnId, split_frames};
 
 use super::Arrival;
 use crate::network::MS;
@@ -66,11 +66,9 @@ impl World {
         }
     }
 
-    pub(super) fn write_client(&mut self, s: usize, conn: u32) {
+    pub(super) fn write_client(&mut self, s: usize, conn: ConnId) {
         let Some(running) = &mut self.servers[s].running else { return };
-        let Some(socket) = running.sockets.get(conn as usize).and_then(Option::as_ref) else {
-            return;
-        };
+        let Some(socket) = running.sockets.get(&conn) else { return };
         let wire = socket.wire;
         let Some(output) = running.node.client_output(conn) else {
             running.close(conn);

@@ -94,17 +94,13 @@ impl World {
                 }
             }
             Arrival::ClientOpened { wire } => {
-                let conn = running.free.pop().unwrap_or(running.sockets.len() as u32);
                 let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 40_000);
-                assert!(node.client_opened(conn, address), "no limit is set");
-                if running.sockets.len() <= conn as usize {
-                    running.sockets.resize_with(conn as usize + 1, || None);
-                }
-                running.sockets[conn as usize] = Some(Socket { wire, unread: Vec::new() });
+                let conn = node.client_opened(address).expect("no limit is set");
+                running.sockets.insert(conn, Socket { wire, unread: Vec::new() });
             }
             Arrival::ClientBytes { wire, bytes } => {
                 if let Some(conn) = running.conn_of(wire) {
-                    let socket = running.sockets[conn as usize].as_mut().expect("it is open");
+                    let socket = running.sockets.get_mut(&conn).expect("it is open");
                     socket.unread.extend_from_slice(&bytes);
                     running.read(conn);
                 }

@@ -26,10 +26,9 @@ struct Socket {
     ended: bool,
 }
 
-/// All client sockets, by the node's numbers.
+/// All client sockets, each at the place of its connection.
 pub(super) struct Clients {
-    sockets: Vec<Option<Socket>>,
-    free: Vec<ConnId>,
+    sockets: Vec<Option<(ConnId, Socket)>>,
     count: usize,
     limit: usize,
     buffer: Vec<u8>,
@@ -42,7 +41,6 @@ impl Clients {
     pub(super) fn new(limit: usize) -> Self {
         Clients {
             sockets: Vec::new(),
-            free: Vec::new(),
             count: 0,
             limit,
             buffer: vec![0; READ_BYTES],
@@ -61,41 +59,35 @@ impl Clients {
                     return;
                 }
             };
-            if self.limit > 0 && self.count >= self.limit {
+            // Whoever is to make place is closed in this turn, behind what is accepted before.
+            if self.limit > 0 && self.count >= self.limit && !node.make_place(None) {
                 continue;
             }
-            let conn = self.free.pop().unwrap_or(self.sockets.len() as ConnId);
-            if node.client_opened(conn, address) {
+            if let Some(conn) = node.client_opened(address) {
                 self.open(conn, stream, registry, node);
-            } else {
-                self.give_back(conn);
             }
         }
     }
 
     fn open(&mut self, conn: ConnId, mut stream: TcpStream, registry: &Registry, node: &mut Node) {
         let interest = Interest::READABLE | Interest::WRITABLE;
-        let token = Token(CLIENTS + conn as usize);
+        let token = Token(CLIENTS + conn.as_u64() as usize);
         if registry.register(&mut stream, token, interest).is_err() {
-            node.client_closed(conn);
-            self.give_back(conn);
-            return;
+            return node.client_closed(conn);
         }
-        let at = conn as usize;
+        let at = conn.slot() as usize;
         if self.sockets.len() <= at {
             self.sockets.resize_with(at + 1, || None);
         }
         let socket =
             Socket { stream, readable: false, writable: true, hangup: false, ended: false };
-        self.sockets[at] = Some(socket);
+        self.sockets[at] = Some((conn, socket));
         self.count += 1;
     }
 
-    fn give_back(&mut self, conn: ConnId) {
-        if conn as usize >= self.sockets.len() {
-            self.sockets.resize_with(conn as usize + 1, || None);
-        }
-        self.free.push(conn);
+    fn get(&mut self, conn: ConnId) -> Option<&mut Socket> {
+        let (at, socket) = self.sockets.get_mut(conn.slot() as usize)?.as_mut()?;
+        (*at == conn).then_some(socket)
     }
 
     /// epoll has something to say about a connection.
@@ -107,10 +99,8 @@ impl Clients {
         writable: bool,
         node: &mut Node,
     ) {
-        let conn = (token - CLIENTS) as ConnId;
-        let Some(socket) = self.sockets.get_mut(conn as usize).and_then(Option::as_mut) else {
-            return;
-        };
+        let conn = ConnId::from_u64((token - CLIENTS) as u64);
+        let Some(socket) = self.get(conn) else { return };
         socket.readable |= readable;
         socket.hangup |= hangup;
         if writable && !socket.writable {
@@ -125,26 +115,29 @@ impl Clients {
     /// Reads what is there, unless the node asks for a pause.
     fn read(&mut self, conn: ConnId, node: &mut Node) {
         loop {
-            let Some(socket) = self.sockets.get_mut(conn as usize).and_then(Option::as_mut) else {
+            let Clients { sockets, buffer, .. } = self;
+            let Some((at, socket)) =
+                sockets.get_mut(conn.slot() as usize).and_then(Option::as_mut)
+            else {
                 return;
             };
-            if !socket.readable || node.client_paused(conn) {
+            if *at != conn || !socket.readable || node.client_paused(conn) {
                 return;
             }
-            match socket.stream.read(&mut self.buffer) {
+            match socket.stream.read(buffer) {
                 Ok(0) => {
                     socket.readable = false;
                     socket.ended = true;
-                    // A half-closed client (`echo srvr | nc`) still gets its answer.
-                    if node.client_output(conn).is_none_or(|o| o.is_empty()) {
+                    // A half-closed client (`echo srvr | nc -N`) still gets its answers.
+                    if node.client_idle(conn) {
                         self.close(conn, node);
                     }
                     return;
                 }
                 Ok(n) => {
                     // A short read has emptied the socket: the next bytes bring a new event.
-                    socket.readable = socket.hangup || n == self.buffer.len();
-                    node.client_data(conn, &self.buffer[..n]);
+                    socket.readable = socket.hangup || n == buffer.len();
+                    node.client_data(conn, &buffer[..n]);
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => socket.readable = false,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
@@ -161,9 +154,7 @@ impl Clients {
     }
 
     fn write(&mut self, conn: ConnId, node: &mut Node) {
-        let Some(socket) = self.sockets.get_mut(conn as usize).and_then(Option::as_mut) else {
-            return;
-        };
+        let Some(socket) = self.get(conn) else { return };
         let closing = node.client_closing(conn);
         let Some(output) = node.client_output(conn) else { return self.close(conn, node) };
         let mut sent = 0;
@@ -181,7 +172,7 @@ impl Clients {
         }
         drain(output, sent);
         let empty = output.is_empty();
-        let ended = socket.ended;
+        let ended = socket.ended && node.client_idle(conn);
         if empty && (ended || closing) {
             return self.close(conn, node);
         }
@@ -191,9 +182,9 @@ impl Clients {
 
     fn close(&mut self, conn: ConnId, node: &mut Node) {
         node.client_closed(conn);
-        if self.sockets.get_mut(conn as usize).and_then(Option::take).is_some() {
+        if self.get(conn).is_some() {
+            self.sockets[conn.slot() as usize] = None;
             self.count -= 1;
-            self.free.push(conn);
         }
     }
 }

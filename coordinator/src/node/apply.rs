@@ -135,7 +135,7 @@ impl Node {
                 Admission::Apply => {
                     let waiter = if mine { self.outbox.applied(sequence) } else { None };
                     if let Some(waiter) = &waiter {
-                        self.finish_syncs_ahead(waiter.conn, waiter.serial);
+                        self.finish_syncs_ahead(waiter.conn);
                     }
                     self.apply_txn(term, time_ms, origin, &txn, waiter);
                 }
@@ -173,8 +173,8 @@ impl Node {
         if self.effects.wanted && !self.effects.is_empty() {
             let clients = &mut self.clients;
             let mut fired = 0;
-            self.watches.fire(&self.effects, |conn, kind, path, readers| {
-                if let Some(client) = clients.get_mut(conn)
+            self.watches.fire(&self.effects, |slot, kind, path, readers| {
+                if let Some((conn, client)) = clients.at_slot(slot)
                     && client.phase != Phase::Closing
                     && may_hear(readers, client.identity.as_identity())
                 {
@@ -208,7 +208,7 @@ impl Node {
         self.stats.write_latency_us.record(latency_ms * 1000);
         self.stats.latency_us.record(latency_ms * 1000);
         let Some(client) = self.clients.get_mut(conn) else { return };
-        if client.serial != waiter.serial || client.phase == Phase::Closing {
+        if client.phase == Phase::Closing {
             return;
         }
         client.stats.answered(latency_ms);

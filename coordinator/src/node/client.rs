@@ -1,7 +1,10 @@
 //! The connections of this server: what each has sent, what it waits for, what goes back to it.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+
+use foldhash::quality::FixedState;
+use hashbrown::HashMap;
 
 use crate::state::IdentityBuf;
 use crate::wire::code::Code;
@@ -9,8 +12,30 @@ use crate::wire::frame;
 use crate::wire::opcode::OpCode;
 use crate::wire::reply::ReplyHeader;
 
-/// The edge's number of a connection.
-pub type ConnId = u32;
+/// Names a connection, and never another one: a place in a table, and how often that was given out.
+/// Whatever comes too late for a connection finds nobody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnId {
+    slot: u32,
+    generation: u32,
+}
+
+impl ConnId {
+    /// The place in a table of connections; another one may have it later.
+    pub fn slot(self) -> u32 {
+        self.slot
+    }
+
+    /// The whole name in one number.
+    pub fn as_u64(self) -> u64 {
+        u64::from(self.generation) << 32 | u64::from(self.slot)
+    }
+
+    /// Of the number that [`ConnId::as_u64`] gave.
+    pub fn from_u64(number: u64) -> Self {
+        ConnId { slot: number as u32, generation: (number >> 32) as u32 }
+    }
+}
 
 /// A connection with so many unanswered requests is not read from until some are answered
 /// (`globalOutstandingLimit` bounds the whole server in `ZooKeeper`; per connection it cannot be
@@ -23,11 +48,19 @@ pub(super) const OUTPUT_PAUSE_BYTES: usize = 4 << 20;
 /// A connection whose reader lags by this much (watch events come unasked) is closed.
 pub(super) const OUTPUT_MAX_BYTES: usize = 256 << 20;
 
+/// A connection without a handshake ends after this (`zookeeper.nio.sessionlessCnxnTimeout`).
+const HANDSHAKE_MS: u64 = 10_000;
+
+/// One that has waited so long for its handshake gives up its place where a limit is reached.
+const HANDSHAKE_PLACE_MS: u64 = 1000;
+
 /// Where a connection stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// Nothing received yet: a four-letter word or a connect request comes.
     Fresh,
+    /// A four-letter word came, and is not answered yet.
+    Asking,
     /// The session is being created or moved here, through the log.
     Connecting,
     /// Serving its session.
@@ -53,8 +86,6 @@ pub(super) enum Waiting {
 
 /// One connection.
 pub(super) struct Client {
-    /// Tells this connection from an earlier one with the same number.
-    pub serial: u64,
     pub address: SocketAddr,
     pub phase: Phase,
     /// Received and not yet taken: an incomplete frame, or all that came while paused.
@@ -105,6 +136,11 @@ impl Client {
         self.waiting.len() >= WAITING_MAX || self.output.len() >= OUTPUT_PAUSE_BYTES
     }
 
+    /// Nothing that it has asked for is still to come or to be sent.
+    pub(super) fn idle(&self) -> bool {
+        self.waiting.is_empty() && self.output.is_empty() && self.phase != Phase::Asking
+    }
+
     /// Appends a reply without a body.
     pub(super) fn put_header(&mut self, xid: i32, zxid: i64, code: Code) {
         let start = frame::begin(&mut self.output);
@@ -123,29 +159,43 @@ impl Client {
     }
 }
 
-/// All connections, by the edge's numbers.
+/// A place for a connection.
+#[derive(Default)]
+struct Slot {
+    /// How often it was given out.
+    generation: u32,
+    client: Option<Box<Client>>,
+}
+
+/// All connections.
 #[derive(Default)]
 pub(super) struct Clients {
-    slots: Vec<Option<Box<Client>>>,
+    slots: Vec<Slot>,
+    free: Vec<u32>,
     dirty: Vec<ConnId>,
-    next_serial: u64,
+    /// How many come from one address.
+    by_address: HashMap<IpAddr, u32, FixedState>,
+    /// When connections were opened that had no handshake when last looked at, oldest first.
+    fresh: VecDeque<(u64, ConnId)>,
     pub count: usize,
 }
 
 impl Clients {
-    pub(super) fn open(&mut self, conn: ConnId, address: SocketAddr, now_ms: u64) {
-        let at = conn as usize;
-        if self.slots.len() <= at {
-            self.slots.resize_with(at + 1, || None);
-        }
-        self.next_serial += 1;
+    pub(super) fn open(&mut self, address: SocketAddr, now_ms: u64) -> ConnId {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot::default());
+            self.slots.len() as u32 - 1
+        });
+        let place = &mut self.slots[slot as usize];
+        place.generation = place.generation.wrapping_add(1);
+        let conn = ConnId { slot, generation: place.generation };
+        let ip = address.ip().to_canonical();
         let client = Client {
-            serial: self.next_serial,
             address,
             phase: Phase::Fresh,
             input: Vec::new(),
             output: Vec::new(),
-            identity: IdentityBuf::new(address.ip().to_canonical()),
+            identity: IdentityBuf::new(ip),
             waiting: VecDeque::new(),
             session: 0,
             timeout_ms: 0,
@@ -153,28 +203,84 @@ impl Clients {
             touched: false,
             stats: ClientStats { since_ms: now_ms, ..ClientStats::default() },
         };
-        let before = self.slots[at].replace(Box::new(client));
-        assert!(before.is_none(), "connection {conn} is open already");
+        place.client = Some(Box::new(client));
         self.count += 1;
+        *self.by_address.entry(ip).or_default() += 1;
+        self.fresh.push_back((now_ms, conn));
+        conn
     }
 
     pub(super) fn close(&mut self, conn: ConnId) -> Option<Box<Client>> {
-        let client = self.slots.get_mut(conn as usize)?.take()?;
+        self.get(conn)?;
+        let client = self.slots[conn.slot as usize].client.take()?;
+        self.free.push(conn.slot);
         self.count -= 1;
+        let ip = client.address.ip().to_canonical();
+        if let Some(count) = self.by_address.get_mut(&ip) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_address.remove(&ip);
+            }
+        }
         Some(client)
     }
 
     pub(super) fn get(&self, conn: ConnId) -> Option<&Client> {
-        self.slots.get(conn as usize)?.as_deref()
+        let slot = self.slots.get(conn.slot as usize)?;
+        slot.client.as_deref().filter(|_| slot.generation == conn.generation)
     }
 
     pub(super) fn get_mut(&mut self, conn: ConnId) -> Option<&mut Client> {
-        self.slots.get_mut(conn as usize)?.as_deref_mut()
+        let slot = self.slots.get_mut(conn.slot as usize)?;
+        slot.client.as_deref_mut().filter(|_| slot.generation == conn.generation)
+    }
+
+    /// The connection at a place now, for tables that forget a connection when it closes.
+    pub(super) fn at_slot(&mut self, slot: u32) -> Option<(ConnId, &mut Client)> {
+        let place = self.slots.get_mut(slot as usize)?;
+        let conn = ConnId { slot, generation: place.generation };
+        Some((conn, place.client.as_deref_mut()?))
+    }
+
+    /// How many connections come from this address.
+    pub(super) fn from_address(&self, ip: IpAddr) -> u32 {
+        self.by_address.get(&ip.to_canonical()).copied().unwrap_or_default()
+    }
+
+    /// Connections whose time for a handshake is over.
+    pub(super) fn take_without_handshake(&mut self, now_ms: u64) -> Vec<ConnId> {
+        let mut late = Vec::new();
+        while let Some(&(since_ms, conn)) = self.fresh.front()
+            && now_ms >= since_ms + HANDSHAKE_MS
+        {
+            self.fresh.pop_front();
+            if self.get(conn).is_some_and(|client| client.phase == Phase::Fresh) {
+                late.push(conn);
+            }
+        }
+        late
+    }
+
+    /// The one that has waited longest for its handshake, and long enough to make room for another.
+    pub(super) fn oldest_without_handshake(
+        &self,
+        ip: Option<IpAddr>,
+        now_ms: u64,
+    ) -> Option<ConnId> {
+        let ip = ip.map(|ip| ip.to_canonical());
+        let old = self.fresh.iter().take_while(|(at, _)| now_ms >= at + HANDSHAKE_PLACE_MS);
+        let waits = |conn: ConnId| {
+            self.get(conn).is_some_and(|client| {
+                client.phase == Phase::Fresh
+                    && ip.is_none_or(|ip| client.address.ip().to_canonical() == ip)
+            })
+        };
+        old.map(|&(_, conn)| conn).find(|&conn| waits(conn))
     }
 
     /// The edge must look at this connection: there is something to send or to close.
     pub(super) fn mark(&mut self, conn: ConnId) {
-        if let Some(client) = self.slots.get_mut(conn as usize).and_then(Option::as_deref_mut)
+        if let Some(client) = self.get_mut(conn)
             && !client.dirty
         {
             client.dirty = true;
@@ -198,14 +304,57 @@ impl Clients {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (ConnId, &Client)> {
-        self.slots
-            .iter()
-            .enumerate()
-            .filter_map(|(at, slot)| Some((at as ConnId, slot.as_deref()?)))
+        self.slots.iter().enumerate().filter_map(|(at, slot)| {
+            let conn = ConnId { slot: at as u32, generation: slot.generation };
+            Some((conn, slot.client.as_deref()?))
+        })
     }
 
     /// Numbers of all connections; for walks that change them.
     pub(super) fn ids(&self) -> Vec<ConnId> {
         self.iter().map(|(conn, _)| conn).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(last: u8) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, last], 1))
+    }
+
+    #[test]
+    fn a_closed_connection_is_never_taken_for_the_next_one() {
+        let mut clients = Clients::default();
+        let first = clients.open(address(1), 0);
+        assert!(clients.close(first).is_some());
+        let second = clients.open(address(1), 0);
+        assert_eq!(second.slot(), first.slot());
+        assert!(clients.get(first).is_none() && clients.get_mut(first).is_none());
+        clients.mark(first);
+        assert!(!clients.has_dirty());
+        assert!(clients.close(first).is_none() && clients.get(second).is_some());
+        assert_eq!(ConnId::from_u64(second.as_u64()), second);
+    }
+
+    #[test]
+    fn who_waits_for_no_handshake_ends_and_gives_up_its_place_before() {
+        let mut clients = Clients::default();
+        let silent = clients.open(address(1), 0);
+        let served = clients.open(address(1), 0);
+        let other = clients.open(address(2), 500);
+        clients.get_mut(served).unwrap().phase = Phase::Open;
+        assert_eq!(clients.from_address(address(1).ip()), 2);
+        assert_eq!(clients.oldest_without_handshake(None, 999), None);
+        let from = |last| Some(address(last).ip());
+        assert_eq!(clients.oldest_without_handshake(from(2), 1000), None);
+        assert_eq!(clients.oldest_without_handshake(from(2), 1500), Some(other));
+        assert_eq!(clients.oldest_without_handshake(from(1), 1500), Some(silent));
+        assert_eq!(clients.take_without_handshake(9999), []);
+        assert_eq!(clients.take_without_handshake(10_000), [silent]);
+        assert_eq!(clients.take_without_handshake(10_500), [other]);
+        assert!(clients.close(silent).is_some() && clients.close(served).is_some());
+        assert_eq!(clients.from_address(address(1).ip()), 0);
     }
 }

@@ -356,6 +356,7 @@ impl Node {
             self.repeat_offers();
         }
         self.enforce_leases();
+        self.close_without_handshake();
         self.watches.forget_dropped();
         if self.leading() {
             self.expire_sessions();

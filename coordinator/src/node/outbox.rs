@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 
+use super::client::ConnId;
 use crate::state::Txn;
 
 /// A batch closes at this size: one message, one segment of an entry. Small for
@@ -15,9 +16,7 @@ const BATCH_BYTES: usize = 32 << 10;
 /// Who waits for a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Waiter {
-    pub conn: u32,
-    /// Tells the connection from a later one of the same number.
-    pub serial: u64,
+    pub conn: ConnId,
     pub since_ms: u64,
 }
 
@@ -133,7 +132,7 @@ mod tests {
         let identity = IdentityBuf::new([127, 0, 0, 1].into());
         let txn =
             Txn { session: 1, identity: identity.as_identity(), op: OpCode::Delete, body: b"" };
-        outbox.push(&txn, Waiter { conn: 0, serial: 0, since_ms: 0 })
+        outbox.push(&txn, Waiter { conn: ConnId::from_u64(0), since_ms: 0 })
     }
 
     fn unsent(outbox: &mut Outbox) -> Vec<(u64, u32)> {

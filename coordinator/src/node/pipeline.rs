@@ -4,7 +4,7 @@
 //! that). Reads are executed at once unless an earlier write of the same connection is still on
 //! its way; then they wait for it, so that a session always reads its own writes.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -23,32 +23,51 @@ use crate::wire::reply::{self, ReplyHeader};
 use crate::wire::request::{Auth, Request, RequestHeader, xid};
 
 impl Node {
-    /// A client has connected. `false`: refuse it (too many of its address).
-    pub fn client_opened(&mut self, conn: ConnId, address: SocketAddr) -> bool {
+    /// A client has connected. `None`: refuse it (too many of its address).
+    pub fn client_opened(&mut self, address: SocketAddr) -> Option<ConnId> {
         let ip = address.ip();
-        let limit = self.config.max_client_connections as usize;
-        if limit > 0 && self.clients.iter().filter(|(_, c)| c.address.ip() == ip).count() >= limit {
+        let limit = self.config.max_client_connections;
+        if limit > 0 && self.clients.from_address(ip) >= limit && !self.make_place(Some(ip)) {
             self.log(
                 Level::Warn,
                 &format!("too many connections from {ip} (maxClientCnxns {limit})"),
             );
             self.stats.connections_rejected += 1;
-            return false;
+            return None;
         }
         self.stats.connections_accepted += 1;
-        self.clients.open(conn, address, self.now_ms);
+        let conn = self.clients.open(address, self.now_ms);
         if self.config.skip_acl
             && let Some(client) = self.clients.get_mut(conn)
         {
             client.identity.add("super", "");
         }
+        Some(conn)
+    }
+
+    /// Ends a connection that has waited long for its handshake, for another one to have its place.
+    /// `false`: there is none, of this address or of any.
+    pub fn make_place(&mut self, ip: Option<IpAddr>) -> bool {
+        let Some(conn) = self.clients.oldest_without_handshake(ip, self.now_ms) else {
+            return false;
+        };
+        self.stats.connections_dropped += 1;
+        self.close_client(conn);
         true
+    }
+
+    /// Ends the connections that never had a handshake.
+    pub(super) fn close_without_handshake(&mut self) {
+        for conn in self.clients.take_without_handshake(self.now_ms) {
+            self.stats.connections_dropped += 1;
+            self.close_client(conn);
+        }
     }
 
     /// The connection is gone; its session is not.
     pub fn client_closed(&mut self, conn: ConnId) {
         if let Some(client) = self.clients.close(conn) {
-            self.watches.drop_connection(conn);
+            self.watches.drop_connection(conn.slot());
             if self.by_session.get(&client.session) == Some(&conn) {
                 self.by_session.remove(&client.session);
             }
@@ -58,7 +77,7 @@ impl Node {
     /// Bytes of a client. They are taken whole; [`Node::client_paused`] says when to stop reading.
     pub fn client_data(&mut self, conn: ConnId, bytes: &[u8]) {
         let Some(client) = self.clients.get_mut(conn) else { return };
-        if client.phase == Phase::Closing {
+        if matches!(client.phase, Phase::Closing | Phase::Asking) {
             return;
         }
         self.stats.bytes_received += bytes.len() as u64;
@@ -147,20 +166,17 @@ impl Node {
         self.touch(conn);
         if let Some(client) = self.clients.get_mut(conn) {
             client.stats.last_op = header.op;
-            client.stats.last_xid = header.xid;
+            // Pings and the like leave the last real request standing (`ServerCnxn`).
+            if header.xid >= 0 {
+                client.stats.last_xid = header.xid;
+            }
         }
         let Some(op) = OpCode::from_client(header.op) else {
             return self.answer_in_turn(conn, header.xid, Code::Unimplemented, true);
         };
         match op {
-            OpCode::Ping => {
-                let zxid = self.state.last_zxid();
-                if let Some(client) = self.clients.get_mut(conn) {
-                    client.put_header(xid::PING, zxid, Code::Ok);
-                    client.stats.answered(0);
-                    self.clients.mark(conn);
-                }
-            }
+            // Behind what was asked before it: a client whose writes hang notices, and moves on.
+            OpCode::Ping => self.answer_in_turn(conn, xid::PING, Code::Ok, false),
             OpCode::Auth => self.authenticate(conn, header.xid, body),
             OpCode::Sasl => self.answer_in_turn(conn, header.xid, Code::Unimplemented, true),
             OpCode::Reconfig => {
@@ -203,7 +219,7 @@ impl Node {
         let Some(client) = self.clients.get(conn) else { return };
         let txn =
             Txn { session: client.session, identity: client.identity.as_identity(), op, body };
-        let waiter = Waiter { conn, serial: client.serial, since_ms: self.now_ms };
+        let waiter = Waiter { conn, since_ms: self.now_ms };
         self.outbox.push(&txn, waiter);
     }
 
@@ -237,7 +253,7 @@ impl Node {
                 return;
             }
             OpCode::AddWatch | OpCode::CheckWatches | OpCode::RemoveWatches => {
-                let code = watch_request(&mut self.watches, conn, op, body);
+                let code = watch_request(&mut self.watches, conn.slot(), op, body);
                 if code == Code::Ok && op == OpCode::AddWatch {
                     reply::put_error_response(&mut client.output, Code::Ok);
                 }
@@ -248,7 +264,7 @@ impl Node {
                 let result =
                     self.state.read(client.session, identity, op, body, &mut client.output);
                 if let Some(watch) = result.watch {
-                    self.watches.register(conn, watch.path, watch.kind);
+                    self.watches.register(conn.slot(), watch.path, watch.kind);
                 }
                 result.code
             }
@@ -277,7 +293,7 @@ impl Node {
         };
         let Some(client) = self.clients.get_mut(conn) else { return Code::Ok };
         let output = &mut client.output;
-        self.watches.set_watches(conn, &self.state, &request, |kind, path| {
+        self.watches.set_watches(conn.slot(), &self.state, &request, |kind, path| {
             reply::put_notification(output, kind, path);
         });
         Code::Ok
@@ -309,8 +325,11 @@ impl Node {
     /// Answers with a header alone, when all earlier requests are answered.
     pub(super) fn answer_in_turn(&mut self, conn: ConnId, xid: i32, code: Code, close: bool) {
         let Some(client) = self.clients.get_mut(conn) else { return };
+        let first = client.waiting.is_empty();
         client.waiting.push_back(Waiting::Answer { xid, code, close });
-        self.advance_client(conn);
+        if first {
+            self.advance_client(conn);
+        }
     }
 
     /// Answers everything at the head of the line that can be answered now.
@@ -330,6 +349,9 @@ impl Node {
                     // A failed or granted auth shows no state (`ZooKeeperServer.processPacket`).
                     let zxid = if xid == xid::AUTH { 0 } else { zxid };
                     client.put_header(xid, zxid, code);
+                    if xid == xid::PING {
+                        client.stats.answered(0);
+                    }
                     self.stats.sent += 1;
                     self.clients.mark(conn);
                     if close {
@@ -360,7 +382,7 @@ impl Node {
             if self.by_session.get(&session) == Some(&conn) {
                 self.by_session.remove(&session);
             }
-            self.watches.drop_connection(conn);
+            self.watches.drop_connection(conn.slot());
             self.clients.mark(conn);
         }
     }
@@ -395,6 +417,11 @@ impl Node {
         self.clients.get(conn).is_none_or(|c| c.phase == Phase::Closing)
     }
 
+    /// Nothing is on its way to it: one that has said its last may be closed.
+    pub fn client_idle(&self, conn: ConnId) -> bool {
+        self.clients.get(conn).is_none_or(Client::idle)
+    }
+
     /// Its bytes should not be read now: it waits for answers, or does not take them.
     pub fn client_paused(&self, conn: ConnId) -> bool {
         self.clients.get(conn).is_some_and(|c| {
@@ -423,14 +450,15 @@ impl Node {
 }
 
 /// addWatch, removeWatches and checkWatches: they touch this server's table alone.
-fn watch_request(watches: &mut Watches, conn: ConnId, op: OpCode, body: &[u8]) -> Code {
+fn watch_request(watches: &mut Watches, conn: u32, op: OpCode, body: &[u8]) -> Code {
     match Request::decode(op, body) {
         Ok(Request::AddWatch(request)) => match WatchKind::from_add_mode(request.mode) {
             Some(kind) => {
                 watches.register(conn, request.path, kind);
                 Code::Ok
             }
-            None => Code::BadArguments,
+            // `AddWatchMode.fromInt` throws while the request is read.
+            None => Code::MarshallingError,
         },
         Ok(Request::RemoveWatches(request)) => watches.remove(conn, request.path, request.mode),
         Ok(Request::CheckWatches(request)) => watches.check(conn, request.path, request.mode),

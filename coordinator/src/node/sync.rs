@@ -114,10 +114,10 @@ impl Node {
     /// A write of this connection is about to be applied: what stands before it in the line is
     /// answered first. Whatever was committed when a sync came stands in the log before a write
     /// that came after it, so such a sync need not wait for the leader's word any more.
-    pub(super) fn finish_syncs_ahead(&mut self, conn: ConnId, serial: u64) {
+    pub(super) fn finish_syncs_ahead(&mut self, conn: ConnId) {
         loop {
             let zxid = self.state.last_zxid();
-            let Some(client) = self.clients.get_mut(conn).filter(|c| c.serial == serial) else {
+            let Some(client) = self.clients.get_mut(conn) else {
                 return;
             };
             match client.waiting.pop_front() {

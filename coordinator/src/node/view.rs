@@ -15,7 +15,10 @@ use crate::wire::opcode::OpCode;
 impl Node {
     /// A four-letter word: the edge knows the configuration and answers.
     pub(super) fn word(&mut self, conn: ConnId, word: [u8; 4]) {
-        self.outputs.push(Output::Word { conn, word });
+        if let Some(client) = self.clients.get_mut(conn) {
+            client.phase = Phase::Asking;
+            self.outputs.push(Output::Word { conn, word });
+        }
     }
 
     /// The answer to a word stands in the connection's output.
@@ -223,11 +226,12 @@ impl Node {
     }
 
     fn watch_list(&self) -> Vec<(i64, String)> {
-        let mut sessions: BTreeMap<ConnId, i64> = BTreeMap::new();
-        sessions.extend(self.clients.iter().map(|(conn, client)| (conn, client.session)));
-        let session = |conn: ConnId| sessions.get(&conn).copied().unwrap_or_default();
+        let mut sessions: BTreeMap<u32, i64> = BTreeMap::new();
+        let known = self.clients.iter();
+        sessions.extend(known.map(|(conn, client)| (conn.slot(), client.session)));
+        let session = |slot: u32| sessions.get(&slot).copied().unwrap_or_default();
         let pairs = self.watches.by_connection().into_iter();
-        pairs.map(|(conn, path)| (session(conn), path.to_owned())).collect()
+        pairs.map(|(slot, path)| (session(slot), path.to_owned())).collect()
     }
 }
 

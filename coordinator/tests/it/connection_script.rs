@@ -60,7 +60,6 @@ struct Open {
 struct World {
     nodes: Vec<Node>,
     now_ms: u64,
-    next_conn: ConnId,
     /// (session, password) that handshakes have given out.
     sessions: Vec<(i64, [u8; 16])>,
 }
@@ -174,7 +173,7 @@ impl World {
             Node::new(config(id, servers), recovered, now_ms, 1_700_000_000_000, u64::from(id))
         };
         let nodes = (1..=servers as u8).map(node).collect();
-        let mut world = World { nodes, now_ms, next_conn: 1, sessions: Vec::new() };
+        let mut world = World { nodes, now_ms, sessions: Vec::new() };
         for a in 0..servers {
             for b in (0..servers).filter(|&b| b != a) {
                 let hello = world.nodes[b].hello();
@@ -269,10 +268,9 @@ impl World {
     }
 
     fn open(&mut self, server: usize) -> Option<Open> {
-        let conn = self.next_conn;
-        self.next_conn += 1;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1000));
-        self.nodes[server].client_opened(conn, address).then_some(Open { server, conn })
+        let conn = self.nodes[server].client_opened(address)?;
+        Some(Open { server, conn })
     }
 
     fn send(&mut self, open: Open, bytes: &[u8]) {

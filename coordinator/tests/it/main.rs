@@ -5,6 +5,7 @@ use coordinator as whole;
 
 mod admin;
 mod apache;
+mod answers;
 mod backup;
 mod cases;
 mod client;
