@@ -116,8 +116,7 @@ impl Clients {
     fn read(&mut self, conn: ConnId, node: &mut Node) {
         loop {
             let Clients { sockets, buffer, .. } = self;
-            let Some((at, socket)) =
-                sockets.get_mut(conn.slot() as usize).and_then(Option::as_mut)
+            let Some((at, socket)) = sockets.get_mut(conn.slot() as usize).and_then(Option::as_mut)
             else {
                 return;
             };

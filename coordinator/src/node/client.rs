@@ -243,7 +243,7 @@ impl Clients {
     }
 
     /// How many connections come from this address.
-    pub(super) fn from_address(&self, ip: IpAddr) -> u32 {
+    pub(super) fn count_of(&self, ip: IpAddr) -> u32 {
         self.by_address.get(&ip.to_canonical()).copied().unwrap_or_default()
     }
 
@@ -345,7 +345,7 @@ mod tests {
         let served = clients.open(address(1), 0);
         let other = clients.open(address(2), 500);
         clients.get_mut(served).unwrap().phase = Phase::Open;
-        assert_eq!(clients.from_address(address(1).ip()), 2);
+        assert_eq!(clients.count_of(address(1).ip()), 2);
         assert_eq!(clients.oldest_without_handshake(None, 999), None);
         let from = |last| Some(address(last).ip());
         assert_eq!(clients.oldest_without_handshake(from(2), 1000), None);
@@ -355,6 +355,6 @@ mod tests {
         assert_eq!(clients.take_without_handshake(10_000), [silent]);
         assert_eq!(clients.take_without_handshake(10_500), [other]);
         assert!(clients.close(silent).is_some() && clients.close(served).is_some());
-        assert_eq!(clients.from_address(address(1).ip()), 0);
+        assert_eq!(clients.count_of(address(1).ip()), 0);
     }
 }

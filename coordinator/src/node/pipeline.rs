@@ -27,7 +27,7 @@ impl Node {
     pub fn client_opened(&mut self, address: SocketAddr) -> Option<ConnId> {
         let ip = address.ip();
         let limit = self.config.max_client_connections;
-        if limit > 0 && self.clients.from_address(ip) >= limit && !self.make_place(Some(ip)) {
+        if limit > 0 && self.clients.count_of(ip) >= limit && !self.make_place(Some(ip)) {
             self.log(
                 Level::Warn,
                 &format!("too many connections from {ip} (maxClientCnxns {limit})"),

@@ -62,7 +62,8 @@ fn hello() -> Vec<u8> {
 }
 
 fn create(xid: i32, path: &str) -> Vec<u8> {
-    let acl = [&1i32.to_be_bytes()[..], &31i32.to_be_bytes(), &framed(b"world"), &framed(b"anyone")];
+    let acl =
+        [&1i32.to_be_bytes()[..], &31i32.to_be_bytes(), &framed(b"world"), &framed(b"anyone")];
     let body = [&framed(path.as_bytes())[..], &framed(b""), &acl.concat(), &[0; 4]].concat();
     request(xid, CREATE, &body)
 }

@@ -4,8 +4,8 @@
 use coordinator as whole;
 
 mod admin;
-mod apache;
 mod answers;
+mod apache;
 mod backup;
 mod cases;
 mod client;
