@@ -22,6 +22,7 @@ mod membership;
 mod outbox;
 pub mod peer;
 mod pipeline;
+mod protobuf_groups;
 mod replicate;
 mod snapshot;
 mod snapshot_fetch;

@@ -3,9 +3,11 @@
 //! A message is `kind u8` and a payload (little-endian); the edge frames it with its length.
 //! Only raft's own messages are protobuf, and those are decoded from authenticated peers alone.
 
-use crate::bytes::take;
 use protobuf::Message as _;
-use raft::eraftpb::Message as RaftMessage;
+use raft::eraftpb::{ConfChangeV2, Entry, EntryType, Message as RaftMessage};
+
+use super::protobuf_groups;
+use crate::bytes::take;
 
 /// Largest message a server accepts from another: a full append plus slack.
 pub const MESSAGE_BYTES_MAX: usize = 64 << 20;
@@ -100,8 +102,15 @@ pub fn parse(bytes: &[u8]) -> Result<PeerMessage<'_>, BadMessage> {
     let input = &mut rest;
     let message = match kind {
         KIND_RAFT => {
-            let message = RaftMessage::parse_from_bytes(std::mem::take(input));
-            PeerMessage::Raft(Box::new(message.map_err(|_| BadMessage)?))
+            let bytes = std::mem::take(input);
+            if !protobuf_groups::are_absent(bytes, &protobuf_groups::MESSAGE) {
+                return Err(BadMessage);
+            }
+            let message = RaftMessage::parse_from_bytes(bytes).map_err(|_| BadMessage)?;
+            if !message.entries.iter().all(has_readable_change) {
+                return Err(BadMessage);
+            }
+            PeerMessage::Raft(Box::new(message))
         }
         KIND_FORWARD => PeerMessage::Forward {
             boot: number(input)?,
@@ -122,6 +131,19 @@ pub fn parse(bytes: &[u8]) -> Result<PeerMessage<'_>, BadMessage> {
         _ => return Err(BadMessage),
     };
     if input.is_empty() { Ok(message) } else { Err(BadMessage) }
+}
+
+/// Whether an entry that changes the membership can be decoded without risk: it is refused here,
+/// before it reaches the log.
+fn has_readable_change(entry: &Entry) -> bool {
+    match entry.get_entry_type() {
+        EntryType::EntryNormal => true,
+        EntryType::EntryConfChange => false, // this server proposes the second version only
+        EntryType::EntryConfChangeV2 => {
+            protobuf_groups::are_absent(&entry.data, &protobuf_groups::CONF_CHANGE)
+                && ConfChangeV2::parse_from_bytes(&entry.data).is_ok()
+        }
+    }
 }
 
 fn number(input: &mut &[u8]) -> Result<u64, BadMessage> {
@@ -150,6 +172,22 @@ mod tests {
         let message = RaftMessage { to: 1, from: 2, term: 3, ..RaftMessage::default() };
         raft(&message, &mut out);
         assert_eq!(parse(&out), Ok(PeerMessage::Raft(Box::new(message))));
+    }
+
+    #[test]
+    fn a_change_of_members_that_cannot_be_read_is_refused() {
+        let mut message = RaftMessage::default();
+        let mut entry = Entry::default();
+        entry.set_entry_type(EntryType::EntryConfChangeV2);
+        message.entries = vec![entry.clone()].into();
+        let mut out = Vec::new();
+        raft(&message, &mut out);
+        assert!(parse(&out).is_ok(), "an empty change leaves joint consensus");
+        entry.data = vec![0x0b; 1 << 20].into();
+        message.entries = vec![entry.clone()].into();
+        out.clear();
+        raft(&message, &mut out);
+        assert_eq!(parse(&out), Err(BadMessage));
     }
 
     #[test]
