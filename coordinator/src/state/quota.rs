@@ -11,13 +11,14 @@ use std::fmt::Write as _;
 const TOP: &str = "/zookeeper/quota";
 const LIMITS: &str = "zookeeper_limits";
 const STATS: &str = "zookeeper_stats";
+const STATS_BYTES_MAX: usize = 1024;
 
 /// Paths under a quota. Looked up only, never iterated.
 #[derive(Debug, Default)]
 pub(super) struct Quotas {
     limited: HashSet<Box<str>, foldhash::quality::FixedState>,
-    /// Set when a limit came or went, so that a multi that fails knows to look again.
-    pub changed: bool,
+    /// Limits that came (`true`) or went within the multi at hand, should it fail.
+    journal: Option<Vec<(Box<str>, bool)>>,
 }
 
 /// The limited path and the last name, for a znode below [`TOP`].
@@ -42,6 +43,22 @@ impl Quotas {
         quotas
     }
 
+    /// A multi begins.
+    pub(super) fn begin(&mut self) {
+        self.journal = Some(Vec::new());
+    }
+
+    /// It ends; one that has failed takes back what it did.
+    pub(super) fn end(&mut self, failed: bool) {
+        for (limited, came) in self.journal.take().into_iter().flatten().rev() {
+            match (failed, came) {
+                (true, true) => drop(self.limited.remove(&limited)),
+                (true, false) => drop(self.limited.insert(limited)),
+                (false, _) => {}
+            }
+        }
+    }
+
     /// The longest limited path that is `path` or an ancestor.
     fn limit_of<'p>(&self, path: &'p str) -> Option<&'p str> {
         if self.limited.is_empty() {
@@ -53,8 +70,12 @@ impl Quotas {
     pub(super) fn created(&mut self, tree: &mut Tree, path: &str, bytes: usize) {
         match target(path) {
             Some((limited, LIMITS)) => {
-                self.limited.insert(limited.into());
-                self.changed = true;
+                let limited: Box<str> = limited.into();
+                if self.limited.insert(limited.clone())
+                    && let Some(journal) = &mut self.journal
+                {
+                    journal.push((limited, true));
+                }
             }
             Some((limited, STATS)) => recount(tree, limited),
             _ => {}
@@ -64,8 +85,10 @@ impl Quotas {
 
     pub(super) fn deleted(&mut self, tree: &mut Tree, path: &str, bytes: usize) {
         if let Some((limited, LIMITS)) = target(path) {
-            self.limited.remove(limited);
-            self.changed = true;
+            let gone = self.limited.take(limited);
+            if let (Some(gone), Some(journal)) = (gone, &mut self.journal) {
+                journal.push((gone, false));
+            }
         }
         self.count(tree, path, -(bytes as i64), -1);
     }
@@ -88,10 +111,7 @@ fn recount(tree: &mut Tree, limited: &str) {
     let Some(stats) = tree.find(&format!("{TOP}{limited}/{STATS}")) else { return };
     let (mut nodes, mut bytes) = (0, 0);
     if let Some(top) = tree.find(limited) {
-        for (id, _) in tree.walk(top) {
-            nodes += 1;
-            bytes += tree.data_len(id) as i64;
-        }
+        (nodes, bytes) = (1 + i64::from(tree.descendants(top)), tree.bytes_from(top) as i64);
     }
     write(tree, stats, nodes, bytes);
 }
@@ -104,7 +124,11 @@ fn write(tree: &mut Tree, stats: u32, nodes: i64, bytes: i64) {
 
 /// `count=N,bytes=M`, possibly with more behind it.
 fn parse(data: &[u8]) -> Option<(i64, i64)> {
-    let text = std::str::from_utf8(data).ok()?;
+    // Clients may write there as well: what is longer than any statistic is none.
+    let text = std::str::from_utf8(data.get(..data.len().min(STATS_BYTES_MAX + 1))?).ok()?;
+    if text.len() > STATS_BYTES_MAX {
+        return None;
+    }
     let (mut nodes, mut bytes) = (None, None);
     for part in text.split([',', ';']) {
         match part.split_once('=')? {

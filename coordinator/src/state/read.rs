@@ -75,7 +75,7 @@ impl State {
             Request::GetEphemerals(prefix) => self.get_ephemerals(session, prefix, reply),
             Request::GetAllChildrenNumber(path) => {
                 let id = self.readable(identity, path)?;
-                put_int(reply, (self.tree.walk(id).count() - 1) as i32);
+                put_int(reply, self.tree.descendants(id) as i32);
                 Ok(())
             }
             Request::MultiRead(multi) if multi.len() > MULTI_OPS_MAX => Err(Code::BadArguments),

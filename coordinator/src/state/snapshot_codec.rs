@@ -1,46 +1,72 @@
-//! The state in a snapshot: a head with all that is small, then the znodes, then an end.
+//! The state in a snapshot: a head, then sessions, lists of ACLs and znodes, a record each, then an
+//! end.
 //!
-//! Chunks are what the steps of one snapshot gave, in order; they may be joined, never split.
+//! Chunks are what the steps of one snapshot gave, in order; they may be joined, never split. Up to
+//! version 2 sessions and lists stand in the head, which is one piece: that is still written while
+//! members, or a release to go back to, know no more, as long as the head stays small.
 
 use super::quota::Quotas;
 use super::txn::Corrupt;
 use super::{ClusterMetadata, Scratch, Session, State};
 use crate::bytes::take;
-use crate::tree::snapshot_codec::Builder;
-use std::collections::BTreeMap;
+use crate::tree::snapshot_codec::{Builder, LIST};
+use std::collections::{BTreeMap, VecDeque};
 
 /// Version 1 had no time of the last operation.
-const VERSION: u32 = 2;
 const TIMELESS: u32 = 1;
+/// All but the znodes in the head.
+const ONE_HEAD: u32 = 2;
+const VERSION: u32 = 3;
+
+/// A head of one piece is no longer than this; readers hold it at once.
+const HEAD_BYTES_MAX: usize = 16 << 20;
+const PART_BYTES: usize = 64 << 10;
+/// On the disk a session takes this.
+const SESSION_BYTES: usize = 13;
+/// Stands before the record of a session; no znode has such flags.
+const SESSION: u8 = 0xfd;
 /// Where a record's flags would stand: no record has all of them.
 const END: u8 = 0xff;
 
 impl State {
     /// The snapshot is the state at this moment, whatever is applied until the snapshot is over.
     pub fn snapshot_begin(&mut self) {
-        let mut head = Vec::new();
-        head.extend_from_slice(&VERSION.to_le_bytes());
-        head.extend_from_slice(&self.last_zxid.to_le_bytes());
-        head.extend_from_slice(&self.last_time_ms.to_le_bytes());
-        head.extend_from_slice(&self.tree.slots().to_le_bytes());
-        head.extend_from_slice(&(self.tree.len() as u32).to_le_bytes());
-        head.extend_from_slice(&(self.sessions.len() as u32).to_le_bytes());
-        for (id, session) in self.sessions() {
-            head.extend_from_slice(&id.to_le_bytes());
-            head.extend_from_slice(&session.timeout_ms.to_le_bytes());
-            head.push(session.origin);
-        }
+        let in_one_piece = self.sessions.len() * SESSION_BYTES + self.tree.acls.total_bytes();
+        let one_head = self.cluster.level == 0 && in_one_piece <= HEAD_BYTES_MAX;
+        let mut parts = VecDeque::new();
+        let mut part = Vec::new();
+        part.extend_from_slice(&(if one_head { ONE_HEAD } else { VERSION }).to_le_bytes());
+        part.extend_from_slice(&self.last_zxid.to_le_bytes());
+        part.extend_from_slice(&self.last_time_ms.to_le_bytes());
+        part.extend_from_slice(&self.tree.slots().to_le_bytes());
+        part.extend_from_slice(&(self.tree.len() as u32).to_le_bytes());
+        part.extend_from_slice(&(self.sessions.len() as u32).to_le_bytes());
         let mut cluster = Vec::new();
         self.cluster.encode(&mut cluster);
-        put_bytes(&mut head, &cluster);
-        head.extend_from_slice(&(self.tree.acls.used().count() as u32).to_le_bytes());
-        // A list keeps its number while a znode carries it, and a znode that changes its list
-        // is emitted before: numbers mean the same to the end of the snapshot.
-        for (id, bytes) in self.tree.acls.used() {
-            head.extend_from_slice(&id.to_le_bytes());
-            put_bytes(&mut head, bytes);
+        if !one_head {
+            put_bytes(&mut part, &cluster);
         }
-        self.tree.snapshot_begin(head);
+        for (id, session) in self.sessions() {
+            if !one_head {
+                if part.len() >= PART_BYTES {
+                    parts.push_back(std::mem::take(&mut part));
+                }
+                part.push(SESSION);
+            }
+            part.extend_from_slice(&id.to_le_bytes());
+            part.extend_from_slice(&session.timeout_ms.to_le_bytes());
+            part.push(session.origin);
+        }
+        if one_head {
+            put_bytes(&mut part, &cluster);
+            part.extend_from_slice(&(self.tree.acls.used().count() as u32).to_le_bytes());
+            for (id, bytes) in self.tree.acls.used() {
+                part.extend_from_slice(&id.to_le_bytes());
+                put_bytes(&mut part, bytes);
+            }
+        }
+        parts.push_back(part);
+        self.tree.snapshot_begin(parts, one_head);
     }
 
     /// Appends the next part, after looking at up to `nodes_max` znodes; true when the snapshot
@@ -73,7 +99,7 @@ impl SnapshotHead {
     /// From the first chunk; `None` when it is none.
     pub fn peek(mut chunk: &[u8]) -> Option<Self> {
         let input = &mut chunk;
-        let (last_zxid, _) = first_fields(input)?;
+        let (_, last_zxid, _) = first_fields(input)?;
         let [_slots, znodes, sessions] = [(); 3].map(|()| take(input).map(u32::from_le_bytes));
         Some(Self { last_zxid, znodes: znodes?, sessions: sessions? })
     }
@@ -93,8 +119,10 @@ struct Head {
     sessions: BTreeMap<i64, Session>,
     cluster: ClusterMetadata,
     builder: Builder,
+    /// So many the head promises.
     nodes: u32,
     nodes_seen: u32,
+    sessions_promised: u32,
 }
 
 impl Restore {
@@ -119,42 +147,69 @@ impl Restore {
             if self.ended {
                 return None;
             }
-            if *first == END {
-                *input = &input[1..];
-                self.ended = true;
-            } else {
-                head.builder.node(input)?;
-                head.nodes_seen += 1;
+            match *first {
+                END => {
+                    *input = &input[1..];
+                    self.ended = true;
+                }
+                SESSION => {
+                    *input = &input[1..];
+                    let (id, session) = take_session(input)?;
+                    head.sessions.insert(id, session);
+                }
+                LIST => {
+                    *input = &input[1..];
+                    let id = u32::from_le_bytes(take(input)?);
+                    head.builder.acl(id, take_bytes(input)?)?;
+                }
+                _ => {
+                    head.builder.node(input)?;
+                    head.nodes_seen += 1;
+                }
             }
         }
         Some(())
     }
 
     pub fn finish(self) -> Result<State, Corrupt> {
-        let complete = self.head.filter(|head| self.ended && head.nodes == head.nodes_seen);
+        let complete = self.head.filter(|head| self.ended && head.complete());
         complete.and_then(Head::finish).ok_or(Corrupt("snapshot"))
     }
 }
 
 impl Head {
     fn decode(input: &mut &[u8]) -> Option<Self> {
-        let (last_zxid, last_time_ms) = first_fields(input)?;
+        let (version, last_zxid, last_time_ms) = first_fields(input)?;
         let slots = u32::from_le_bytes(take(input)?);
         let nodes = u32::from_le_bytes(take(input)?);
+        let sessions_promised = u32::from_le_bytes(take(input)?);
         let mut sessions = BTreeMap::new();
-        for _ in 0..u32::from_le_bytes(take(input)?) {
-            let id = i64::from_le_bytes(take(input)?);
-            let timeout_ms = i32::from_le_bytes(take(input)?);
-            let [origin] = take(input)?;
-            sessions.insert(id, Session { timeout_ms, origin });
+        let in_head = if version == VERSION { 0 } else { sessions_promised };
+        for _ in 0..in_head {
+            let (id, session) = take_session(input)?;
+            sessions.insert(id, session);
         }
         let cluster = ClusterMetadata::decode(take_bytes(input)?)?;
         let mut builder = Builder::new(slots, nodes as usize)?;
-        for _ in 0..u32::from_le_bytes(take(input)?) {
+        let lists = if version == VERSION { 0 } else { u32::from_le_bytes(take(input)?) };
+        for _ in 0..lists {
             let id = u32::from_le_bytes(take(input)?);
             builder.acl(id, take_bytes(input)?)?;
         }
-        Some(Self { last_zxid, last_time_ms, sessions, cluster, builder, nodes, nodes_seen: 0 })
+        Some(Self {
+            last_zxid,
+            last_time_ms,
+            sessions,
+            cluster,
+            builder,
+            nodes,
+            nodes_seen: 0,
+            sessions_promised,
+        })
+    }
+
+    fn complete(&self) -> bool {
+        self.nodes == self.nodes_seen && self.sessions.len() == self.sessions_promised as usize
     }
 
     fn finish(self) -> Option<State> {
@@ -171,15 +226,22 @@ impl Head {
     }
 }
 
-/// zxid and time of the last operation.
-fn first_fields(input: &mut &[u8]) -> Option<(i64, i64)> {
+/// Version, zxid and time of the last operation.
+fn first_fields(input: &mut &[u8]) -> Option<(u32, i64, i64)> {
     let version = u32::from_le_bytes(take(input)?);
     let zxid = i64::from_le_bytes(take(input)?);
     match version {
-        VERSION => Some((zxid, i64::from_le_bytes(take(input)?))),
-        TIMELESS => Some((zxid, 0)),
+        ONE_HEAD | VERSION => Some((version, zxid, i64::from_le_bytes(take(input)?))),
+        TIMELESS => Some((version, zxid, 0)),
         _ => None,
     }
+}
+
+fn take_session(input: &mut &[u8]) -> Option<(i64, Session)> {
+    let id = i64::from_le_bytes(take(input)?);
+    let timeout_ms = i32::from_le_bytes(take(input)?);
+    let [origin] = take(input)?;
+    Some((id, Session { timeout_ms, origin }))
 }
 
 fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {

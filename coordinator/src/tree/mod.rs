@@ -232,6 +232,17 @@ impl Tree {
         self.family(&self.nodes[id]).map_or(0, |f| f.children as usize)
     }
 
+    /// Znodes below, all generations.
+    pub fn descendants(&self, id: NodeId) -> u32 {
+        self.family(&self.nodes[id]).map_or(0, |f| f.descendants)
+    }
+
+    /// Bytes of the data of a znode and of all below it.
+    pub fn bytes_from(&self, id: NodeId) -> u64 {
+        let below = self.family(&self.nodes[id]).map_or(0, |f| f.bytes_below);
+        self.data_len(id) as u64 + below
+    }
+
     /// In an order that means nothing, and that differs between servers.
     pub fn children(&self, id: NodeId) -> impl Iterator<Item = NodeId> {
         let first = self.family(&self.nodes[id]).map_or(NONE, |f| f.first_child);
@@ -265,16 +276,6 @@ impl Tree {
         let mut path = String::new();
         self.push_path(id, &mut path);
         path
-    }
-
-    fn path_len(&self, id: NodeId) -> u64 {
-        let mut len = 0;
-        let mut at = id;
-        while at != ROOT {
-            len += 1 + self.nodes[at].name_len() as u64;
-            at = self.nodes[at].parent;
-        }
-        len.max(1)
     }
 
     /// Ephemerals of a session, in no particular order.
@@ -380,7 +381,7 @@ impl Tree {
         node.blob = blob;
         node.data_len = bytes.len() as u32;
         node.put(flag::NULL, data.is_none());
-        self.bytes = self.bytes + bytes.len() as u64 - u64::from(before.data_len);
+        self.resized(id, before.data_len, bytes.len() as u32);
     }
 
     /// Fills a slot; nobody finds it before [`Tree::link`].
@@ -430,14 +431,20 @@ impl Tree {
     /// Makes a placed znode a child of its parent.
     fn link(&mut self, id: NodeId) {
         self.len += 1;
-        self.bytes += self.path_len(id) + self.data_len(id) as u64;
+        let data_len = self.data_len(id) as u64;
         let parent = self.nodes[id].parent;
         if parent == NONE {
+            self.bytes += 1 + data_len; // the root, whose path is "/"
             return;
         }
         let family = self.family_mut(parent);
         let next = std::mem::replace(&mut family.first_child, id);
         family.children += 1;
+        let path_len = self.above(id, |family| {
+            family.descendants += 1;
+            family.bytes_below += data_len;
+        });
+        self.bytes += path_len + data_len;
         self.nodes[id].next = next;
         self.nodes[id].prev = NONE;
         if next != NONE {
@@ -454,7 +461,12 @@ impl Tree {
     /// Takes a znode away from its parent; it stays in its slot.
     fn unlink(&mut self, id: NodeId) {
         self.len -= 1;
-        self.bytes -= self.path_len(id) + self.data_len(id) as u64;
+        let data_len = self.data_len(id) as u64;
+        let path_len = self.above(id, |family| {
+            family.descendants -= 1;
+            family.bytes_below -= data_len;
+        });
+        self.bytes -= path_len + data_len;
         self.owners.remove(id, self.kind(id));
         let hash = hash_name(self.nodes[id].parent, self.name(id));
         self.index.remove(hash, id);
@@ -468,6 +480,29 @@ impl Tree {
             family.first_child = next;
         } else {
             self.nodes[prev].next = next;
+        }
+    }
+
+    /// Changes what every znode above this one says of those below; returns the length of its path.
+    fn above(&mut self, id: NodeId, mut change: impl FnMut(&mut Family)) -> u64 {
+        let mut len = 0;
+        let mut at = id;
+        while at != ROOT {
+            let Node { parent, .. } = self.nodes[at];
+            len += 1 + self.nodes[at].name_len() as u64;
+            let extra = self.nodes[parent].extra; // it has a child
+            change(&mut self.families[extra]);
+            at = parent;
+        }
+        len
+    }
+
+    /// The data of a znode has another length.
+    fn resized(&mut self, id: NodeId, before: u32, after: u32) {
+        if before != after {
+            let (before, after) = (u64::from(before), u64::from(after));
+            self.bytes = self.bytes + after - before;
+            self.above(id, |family| family.bytes_below = family.bytes_below + after - before);
         }
     }
 
@@ -497,6 +532,8 @@ impl Tree {
             cversion: 0,
             first_child: NONE,
             children: 0,
+            descendants: 0,
+            bytes_below: 0,
         });
         if node.has(flag::CHANGED) {
             self.changed.remove(node.extra);

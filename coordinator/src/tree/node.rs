@@ -1,4 +1,4 @@
-//! The record of a znode: 48 bytes, and 24 or 48 more once it was changed or has had children.
+//! The record of a znode: 48 bytes, and 24 or 56 more once it was changed or has had children.
 //!
 //! Most znodes are written once and have no children, so what they would repeat or leave at zero
 //! is not stored.
@@ -103,6 +103,9 @@ pub(super) struct Family {
     pub cversion: i32,
     pub first_child: NodeId,
     pub children: u32,
+    /// Znodes below, all generations, and the bytes of their data.
+    pub descendants: u32,
+    pub bytes_below: u64,
 }
 
 /// How long a znode lives.
@@ -139,6 +142,6 @@ mod tests {
     fn records_have_the_size_the_memory_figure_counts_on() {
         assert_eq!(size_of::<Node>(), 48);
         assert_eq!(size_of::<Changed>(), 24);
-        assert_eq!(size_of::<Family>(), 48);
+        assert_eq!(size_of::<Family>(), 56);
     }
 }

@@ -21,6 +21,17 @@ const TTL: u8 = 32;
 /// Names that wait to be put into the index together.
 const NAMES_MAX: usize = 1 << 18;
 
+/// What stands before the record of a list; no znode has such flags.
+pub(crate) const LIST: u8 = 0xfe;
+
+/// Appends the record of a list.
+pub(super) fn put_list(id: AclId, bytes: &[u8], out: &mut Vec<u8>) {
+    out.push(LIST);
+    out.extend_from_slice(&id.to_le_bytes());
+    out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+    out.extend_from_slice(bytes);
+}
+
 /// Appends the record of a znode.
 pub(super) fn put_node(tree: &Tree, id: NodeId, out: &mut Vec<u8>) {
     let node = &tree.nodes[id];
@@ -131,6 +142,15 @@ impl<'a> Record<'a> {
     }
 }
 
+/// What was counted below a znode so far.
+struct Sum {
+    id: NodeId,
+    path_len: u64,
+    bytes: u64,
+    descendants: u32,
+    bytes_below: u64,
+}
+
 /// A tree that is being restored. `None` from any function: the bytes are no snapshot.
 #[derive(Debug)]
 pub struct Builder {
@@ -149,19 +169,25 @@ impl Builder {
         if nodes > slots as usize {
             return None;
         }
-        tree.index.reserve(nodes);
+        // What a damaged head says is not believed beyond this.
+        tree.index.reserve(nodes.min(1 << 26));
         Some(Self { tree, acls: vec![OPEN], slots, names: Vec::new() })
     }
 
-    /// Declares list `id` of the snapshot, in rising order.
+    /// Declares list `id` of the snapshot, before the first znode that carries it.
     pub fn acl(&mut self, id: AclId, bytes: &[u8]) -> Option<()> {
+        let at = id as usize;
         // A number stays low as long as lists are in use, so gaps are few.
-        if (id as usize) < self.acls.len() || id as usize > self.acls.len() + (1 << 24) {
+        if at > self.acls.len() + (1 << 24) {
             return None;
         }
-        self.acls.resize(id as usize, NONE);
-        let here = self.tree.acls.intern(bytes);
-        self.acls.push(here);
+        if at >= self.acls.len() {
+            self.acls.resize(at + 1, NONE);
+        }
+        if self.acls[at] != NONE {
+            return None;
+        }
+        self.acls[at] = self.tree.acls.intern(bytes);
         Some(())
     }
 
@@ -194,7 +220,15 @@ impl Builder {
         node.put(flag::TTL, record.flags & TTL != 0);
         let changed = record.changed.unwrap_or(tree.changed(&node));
         if let Some((pzxid, cversion)) = record.pzxid_cversion {
-            let family = Family { changed, pzxid, cversion, first_child: NONE, children: 0 };
+            let family = Family {
+                changed,
+                pzxid,
+                cversion,
+                first_child: NONE,
+                children: 0,
+                descendants: 0,
+                bytes_below: 0,
+            };
             node.extra = tree.families.insert(family);
             node.put(flag::FAMILY, true);
         } else if record.changed.is_some() {
@@ -233,22 +267,48 @@ impl Builder {
         }
         free.reverse();
         self.tree.nodes.set_free(free);
-        let mut reached = 0;
-        let mut bytes = 0;
-        let mut path_lens = Vec::new();
-        for (id, depth) in self.tree.walk(ROOT) {
-            path_lens.truncate(depth);
-            let above: u64 = path_lens.last().copied().unwrap_or(0);
-            let node = &self.tree.nodes[id];
-            let len = if id == ROOT { 0 } else { above + 1 + node.name_len() as u64 };
-            path_lens.push(len);
-            bytes += len.max(1) + u64::from(node.data_len);
-            reached += 1;
-        }
+        let reached = self.count();
         self.tree.len = reached;
-        self.tree.bytes = bytes;
         // What a cycle holds together is not below the root.
         (reached == live).then_some(self.tree)
+    }
+
+    /// Fills in what every znode says of those below it; returns how many can be reached.
+    fn count(&mut self) -> usize {
+        let mut sums = Vec::new();
+        let mut open: Vec<Sum> = Vec::new();
+        let mut close = |open: &mut Vec<Sum>| {
+            let Some(sum) = open.pop() else { return };
+            if let Some(parent) = open.last_mut() {
+                parent.descendants += sum.descendants + 1;
+                parent.bytes_below += sum.bytes_below + sum.bytes;
+            }
+            if sum.descendants > 0 {
+                sums.push((sum.id, sum.descendants, sum.bytes_below));
+            }
+        };
+        let (mut reached, mut bytes) = (0, 0);
+        for (id, depth) in self.tree.walk(ROOT) {
+            while open.len() > depth {
+                close(&mut open);
+            }
+            let above = open.last().map_or(0, |sum| sum.path_len);
+            let node = &self.tree.nodes[id];
+            let path_len = if id == ROOT { 0 } else { above + 1 + node.name_len() as u64 };
+            let own = u64::from(node.data_len);
+            open.push(Sum { id, path_len, bytes: own, descendants: 0, bytes_below: 0 });
+            bytes += path_len.max(1) + own;
+            reached += 1;
+        }
+        while !open.is_empty() {
+            close(&mut open);
+        }
+        self.tree.bytes = bytes;
+        for (id, descendants, bytes_below) in sums {
+            let family = self.tree.family_mut(id);
+            (family.descendants, family.bytes_below) = (descendants, bytes_below);
+        }
+        reached
     }
 
     fn adopt(&mut self, id: NodeId) -> Option<()> {

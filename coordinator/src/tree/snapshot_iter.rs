@@ -7,8 +7,9 @@
 use std::collections::VecDeque;
 
 use super::Tree;
+use super::acl::OPEN;
 use super::node::{NodeId, flag};
-use super::snapshot_codec::put_node;
+use super::snapshot_codec::{put_list, put_node};
 
 #[derive(Debug)]
 pub(super) struct SnapshotIter {
@@ -17,6 +18,10 @@ pub(super) struct SnapshotIter {
     /// Slots that existed at the beginning.
     limit: NodeId,
     cursor: NodeId,
+    /// A bit per list that existed at the beginning: whether it has come out. `None`: all of them
+    /// stand in the head. A list keeps its number while a znode carries it, and a znode comes out
+    /// before it changes its list: numbers mean the same to the end of the snapshot.
+    lists: Option<Vec<u64>>,
     /// Records emitted between two steps, in parts of about [`PART_BYTES`].
     pending: VecDeque<Vec<u8>>,
 }
@@ -28,25 +33,43 @@ const PART_BYTES: usize = 64 << 10;
 impl SnapshotIter {
     /// Marks a slot as visited; true if the snapshot covers the slot and had not visited it.
     pub(super) fn first_visit(&mut self, id: NodeId) -> bool {
-        if id >= self.limit {
-            return false;
+        id < self.limit && first_mark(&mut self.visited, id)
+    }
+
+    /// Emits a znode, and before it the list that it is the first one to carry.
+    fn put(&mut self, tree: &Tree, id: NodeId, out: &mut Vec<u8>) {
+        let list = tree.nodes[id].acl;
+        if let Some(lists) = &mut self.lists
+            && list != OPEN
+            && first_mark(lists, list)
+        {
+            put_list(list, tree.acls.bytes(list), out);
         }
-        let (word, bit) = (&mut self.visited[(id / 64) as usize], 1 << (id % 64));
-        let first = *word & bit == 0;
-        *word |= bit;
-        first
+        put_node(tree, id, out);
     }
 }
 
+/// Marks a number; true the first time.
+fn first_mark(marks: &mut [u64], number: u32) -> bool {
+    let Some(word) = marks.get_mut((number / 64) as usize) else { return false };
+    let bit = 1 << (number % 64);
+    let first = *word & bit == 0;
+    *word |= bit;
+    first
+}
+
 impl Tree {
-    /// Begins a snapshot; `head` comes out before the first znode. An unfinished one is dropped.
-    pub fn snapshot_begin(&mut self, head: Vec<u8>) {
+    /// Begins a snapshot; the parts of `head` come out before the first znode, lists of ACLs with the
+    /// znodes unless they are in the head. An unfinished snapshot is dropped.
+    pub fn snapshot_begin(&mut self, head: VecDeque<Vec<u8>>, lists_in_head: bool) {
         let limit = self.nodes.used();
+        let lists = vec![0; self.acls.slots().div_ceil(64)];
         self.snapshot = Some(Box::new(SnapshotIter {
             visited: vec![0; limit.div_ceil(64) as usize],
             limit,
             cursor: 0,
-            pending: VecDeque::from([head]),
+            lists: (!lists_in_head).then_some(lists),
+            pending: head,
         }));
     }
 
@@ -77,7 +100,7 @@ impl Tree {
         while iter.cursor < end && out.len() < full {
             let id = iter.cursor;
             if iter.first_visit(id) && self.nodes[id].has(flag::LIVE) {
-                put_node(self, id, out);
+                iter.put(self, id, out);
             }
             iter.cursor += 1;
         }
@@ -95,7 +118,9 @@ impl Tree {
             if iter.pending.back().is_none_or(|part| part.len() >= PART_BYTES) {
                 iter.pending.push_back(Vec::new());
             }
-            put_node(self, id, iter.pending.back_mut().expect("there is one"));
+            let mut part = iter.pending.pop_back().unwrap_or_default();
+            iter.put(self, id, &mut part);
+            iter.pending.push_back(part);
         }
         self.snapshot = Some(iter);
     }
@@ -105,7 +130,6 @@ impl Tree {
 mod tests {
     use super::*;
     use crate::tree::NewNode;
-    use crate::tree::acl::OPEN;
     use crate::tree::node::{Kind, ROOT};
 
     #[test]
@@ -125,7 +149,7 @@ mod tests {
                 time_ms: 1,
             }));
         }
-        tree.snapshot_begin(vec![1]);
+        tree.snapshot_begin(VecDeque::from([vec![1]]), false);
         // Half of them are about to change while the writer is slow.
         for &id in &ids[..COUNT / 2] {
             tree.touch(id);

@@ -92,7 +92,7 @@ impl Tree {
             Undo::Data { id, blob, data_len, null, changed } => {
                 let node = self.nodes[id];
                 self.blobs.free(node.blob, node.blob_len());
-                self.bytes = self.bytes + u64::from(data_len) - u64::from(node.data_len);
+                self.resized(id, node.data_len, data_len);
                 let node = &mut self.nodes[id];
                 node.blob = blob;
                 node.data_len = data_len;

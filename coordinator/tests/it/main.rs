@@ -17,6 +17,7 @@ mod ensemble;
 mod membership;
 mod poison;
 mod shell;
+mod snapshot_size;
 mod state;
 mod state_model;
 mod vectors;

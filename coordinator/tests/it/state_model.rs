@@ -523,12 +523,17 @@ struct Run {
 
 impl Run {
     fn new(seed: u64) -> Self {
+        // Both forms of a snapshot.
+        let (mut state, mut replica) = (State::new(), State::new());
+        for state in [&mut state, &mut replica] {
+            state.cluster_mut().level = (seed % 2) as u16;
+        }
         Self {
             seed,
             random: Random(Seeded::new(seed)),
             model: Model::new(),
-            state: State::new(),
-            replica: State::new(),
+            state,
+            replica,
             snapshot: None,
             stamp: Stamp { zxid: 0, time_ms: 1000 },
             restored: 0,
@@ -761,6 +766,12 @@ impl Run {
             |(path, node): (&String, &Znode)| path.len() + node.data.as_ref().map_or(0, Vec::len);
         let bytes: usize = model.nodes.iter().map(bytes).sum();
         assert_eq!(state.approximate_data_size(), bytes as u64, "seed {}", self.seed);
+        let tree = state.tree();
+        for (id, _) in tree.walk(ROOT) {
+            let below: Vec<usize> = tree.walk(id).map(|(id, _)| tree.data_len(id)).collect();
+            let kept = (tree.descendants(id) as usize + 1, tree.bytes_from(id) as usize);
+            assert_eq!(kept, (below.len(), below.iter().sum()), "seed {}", self.seed);
+        }
     }
 }
 

@@ -1,7 +1,6 @@
 //! multi: all or nothing, with one zxid and one time.
 
 use super::{Call, create};
-use crate::state::quota::Quotas;
 use crate::state::{Effects, State};
 use crate::wire::code::Code;
 use crate::wire::multi::{Multi, MultiOp, put_end, put_result_error, put_result_header};
@@ -20,12 +19,13 @@ impl State {
     ) {
         let reply_start = reply.as_ref().map_or(0, |reply| reply.len());
         let mark = effects.mark();
-        self.quotas.changed = false;
+        self.quotas.begin();
         self.tree.begin();
         let failed = multi.iter().enumerate().find_map(|(at, part)| {
             let done = self.part(call, &part, effects, reply.as_deref_mut());
             done.err().map(|code| (at, code))
         });
+        self.quotas.end(failed.is_some());
         let Some((culprit, code)) = failed else {
             self.tree.commit();
             if let Some(reply) = reply {
@@ -35,9 +35,6 @@ impl State {
         };
         self.tree.rollback();
         effects.back_to(mark);
-        if self.quotas.changed {
-            self.quotas = Quotas::rebuild(&self.tree);
-        }
         let Some(reply) = reply else { return };
         reply.truncate(reply_start);
         for at in 0..multi.len() {
