@@ -1,5 +1,6 @@
 //! What befalls a run: drawn once from its seed, so that each run has faults of its own kind.
 
+use coordinator::driver::Completion;
 use coordinator::random::Seeded;
 use coordinator::store::CrashModel;
 
@@ -211,7 +212,7 @@ impl World {
             }
             Kind::OrderlyStop => {
                 if self.servers[victim].alive() {
-                    self.arrive(victim, Arrival::Stop);
+                    self.complete(victim, Completion::Stop);
                     // It may take seconds to hand over.
                     self.start_later(victim, time + 3 * SECOND);
                 }
@@ -273,10 +274,11 @@ impl World {
         let to = self.random.chance(1, 2).then_some(to as u8 + 1);
         let leads = |s: &Server| s.alive() && s.leads();
         let Some(leader) = self.servers.iter().position(leads) else { return };
-        if let Some(running) = &mut self.servers[leader].running {
-            running.node.transfer_leadership(to);
-            self.wake(leader, 0);
-        }
+        let line = to.map_or("transfer-leadership".to_owned(), |to| {
+            format!("transfer-leadership {to}")
+        });
+        self.servers[leader].command(&line);
+        self.wake(leader, 0);
     }
 
     fn strike_wire(&mut self, kind: Kind, time: Micros) {

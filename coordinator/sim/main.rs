@@ -172,6 +172,7 @@ impl Statistics {
         self.watches_fired += other.watches_fired;
         self.expired += other.expired;
         self.reconnects += other.reconnects;
+        self.inline_syncs += other.inline_syncs;
         self.digests_compared += other.digests_compared;
     }
 }
@@ -182,7 +183,7 @@ impl std::fmt::Display for Statistics {
             f,
             "{:.0} virtual seconds, {} events; {} faults: {} crashes, {} failures of a disk, {} disks lost, \
              {} refused for rot; {} server lists changed; {} snapshots saved, {} received; {} writes and {} reads checked, \
-             {} watches fired, {} sessions expired, {} reconnects, {} digests compared",
+             {} watches fired, {} sessions expired, {} reconnects, {} inline syncs, {} digests compared",
             self.virtual_us as f64 / 1e6,
             self.events,
             self.faults,
@@ -198,6 +199,7 @@ impl std::fmt::Display for Statistics {
             self.watches_fired,
             self.expired,
             self.reconnects,
+            self.inline_syncs,
             self.digests_compared,
         )
     }

@@ -1,10 +1,11 @@
 //! An operator who changes the server list while all else goes on: one member more or less at a time,
 //! each server restarted with the new list, one after the other, as `zkprov apply` does it.
 
+use coordinator::driver::Completion;
 use coordinator::node::Node;
 use coordinator::random::Seeded;
 
-use crate::cluster::{Arrival, Server};
+use crate::cluster::Server;
 use crate::network::{MS, Micros, SECOND};
 use crate::world::{What, World};
 
@@ -155,9 +156,8 @@ impl World {
     fn take_vote(&mut self) {
         let Some(gone) = self.operator.gone else { return };
         for s in 0..self.servers.len() {
-            if let Some(running) = &mut self.servers[s].running
-                && running.node.remove_member(gone).is_ok()
-            {
+            let answer = self.servers[s].command(&format!("remove-member {gone}"));
+            if answer.is_some_and(|text| text.starts_with("ok")) {
                 self.operator.gone = None;
                 return self.wake(s, 0);
             }
@@ -167,7 +167,7 @@ impl World {
     /// In order, or at once.
     fn stop(&mut self, s: usize) {
         if self.servers[s].alive() && self.random.chance(1, 2) {
-            return self.arrive(s, Arrival::Stop);
+            return self.complete(s, Completion::Stop);
         }
         self.end_process(s);
         self.servers[s].disk.process_died();

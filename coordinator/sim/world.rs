@@ -2,7 +2,11 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
+use std::path::Path;
+use std::sync::Arc;
 
+use coordinator::config::Config;
+use coordinator::driver::{Chore, Completion, Operators};
 use coordinator::random::Seeded;
 
 use crate::check::{Checks, Verdict};
@@ -18,11 +22,7 @@ pub enum What {
     Turn {
         server: usize,
         boot: u64,
-    },
-    /// It turns also when nothing arrives.
-    Tick {
-        server: usize,
-        boot: u64,
+        number: u64,
     },
     Arrive {
         server: usize,
@@ -32,10 +32,18 @@ pub enum What {
     LogDone {
         server: usize,
         boot: u64,
+        took: Micros,
     },
-    SnapshotEnds {
+    Chore {
         server: usize,
         boot: u64,
+        chore: Chore,
+    },
+    /// The snapshot thread has done a piece of work.
+    SnapshotStep {
+        server: usize,
+        boot: u64,
+        completions: Vec<Completion>,
     },
     Fetch {
         server: usize,
@@ -120,11 +128,21 @@ pub struct Statistics {
     pub watches_fired: u64,
     pub expired: u64,
     pub reconnects: u64,
+    /// Writes that the server's thread has synced itself.
+    pub inline_syncs: u64,
     pub digests_compared: u64,
 }
 
 pub struct World {
     pub now_us: Micros,
+    /// So much of it has passed within the turn that runs.
+    pub lag_us: Micros,
+    /// Turns planned so far.
+    pub turns: u64,
+    /// When the last chore of a log is done.
+    pub chores_us: Micros,
+    /// What servers need to answer their operators.
+    pub operators: Operators,
     queue: BinaryHeap<Reverse<Scheduled>>,
     scheduled: u64,
     pub random: Seeded,
@@ -158,6 +176,10 @@ impl World {
         let servers = servers.collect();
         let mut world = World {
             now_us: 0,
+            lag_us: 0,
+            turns: 0,
+            chores_us: 0,
+            operators: operators(),
             queue: BinaryHeap::new(),
             scheduled: 0,
             servers,
@@ -190,8 +212,13 @@ impl World {
         world
     }
 
+    /// The time, also in the middle of a turn.
+    pub fn time_us(&self) -> Micros {
+        self.now_us + self.lag_us
+    }
+
     pub fn schedule(&mut self, delay: Micros, what: What) {
-        self.schedule_at(self.now_us + delay, what);
+        self.schedule_at(self.time_us() + delay, what);
     }
 
     pub fn schedule_at(&mut self, at_us: Micros, what: What) {
@@ -234,7 +261,7 @@ impl World {
             Arrival::PeerMessage { message: bytes, .. } | Arrival::ClientBytes { bytes, .. } => {
                 self.mix_bytes(bytes);
             }
-            Arrival::Persisted { number } => self.mix(*number),
+            Arrival::Completed(Completion::Persisted { number, .. }) => self.mix(*number),
             _ => self.mix(1),
         }
     }
@@ -266,8 +293,9 @@ impl World {
     fn happen(&mut self, what: What) {
         let current = |world: &World, s: usize, boot: u64| world.servers[s].boot == boot;
         match what {
-            What::Turn { server, boot } if current(self, server, boot) => self.turn(server),
-            What::Tick { server, boot } if current(self, server, boot) => self.tick(server),
+            What::Turn { server, boot, number } if current(self, server, boot) => {
+                self.turn_due(server, number);
+            }
             What::Arrive { server, boot, arrival } if current(self, server, boot) => {
                 let cut = match &arrival {
                     Arrival::PeerMessage { from, .. } => self.network.link(*from, server).cut,
@@ -282,17 +310,22 @@ impl World {
                     arrival => self.arrive(server, arrival),
                 }
             }
-            What::LogDone { server, boot } if current(self, server, boot) => self.log_done(server),
-            What::SnapshotEnds { server, boot } if current(self, server, boot) => {
-                self.snapshot_ends(server);
+            What::LogDone { server, boot, took } if current(self, server, boot) => {
+                self.log_done(server, took);
+            }
+            What::Chore { server, boot, chore } if current(self, server, boot) => {
+                self.chore(server, chore);
+            }
+            What::SnapshotStep { server, boot, completions } if current(self, server, boot) => {
+                self.snapshot_step(server, completions);
             }
             What::Fetch { server, boot, from, index } if current(self, server, boot) => {
                 self.fetch(server, from, index);
             }
             What::Turn { .. }
-            | What::Tick { .. }
             | What::LogDone { .. }
-            | What::SnapshotEnds { .. }
+            | What::Chore { .. }
+            | What::SnapshotStep { .. }
             | What::Fetch { .. }
             | What::Arrive { .. } => {}
             What::Start { server } => self.start_server(server),
@@ -337,7 +370,7 @@ impl World {
         }
         let delay = self.network.weather.delay(&mut self.random);
         let last = &mut self.wires[wire].last_us[end];
-        let at = (self.now_us + delay).max(*last + 1);
+        let at = (self.now_us + self.lag_us + delay).max(*last + 1);
         *last = at;
         self.schedule_at(at, what);
     }
@@ -394,5 +427,20 @@ impl World {
                 self.transmit(from, to, connection, message);
             }
         }
+    }
+}
+
+/// A configuration for answers to operators; what servers do does not depend on it.
+fn operators() -> Operators {
+    let text = "dataDir=/data\nclientPort=2181\n4lw.commands.whitelist=*\n";
+    let config = Config::parse(Path::new("simulated"), text.as_bytes(), &[], &mut |_| {
+        Err(std::io::ErrorKind::NotFound.into())
+    });
+    let (config, _) = config.expect("it is complete");
+    Operators {
+        config: Arc::new(config),
+        environment: Arc::default(),
+        load_ms: 0,
+        load_entries: 0,
     }
 }

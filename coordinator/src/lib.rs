@@ -2,7 +2,7 @@
 //!
 //! The layers, in the order in which a request meets them:
 //!
-//! `edge` (sockets, files, clocks) → `node` (the whole server without I/O) → `state` (the
+//! `edge` (sockets, files, clocks) → `driver` (carries out what the node asks) → `node` (the whole server without I/O) → `state` (the
 //! replicated state machine) → `tree` (znodes). `wire` is what stands on the clients' wire,
 //! `store` is what stands on disk, `offline` works on it while no server does, `admin` is what operators read, `client` is the other end.
 
@@ -13,6 +13,7 @@ mod bytes;
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod driver;
 pub mod edge;
 pub mod node;
 pub mod offline;

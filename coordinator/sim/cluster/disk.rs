@@ -1,39 +1,99 @@
-//! The log thread, and the writing and fetching of snapshots.
+//! When a server's other threads work: the log's, the snapshots', and who fetches snapshots.
 
-use coordinator::node::SnapshotPoint;
-use coordinator::random::Seeded;
-use coordinator::state::{Restore, State};
-use coordinator::store::{
-    Disk, FaultyDisk, Identity, SnapshotMeta, SnapshotReader, SnapshotWriter, StoreError,
-    WalOptions, list_snapshots, prepare_spare, purge_snapshots,
+use coordinator::driver::{
+    Chore, Completion, LogWork, ReceivedSnapshot, SnapshotStep, open_snapshot,
 };
+use coordinator::random::Seeded;
+use coordinator::state::State;
+use coordinator::store::{Disk, FaultyDisk, Identity, WalOptions};
 
-use super::{Arrival, LogWork, SEGMENT_BYTES, SNAPSHOTS_KEPT};
-use crate::network::MS;
+use super::host::stopwatch;
+use super::{Arrival, SEGMENT_BYTES};
+use crate::network::{MS, Micros};
 use crate::world::{What, World};
 
 impl World {
-    pub(super) fn snapshot_failed(&mut self, s: usize, error: &StoreError) {
-        if let Some(running) = &mut self.servers[s].running {
-            running.writer = None;
-        }
-        self.arrive(s, Arrival::SnapshotFailed(error.to_string()));
+    /// How long a sync takes on this server's disk.
+    pub(super) fn sync_time(&mut self, s: usize) -> Micros {
+        let slow = self.now_us < self.servers[s].slow_until_us;
+        let (low, high) = if slow { (50 * MS, 800 * MS) } else { self.setting.sync_us };
+        self.random.range(low, high)
     }
 
-    pub fn snapshot_ends(&mut self, s: usize) {
-        let disk = self.servers[s].disk.clone();
+    /// Appends all that waits, and is busy with the sync until `log_done`.
+    pub(super) fn work_log(&mut self, s: usize) {
+        let boot = self.servers[s].boot;
         let Some(running) = &mut self.servers[s].running else { return };
-        let Some(writer) = running.writer.take() else { return };
-        match writer.finish().and_then(|()| purge_snapshots(&disk, SNAPSHOTS_KEPT)) {
-            Ok(()) => {
-                self.stats.snapshots += 1;
-                self.arrive(s, Arrival::SnapshotSaved);
+        if running.syncing.is_some() || running.log_work.is_empty() {
+            return;
+        }
+        let work: Vec<LogWork> = running.log_work.drain(..).collect();
+        match running.log.append(work) {
+            Ok(number) => running.syncing = Some(number),
+            Err(e) => return self.complete(s, Completion::Fatal(e.to_string())),
+        }
+        let delay = self.sync_time(s);
+        self.schedule(delay, What::LogDone { server: s, boot, took: delay });
+    }
+
+    pub fn log_done(&mut self, s: usize, took: Micros) {
+        let Some(running) = &mut self.servers[s].running else { return };
+        if let Some(number) = running.syncing.take().flatten() {
+            match running.log.sync(stopwatch(took)) {
+                Ok(sync) => self.complete(s, Completion::Persisted { number, sync }),
+                Err(e) => return self.complete(s, Completion::Fatal(e.to_string())),
             }
-            Err(e) => self.snapshot_failed(s, &e),
+        }
+        self.schedule_chores(s);
+        self.work_log(s);
+    }
+
+    /// A thread of its own does them, some time later.
+    pub(super) fn schedule_chores(&mut self, s: usize) {
+        let boot = self.servers[s].boot;
+        let Some(running) = &mut self.servers[s].running else { return };
+        for chore in running.log.take_chores() {
+            let delay = self.random.range(100, 20 * MS);
+            // In their order.
+            let at_us = (self.time_us() + delay).max(self.chores_us + 1);
+            self.chores_us = at_us;
+            self.schedule_at(at_us, What::Chore { server: s, boot, chore });
         }
     }
 
-    /// A snapshot comes from the disk of another server, is written and restored here.
+    pub fn chore(&mut self, s: usize, chore: Chore) {
+        let Some(running) = &mut self.servers[s].running else { return };
+        if let Some((_, text)) = running.chores.carry_out(chore) {
+            self.say(|| format!("server {} says: {text}", s + 1));
+        }
+    }
+
+    /// The snapshot thread takes the next piece of work, if it is idle.
+    pub(super) fn work_snapshots(&mut self, s: usize) {
+        let boot = self.servers[s].boot;
+        let took = self.random.range(50, 5 * MS);
+        let Some(running) = &mut self.servers[s].running else { return };
+        if running.snapshot_busy {
+            return;
+        }
+        let Some(work) = running.snapshot_work.pop_front() else { return };
+        running.snapshot_busy = true;
+        let SnapshotStep { rest, completions } = running.snapshots.carry_out(work, stopwatch(took));
+        let delay = took + rest.as_micros() as Micros;
+        self.schedule(delay, What::SnapshotStep { server: s, boot, completions });
+    }
+
+    pub fn snapshot_step(&mut self, s: usize, completions: Vec<Completion>) {
+        let Some(running) = &mut self.servers[s].running else { return };
+        running.snapshot_busy = false;
+        for completion in completions {
+            self.complete(s, completion);
+        }
+        self.work_snapshots(s);
+    }
+
+    /// A snapshot comes from the disk of another server, is written and restored here. Who sends it has
+    /// the file open, so that it is sent to its end.
     pub fn fetch(&mut self, s: usize, from: usize, index: u64) {
         let reachable = self.network.reachable(s, from) && self.servers[from].alive();
         let state = if reachable {
@@ -48,101 +108,37 @@ impl World {
         } else {
             None
         };
-        self.arrive(s, Arrival::Fetched { index, state: state.map(Box::new) });
-    }
-
-    /// Appends all that waits, and is busy with the sync until `log_done`.
-    pub(super) fn work_log(&mut self, s: usize) {
+        let fetched = Completion::Fetched { index, state: state.map(Box::new) };
         let boot = self.servers[s].boot;
-        let Some(running) = &mut self.servers[s].running else { return };
-        if running.log_busy || running.log_work.is_empty() {
-            return;
-        }
-        let mut number = None;
-        let mut failed = None;
-        for work in std::mem::take(&mut running.log_work) {
-            let done = match work {
-                LogWork::Append { number: n, entries, hard_state } => {
-                    number = Some(n);
-                    running.wal.append(&entries, hard_state.as_ref())
-                }
-                LogWork::Install(position) => running.wal.reset(position),
-                LogWork::Purge(index) => running.wal.purge(index),
-            };
-            if let Err(e) = done {
-                failed = Some(e);
-                break;
-            }
-        }
-        running.log_busy = true;
-        running.log_number = number;
-        if let Some(error) = failed {
-            return self.process_fails(s, &error);
-        }
-        let slow = self.now_us < self.servers[s].slow_until_us;
-        let (low, high) = if slow { (50 * MS, 800 * MS) } else { self.setting.sync_us };
-        let delay = self.random.range(low, high);
-        self.schedule(delay, What::LogDone { server: s, boot });
-    }
-
-    pub fn log_done(&mut self, s: usize) {
-        let disk = self.servers[s].disk.clone();
-        let Some(running) = &mut self.servers[s].running else { return };
-        running.log_busy = false;
-        let number = running.log_number.take();
-        if let Err(e) = running.wal.sync() {
-            return self.process_fails(s, &e);
-        }
-        if running.wal.wants_spare()
-            && let Ok(Some(identity)) = Identity::read(&disk)
-        {
-            // For want of space there is none; the append that needs it says so.
-            let _ = prepare_spare(&disk, &options(&identity));
-        }
-        if let Some(number) = number {
-            self.arrive(s, Arrival::Persisted { number });
-        }
-        self.work_log(s);
+        let delay = self.random.range(5 * MS, 800 * MS);
+        let arrival = Arrival::Completed(fetched);
+        self.schedule(delay, What::Arrive { server: s, boot, arrival });
     }
 }
 
 pub(super) fn options(identity: &Identity) -> WalOptions {
-    WalOptions { segment_bytes: SEGMENT_BYTES, ..WalOptions::new(identity.incarnation as u64) }
-}
-
-pub(super) fn point_of(meta: &SnapshotMeta) -> SnapshotPoint {
-    SnapshotPoint { index: meta.index, term: meta.term, conf_state: meta.conf_state.clone() }
-}
-
-pub(super) fn restore(reader: &mut SnapshotReader<FaultyDisk>) -> Result<State, StoreError> {
-    let mut restore = Restore::new();
-    let mut chunk = Vec::new();
-    while reader.chunk(&mut chunk)? {
-        restore.chunk(&chunk).map_err(|e| reader.damage(e.to_string()))?;
+    WalOptions {
+        segment_bytes: SEGMENT_BYTES,
+        always_synced: true,
+        ..WalOptions::new(identity.incarnation as u64)
     }
-    restore.finish().map_err(|e| reader.damage(e.to_string()))
 }
 
-pub(super) fn copy_snapshot(
+fn copy_snapshot(
     source: &FaultyDisk,
     target: &FaultyDisk,
     index: u64,
-) -> Result<Option<State>, StoreError> {
-    let Some((_, name)) = list_snapshots(source)?.into_iter().find(|(p, _)| p.index == index)
-    else {
+) -> Result<Option<State>, String> {
+    let Some(mut reader) = open_snapshot(source, index).map_err(|e| e.to_string())? else {
         return Ok(None);
     };
-    let mut reader = SnapshotReader::open(source, &name)?;
-    let mut writer = SnapshotWriter::create(target.clone(), reader.meta())?;
-    let mut restore = Restore::new();
+    let received = ReceivedSnapshot::begin(target.clone(), reader.meta());
+    let mut received = received.map_err(|e| e.to_string())?;
     let mut chunk = Vec::new();
-    while reader.chunk(&mut chunk)? {
-        writer.chunk(&chunk)?;
-        restore.chunk(&chunk).map_err(|e| reader.damage(e.to_string()))?;
+    while reader.chunk(&mut chunk).map_err(|e| e.to_string())? {
+        received.chunk(&chunk)?;
     }
-    let state = restore.finish().map_err(|e| reader.damage(e.to_string()))?;
-    writer.finish()?;
-    Ok(Some(state))
+    received.finish().map(Some)
 }
 
 /// Flips a bit in the older half of the log, where no crash can have torn anything.

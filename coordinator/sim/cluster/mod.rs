@@ -1,13 +1,14 @@
-//! The servers: production nodes, logs and snapshots, under an edge that is simulated.
+//! The servers: production drivers, nodes, logs and snapshots on hosts that are simulated.
 //!
-//! What this does with a node is what `edge` does with it: time first, then what has arrived,
-//! then `flush` and its outputs; one log thread that appends all that waits and syncs once; one
-//! thread that writes snapshots; one that fetches them.
+//! Nothing here decides what a server does: `host` implements the driver's `Host` with the virtual
+//! network, disk and clock, and the rest moves time.
 //!
-//! `process` starts and ends them, `turn` is the event loop, `disk` the log and the snapshots,
-//! `sending` what goes out, `observe` what the checkers are shown.
+//! `process` starts and ends servers, `turn` lets their threads turn, `disk` is what the log's and
+//! the snapshots' threads do, `host` and `sending` are what a server sees and sends, `observe` what
+//! the checkers are shown.
 
 mod disk;
+mod host;
 mod observe;
 mod process;
 mod sending;
@@ -17,61 +18,51 @@ pub use disk::rot;
 
 use std::collections::{BTreeMap, VecDeque};
 
+use coordinator::driver::{Chores, Completion, Driver, LogWork, LogWriter, SnapshotThread, SnapshotWork};
 use coordinator::node::{ConnId, Node};
-use coordinator::state::State;
-use coordinator::store::{FaultyDisk, Identity, Position, SnapshotWriter, Wal};
-use raft::eraftpb::{Entry, HardState};
+use coordinator::store::FaultyDisk;
 
-use crate::network::{Micros, SECOND};
+use crate::network::Micros;
 
-pub const TICK_MS: u64 = 20;
 const SEGMENT_BYTES: u64 = 64 << 10;
 const SNAPSHOTS_KEPT: usize = 2;
-/// An orderly stop takes no longer than this.
-const STOP_US: Micros = 3 * SECOND;
 
-/// What has arrived and waits for the next turn of the event loop.
+/// What has arrived and waits for the next turn of the server's thread.
 pub enum Arrival {
     PeerMessage { from: usize, connection: u64, message: Vec<u8> },
     LinkLost { to: usize, connection: u64 },
     ClientOpened { wire: usize },
     ClientBytes { wire: usize, bytes: Vec<u8> },
     ClientClosed { wire: usize },
-    Persisted { number: u64 },
-    ChunkWritten,
-    SnapshotSaved,
-    SnapshotFailed(String),
-    Fetched { index: u64, state: Option<Box<State>> },
-    Stop,
-}
-
-pub enum LogWork {
-    Append { number: u64, entries: Vec<Entry>, hard_state: Option<HardState> },
-    Install(Position),
-    Purge(u64),
+    /// From another thread of the process.
+    Completed(Completion),
 }
 
 /// A process.
 pub struct Running {
-    pub node: Node,
-    pub identity: Identity,
-    pub wal: Wal<FaultyDisk>,
-    pub log_work: VecDeque<LogWork>,
-    pub log_busy: bool,
-    /// What the sync under way makes durable.
-    log_number: Option<u64>,
-    pub writer: Option<SnapshotWriter<FaultyDisk>>,
-    pub inbox: VecDeque<Arrival>,
-    pub loop_scheduled: bool,
+    /// Away while its turn runs.
+    driver: Option<Box<Driver<FaultyDisk>>>,
+    log: LogWriter<FaultyDisk>,
+    log_work: VecDeque<LogWork>,
+    /// The sync under way, and the ready that it makes durable.
+    syncing: Option<Option<u64>>,
+    chores: Chores<FaultyDisk>,
+    snapshots: SnapshotThread<FaultyDisk>,
+    snapshot_work: VecDeque<SnapshotWork>,
+    snapshot_busy: bool,
+    inbox: VecDeque<Arrival>,
+    /// When the next turn begins, and the number of its event: others are void.
+    next_turn: Option<(Micros, u64)>,
+    /// The server's thread is in its last turn until then.
+    busy_until_us: Micros,
     /// Which wire a connection is, and what was not read from it yet.
-    pub sockets: BTreeMap<ConnId, Socket>,
-    pub stop_by: Option<Micros>,
+    sockets: BTreeMap<ConnId, Socket>,
     started_us: Micros,
 }
 
-pub struct Socket {
-    pub wire: usize,
-    pub unread: Vec<u8>,
+struct Socket {
+    wire: usize,
+    unread: Vec<u8>,
 }
 
 /// A host with its disk, and the process on it when there is one.
@@ -135,28 +126,52 @@ impl Server {
         self.node().is_some_and(|node| node.leader() == self.id)
     }
 
+    /// Its node, but for the time of its own turn.
     pub fn node(&self) -> Option<&Node> {
-        self.running.as_ref().map(|r| &r.node)
+        self.running.as_ref()?.driver.as_deref().map(Driver::node)
+    }
+
+    /// A line of the admin socket, carried out by the server's thread.
+    pub fn command(&mut self, line: &str) -> Option<String> {
+        Some(self.running.as_mut()?.driver.as_mut()?.command(line))
     }
 }
 
 impl Running {
-    pub(super) fn conn_of(&self, wire: usize) -> Option<ConnId> {
+    fn conn_of(&self, wire: usize) -> Option<ConnId> {
         self.sockets.iter().find_map(|(&conn, socket)| (socket.wire == wire).then_some(conn))
     }
 
     /// Hands over what was received, unless the node asks for a pause.
-    pub(super) fn read(&mut self, conn: ConnId) {
+    fn read(&mut self, conn: ConnId, node: &mut Node) {
         let Some(socket) = self.sockets.get_mut(&conn) else { return };
-        if socket.unread.is_empty() || self.node.client_paused(conn) {
+        if socket.unread.is_empty() || node.client_paused(conn) {
             return;
         }
         let bytes = std::mem::take(&mut socket.unread);
-        self.node.client_data(conn, &bytes);
+        node.client_data(conn, &bytes);
     }
 
-    pub(super) fn close(&mut self, conn: ConnId) {
-        self.node.client_closed(conn);
+    fn close(&mut self, conn: ConnId, node: &mut Node) {
+        node.client_closed(conn);
         self.sockets.remove(&conn);
+    }
+
+    /// Sockets with something to say; what other threads have to say counts as one.
+    fn ready(&self) -> usize {
+        let mut sockets: Vec<(u8, usize)> = self
+            .inbox
+            .iter()
+            .map(|arrival| match arrival {
+                Arrival::PeerMessage { from, .. } => (0, *from),
+                Arrival::LinkLost { to, .. } => (1, *to),
+                Arrival::ClientOpened { .. } => (2, 0),
+                Arrival::ClientBytes { wire, .. } | Arrival::ClientClosed { wire } => (3, *wire),
+                Arrival::Completed(_) => (4, 0),
+            })
+            .collect();
+        sockets.sort_unstable();
+        sockets.dedup();
+        sockets.len()
     }
 }

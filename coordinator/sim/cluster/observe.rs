@@ -1,5 +1,6 @@
 //! What the checkers see of a server.
 
+use coordinator::node::{Node, Output};
 use raft::eraftpb::Entry;
 
 use super::Server;
@@ -10,16 +11,31 @@ use crate::world::World;
 const DIGEST_EVERY: u64 = 16;
 
 impl World {
-    pub(super) fn observe(&mut self, s: usize) {
+    pub(super) fn observe(&mut self, s: usize, node: &Node, outputs: &[Output]) {
         let now_us = self.now_us;
         let server = &mut self.servers[s];
-        let Some(running) = &server.running else { return };
-        let applied = running.node.applied_index();
+        for output in outputs {
+            match output {
+                Output::Persist { entries, .. } => {
+                    for entry in entries {
+                        server.mirror.split_off(&entry.index);
+                        server.mirror.insert(entry.index, (entry.term, checksum(entry)));
+                    }
+                }
+                Output::Install { point } => {
+                    server.mirror.clear();
+                    server.applied = point.index;
+                    self.stats.installs += 1;
+                }
+                _ => {}
+            }
+        }
+        let applied = node.applied_index();
         if applied == server.applied {
             return;
         }
         let mut verdict = Ok(());
-        if running.node.leader() == server.id && !running.node.votes(server.id) {
+        if node.leader() == server.id && !node.votes(server.id) {
             verdict = Err(format!("server {} leads and has no vote", server.id));
         }
         for index in server.applied + 1..=applied {
@@ -28,7 +44,7 @@ impl World {
             }
         }
         server.applied = applied;
-        let state = running.node.state();
+        let state = node.state();
         // By index: servers are compared where they stop at the same one.
         if self.setting.digest_always || applied.is_multiple_of(DIGEST_EVERY) {
             verdict = verdict.and(self.checks.digest.observe(server.id, applied, state.digest()));
@@ -47,17 +63,17 @@ impl World {
 
     /// Servers in ascending order of what they have applied, for messages.
     pub fn describe(&self) -> String {
-        let one = |server: &Server| match &server.running {
-            None => format!("{}: down", server.id),
-            Some(r) => format!(
+        let one = |server: &Server| match (&server.running, server.node()) {
+            (Some(r), Some(node)) => format!(
                 "{}: leader {} applied {} serving {}{} up {} ms",
                 server.id,
-                r.node.leader(),
-                r.node.applied_index(),
-                r.node.serving(),
+                node.leader(),
+                node.applied_index(),
+                node.serving(),
                 if server.paused { " paused" } else { "" },
                 (self.now_us - r.started_us) / MS
             ),
+            _ => format!("{}: down", server.id),
         };
         self.servers.iter().map(one).collect::<Vec<_>>().join("; ")
     }

@@ -1,26 +1,33 @@
 //! Start and end of a process, and what that does to its disk and its links.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
-use coordinator::node::{self, Node, NodeConfig, SnapshotPoint};
-use coordinator::state::State;
-use coordinator::store::{
-    FaultyDisk, Identity, Position, StoreError, Wal, newest_snapshot, remove_partial,
+use coordinator::driver::{
+    Chores, Driver, DriverConfig, LogWriter, RecoverError, SnapshotThread, TICK, claim,
+    read_halves, recover,
 };
+use coordinator::node::{Level, Node, NodeConfig, Recovered};
+use coordinator::store::{FaultyDisk, Identity, StoreError, Wal};
 
-use super::disk::{options, point_of, restore};
+use super::disk::options;
+use super::host::stopwatch;
 use super::observe::checksum;
-use super::{Arrival, Running, TICK_MS};
+use super::{Arrival, Running, SNAPSHOTS_KEPT};
 use crate::network::{MS, Micros, SECOND};
 use crate::world::{What, World};
 
+/// Before the start, so that no deadline lies before it.
+const ORIGIN: Duration = Duration::from_secs(1000);
+
 impl World {
-    pub fn times(&self, s: usize) -> (u64, i64) {
+    /// The clocks of a server: the monotonic one, and milliseconds since 1970.
+    pub fn times(&self, s: usize) -> (Duration, i64) {
         let server = &self.servers[s];
-        let drift = self.now_us as i64 / 1_000_000 * server.drift_ppm;
-        let monotonic_us = self.now_us as i64 + drift;
+        let now_us = self.time_us() as i64;
+        let monotonic_us = now_us + now_us / 1_000_000 * server.drift_ppm;
         let wall_ms = 1_700_000_000_000 + monotonic_us / 1000 + server.wall_offset_ms;
-        (monotonic_us as u64 / 1000 + 1_000_000, wall_ms)
+        (ORIGIN + Duration::from_micros(monotonic_us as u64), wall_ms)
     }
 
     pub fn start_server(&mut self, s: usize) {
@@ -31,9 +38,7 @@ impl World {
         self.servers[s].boot += 1;
         self.servers[s].paused = false;
         match self.recover(s) {
-            Ok((recovered, wal, identity, blank)) => {
-                self.begin_process(s, recovered, wal, identity, blank);
-            }
+            Ok((recovered, wal, identity)) => self.begin_process(s, recovered, wal, identity),
             Err(e) if e.is_damage() && self.servers[s].rotten => {
                 self.say(|| {
                     format!("server {} refuses to start: {e}; it gets an empty disk", s + 1)
@@ -42,7 +47,7 @@ impl World {
                 self.wipe(s);
                 self.schedule(SECOND, What::Start { server: s });
             }
-            Err(StoreError::Io { .. }) => {
+            Err(RecoverError::Store(StoreError::Io { .. })) => {
                 self.servers[s].disk.process_died();
                 self.servers[s].starting = true;
                 self.schedule(SECOND, What::Start { server: s });
@@ -51,52 +56,26 @@ impl World {
         }
     }
 
-    pub(super) fn recover(
+    fn recover(
         &mut self,
         s: usize,
-    ) -> Result<(node::Recovered, Wal<FaultyDisk>, Identity, bool), StoreError> {
+    ) -> Result<(Recovered, Wal<FaultyDisk>, Identity), RecoverError> {
         let disk = self.servers[s].disk.clone();
-        remove_partial(&disk)?;
         let fresh = u128::from(self.random.next_u64()) << 64 | u128::from(self.random.next_u64());
-        let identity = Identity::open_or_create(&disk, self.servers[s].id, fresh)?;
-        let (snapshot, damaged) = newest_snapshot(&disk, restore)?;
-        if snapshot.is_none()
-            && let Some(error) = damaged.into_iter().next()
-        {
-            return Err(error);
-        }
-        let (point, state) = match snapshot {
-            Some((meta, state)) => (point_of(&meta), state),
-            None => (SnapshotPoint::default(), State::new()),
-        };
-        let position = Position { index: point.index, term: point.term };
+        let identity = claim(&disk, self.servers[s].id, fresh)?;
+        let clock = stopwatch(0);
+        let say = |_: Level, text: &str| self.say(|| format!("server {}: {text}", s + 1));
         let options = options(&identity);
-        let (wal, log) = Wal::open(disk, options, position)?;
-        let blank = identity.cluster_id == 0;
-        self.say(|| {
-            format!(
-                "server {} starts: snapshot {position:?}, {} entries, {:?}",
-                s + 1,
-                log.entries.len(),
-                log.hard_state
-            )
-        });
-        let recovered = node::Recovered {
-            snapshot: point,
-            state,
-            hard_state: log.hard_state,
-            entries: log.entries,
-        };
-        Ok((recovered, wal, identity, blank))
+        let (recovered, wal) = recover(&disk, &disk, &options, read_halves, clock, say)?;
+        Ok((recovered, wal, identity))
     }
 
-    pub(super) fn begin_process(
+    fn begin_process(
         &mut self,
         s: usize,
-        recovered: node::Recovered,
+        recovered: Recovered,
         wal: Wal<FaultyDisk>,
         identity: Identity,
-        blank: bool,
     ) {
         let mut secret = [0; 32];
         for byte in &mut secret {
@@ -106,7 +85,7 @@ impl World {
             id: self.servers[s].id,
             voters: self.setting.voters_of(&self.servers[s].list),
             observers: self.setting.observers(),
-            tick_ms: TICK_MS,
+            tick_ms: TICK.as_millis() as u64,
             heartbeat_ms: 100,
             election_timeout_ms: 1000,
             session_timeout_min_ms: 2000,
@@ -120,33 +99,45 @@ impl World {
             super_digest: None,
             skip_acl: false,
             incarnation: identity.incarnation,
-            blank,
+            blank: identity.cluster_id == 0,
             initialize: false,
             fresh_cluster_id: u128::from(self.random.next_u64()) << 64 | 1,
             fresh_secret: secret,
             boot: self.random.next_u64(),
             published_members: None,
         };
-        let (now_ms, wall_ms) = self.times(s);
+        let (now, wall_ms) = self.times(s);
         let seed = self.random.next_u64();
+        // On a lone core the server's thread never polls.
+        let cores = self.random.range(1, 2) as usize;
         let server = &mut self.servers[s];
         server.mirror =
             recovered.entries.iter().map(|e| (e.index, (e.term, checksum(e)))).collect();
         server.applied = recovered.snapshot.index;
         server.sessions = recovered.state.sessions().map(|(id, _)| id).collect();
-        let node = Node::new(config, recovered, now_ms, wall_ms, seed);
+        let node = Node::new(config, recovered, now.as_millis() as u64, wall_ms, seed);
+        let disk = server.disk.clone();
+        let driver_config = DriverConfig {
+            alone: server.list.len() <= 1,
+            busy_poll: true,
+            cores,
+            sync_warning: Duration::from_secs(1),
+        };
+        let operators = self.operators.clone();
+        let driver = Driver::new(node, disk.clone(), identity, operators, driver_config);
         server.running = Some(Running {
-            node,
-            identity,
-            wal,
+            driver: Some(Box::new(driver)),
+            log: LogWriter::new(wal, true),
             log_work: VecDeque::new(),
-            log_busy: false,
-            log_number: None,
-            writer: None,
+            syncing: None,
+            chores: Chores::new(disk.clone(), options(&identity)),
+            snapshots: SnapshotThread::new(disk, SNAPSHOTS_KEPT),
+            snapshot_work: VecDeque::new(),
+            snapshot_busy: false,
             inbox: VecDeque::new(),
-            loop_scheduled: false,
+            next_turn: None,
+            busy_until_us: 0,
             sockets: BTreeMap::new(),
-            stop_by: None,
             started_us: self.now_us,
         });
         for other in 0..self.servers.len() {
@@ -155,7 +146,7 @@ impl World {
             link.waiting.clear();
             link.retry_us = self.now_us;
         }
-        self.tick(s);
+        self.turn(s);
     }
 
     /// The process is gone; what that does to the disk is up to the caller.
@@ -207,8 +198,8 @@ impl World {
     }
 
     /// The process ends by itself, as after a failed fsync, and is started again.
-    pub(super) fn process_fails(&mut self, s: usize, error: &StoreError) {
-        self.say(|| format!("server {} stops: {error}", s + 1));
+    pub(super) fn process_fails(&mut self, s: usize, why: &str) {
+        self.say(|| format!("server {} stops: {why}", s + 1));
         self.stats.fatal += 1;
         self.end_process(s);
         self.servers[s].disk.process_died();

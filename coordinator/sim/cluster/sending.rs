@@ -1,20 +1,19 @@
 //! What a server sends, with whatever befalls it on the way.
 
-use coordinator::node::{ConnId, split_frames};
+use coordinator::node::{ConnId, Node, split_frames};
 
 use super::Arrival;
 use crate::network::MS;
 use crate::world::{What, World};
 
 impl World {
-    pub(super) fn send_to_peers(&mut self, s: usize) {
+    pub(super) fn send_to_peers(&mut self, s: usize, node: &mut Node) {
         for to in 0..self.servers.len() {
             if to == s {
                 continue;
             }
-            let Some(running) = &mut self.servers[s].running else { return };
             let Some(connection) = self.network.link(s, to).up else { continue };
-            let Some(output) = running.node.peer_output(to as u8 + 1) else { continue };
+            let Some(output) = node.peer_output(to as u8 + 1) else { continue };
             let bytes = std::mem::take(output);
             let mut messages = Vec::new();
             let taken = split_frames(&bytes, |m| messages.push(m.to_vec()));
@@ -34,7 +33,7 @@ impl World {
         }
         let weather = self.network.weather.clone();
         let delay = weather.delay(&mut self.random);
-        let mut at = self.now_us + delay;
+        let mut at = self.time_us() + delay;
         let raft = message.first() == Some(&KIND_RAFT);
         let mut copies = 1;
         if raft {
@@ -59,28 +58,21 @@ impl World {
         }
     }
 
-    pub(super) fn send_to_clients(&mut self, s: usize) {
-        let Some(running) = &mut self.servers[s].running else { return };
-        for conn in running.node.take_dirty_clients() {
-            self.write_client(s, conn);
-        }
-    }
-
-    pub(super) fn write_client(&mut self, s: usize, conn: ConnId) {
+    pub(super) fn write_client(&mut self, s: usize, conn: ConnId, node: &mut Node) {
         let Some(running) = &mut self.servers[s].running else { return };
         let Some(socket) = running.sockets.get(&conn) else { return };
         let wire = socket.wire;
-        let Some(output) = running.node.client_output(conn) else {
-            running.close(conn);
+        let closing = node.client_closing(conn);
+        let Some(output) = node.client_output(conn) else {
+            running.close(conn, node);
             return self.server_closed_wire(wire);
         };
         let bytes = std::mem::take(output);
-        let closing = running.node.client_closing(conn);
         if closing {
-            running.close(conn);
+            running.close(conn, node);
         } else {
-            running.node.client_sent(conn);
-            running.read(conn);
+            node.client_sent(conn);
+            running.read(conn, node);
         }
         if !bytes.is_empty() {
             self.server_sent(s, wire, bytes);

@@ -11,7 +11,8 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use super::backup;
-use super::completion::{Completion, Completions};
+use super::completion::Completions;
+use crate::driver::Completion;
 use crate::store::RealDisk;
 
 const LINE_BYTES_MAX: u64 = 4096;

@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
-use super::completion::{Completion, Completions};
+use super::completion::Completions;
+use crate::driver::Completion;
 use crate::state::SnapshotHead;
 use crate::store::{RealDisk, SnapshotStream, list_snapshots};
 

@@ -1,4 +1,4 @@
-//! The server's thread: what has arrived goes into the node, what comes out is carried out.
+//! The server's thread: waits for sockets and other threads, and lets the driver turn.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
@@ -6,182 +6,110 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mio::net::TcpListener;
 use mio::{Events, Poll, Token};
+use raft::eraftpb::{Entry, HardState};
 
-use super::busy_poll::BusyPoll;
 use super::clients::{self, Clients};
-use super::completion::{Completion, Completions};
-use super::group_commit::GroupCommit;
-use super::log_thread::{Log, Persist};
+use super::completion::{Completions, Letter};
+use super::log_thread::LogThread;
 use super::logging::Logger;
 use super::notify::notify;
-use super::operators::Operators;
 use super::peers::{self, Peers};
 use super::snapshot_transfer::SnapshotTransfer;
-use super::snapshot_writer::SnapshotWork;
+use crate::admin::environment;
+use crate::admin::view::{Parts, View};
 use crate::config::Config;
-use crate::node::{Node, Output};
-use crate::store::{Identity, Position, RealDisk, SnapshotMeta, list_snapshots};
+use crate::driver::{Completion, Driver, End, Host, LogWork, Milestone, SnapshotWork, Written};
+use crate::node::{Level, Node};
+use crate::store::RealDisk;
 
 pub(super) const WAKER: Token = Token(0);
 pub(super) const CLIENT_LISTENER: Token = Token(1);
 pub(super) const QUORUM_LISTENER: Token = Token(2);
 
-/// A snapshot takes its time until a restart would have to repeat so many writes, some hundredths
-/// of a second's worth. Where so many come, they share syncs and bear with the snapshot's.
-const HURRY_WRITES: u64 = 30_000;
+/// Events taken from the system at once.
+const EVENTS: usize = 1024;
 
-/// An orderly stop takes no longer than this, whatever keeps it.
-const STOP_TIME: Duration = Duration::from_secs(3);
+/// Monotonic time starts with this, so that no deadline lies before it.
+const ORIGIN: Duration = Duration::from_secs(1000);
 
-/// Everything the server's thread owns.
-pub(super) struct Server {
+/// Sockets, clocks, and the ways to the other threads.
+pub(super) struct RealHost {
     pub config: Arc<Config>,
-    pub operators: Operators,
     pub poll: Poll,
-    pub node: Node,
+    /// What the last wait has brought.
+    pub events: Events,
     pub clients: Clients,
     pub client_listeners: Vec<TcpListener>,
     pub peers: Peers,
     pub quorum_listener: Option<TcpListener>,
-    pub log: Log<RealDisk>,
-    /// Nobody waits while the writes that are here are synced: one socket at most had something to say
-    /// this time, or all whose writes are usually answered together.
-    pub alone: bool,
-    pub group_commit: GroupCommit,
-    pub busy_poll: BusyPoll,
-    pub snapshot_writer: Sender<SnapshotWork>,
-    /// Who waits for a snapshot of this index or a later one.
-    pub backups: Vec<(u64, Sender<Result<u64, String>>)>,
+    pub log: LogThread<RealDisk>,
+    pub snapshots: Sender<SnapshotWork>,
     pub transfer: SnapshotTransfer,
-    pub disk: RealDisk,
-    pub identity: Identity,
-    /// The data directory says which ensemble it belongs to.
-    pub cluster_known: bool,
     pub completions: Completions,
-    pub completed: Receiver<Completion>,
+    pub completed: Receiver<Letter>,
     pub logger: Logger,
-    pub started: Instant,
-    pub tick: Duration,
+    pub clock: Clock,
 }
 
-/// How the server came to its end.
-pub(super) enum End {
-    Stopped,
-    Fatal(String),
+/// Monotonic time of this process.
+#[derive(Clone, Copy)]
+pub(super) struct Clock(Instant);
+
+impl Clock {
+    pub(super) fn start() -> Self {
+        Clock(Instant::now())
+    }
+
+    pub(super) fn now(self) -> Duration {
+        ORIGIN + self.0.elapsed()
+    }
+
+    pub(super) fn since_start(self) -> Duration {
+        self.0.elapsed()
+    }
 }
 
-impl Server {
+/// Milliseconds since 1970.
+pub(super) fn wall_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64
+}
+
+pub(super) fn events() -> Events {
+    Events::with_capacity(EVENTS)
+}
+
+impl RealHost {
     /// Serves until told to stop, or until the disk fails.
-    pub(super) fn run(mut self) -> End {
-        let mut events = Events::with_capacity(1024);
-        let mut next_tick = Instant::now();
-        let mut ready_told = false;
-        let mut held = false;
-        let mut stop_by: Option<Instant> = None;
+    pub(super) fn run(mut self, mut driver: Driver<RealDisk>) -> End {
         loop {
-            let now = Instant::now();
-            let idle = !held && !self.node.busy() && !self.node.pending();
-            let awake = idle && self.busy_poll.keep(now);
-            let wait = if !idle || awake {
-                Duration::ZERO
-            } else {
-                next_tick.saturating_duration_since(now)
-            };
-            if let Err(error) = self.poll.poll(&mut events, Some(wait))
+            let wait = driver.wait(&self);
+            if let Err(error) = self.poll.poll(&mut self.events, Some(wait.at_most))
                 && error.kind() != std::io::ErrorKind::Interrupted
             {
-                return End::Fatal(format!("waiting for sockets failed: {error}"));
+                return End::Fatal(format!("cannot wait for sockets: {error}"));
             }
-            if awake && events.is_empty() {
-                std::thread::yield_now(); // to clients on the same core
-                continue;
+            let ready = self.events.iter().take(2).count();
+            if wait.yields && ready == 0 {
+                std::thread::yield_now();
             }
-            self.busy_poll.end(Instant::now());
-            self.tell_time();
-            self.alone = events.iter().nth(1).is_none();
-            for event in &events {
-                self.dispatch(event);
-            }
-            while let Ok(completion) = self.completed.try_recv() {
-                match completion {
-                    Completion::Fatal(why) => return End::Fatal(why),
-                    Completion::Stop if stop_by.is_none() => {
-                        self.logger.info("stopping");
-                        notify("STOPPING=1");
-                        stop_by = Some(Instant::now() + STOP_TIME);
-                        self.node.stop();
-                    }
-                    Completion::Stop => return End::Stopped,
-                    other => self.complete(other),
-                }
-            }
-            if Instant::now() >= next_tick {
-                next_tick = Instant::now() + self.tick;
-                self.peers.tick(self.poll.registry(), &mut self.node);
-                if self.clients.accept_again {
-                    self.accept_clients();
-                }
-                // The one that was in the making began too early, or was given up.
-                if !self.backups.is_empty() {
-                    self.node.begin_snapshot();
-                }
-            }
-            held = stop_by.is_none() && self.holds();
-            if held {
-                if events.is_empty() {
-                    std::thread::yield_now(); // to clients on the same core
-                }
-                continue;
-            }
-            self.carry_out();
-            if !ready_told && self.node.serving() {
-                ready_told = true;
-                self.logger.info("serving");
-                notify("READY=1");
-            }
-            if let Some(by) = stop_by
-                && (self.node.stopped() || Instant::now() >= by)
-            {
-                self.carry_out();
-                return End::Stopped;
+            if let Some(end) = driver.turn(&mut self, ready) {
+                return end;
             }
         }
     }
 
-    /// Whether writes that have arrived wait for others, to share one sync with them. Only where no
-    /// other server's disk is waited for as well.
-    fn holds(&mut self) -> bool {
-        if self.config.servers.len() > 1 {
-            return false;
-        }
-        let (waiting, received) = (self.node.writes_waiting(), self.node.requests_received());
-        if let Some(sync) = self.log.quick_sync()
-            && self.group_commit.hold(waiting, received, Instant::now(), sync)
-        {
-            return true;
-        }
-        self.alone |= self.group_commit.all_here(waiting, received);
-        false
-    }
-
-    fn tell_time(&mut self) {
-        let monotonic = self.started.elapsed().as_millis() as u64 + 1_000_000;
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.node.tick(monotonic, wall.as_millis() as i64);
-    }
-
-    fn dispatch(&mut self, event: &mio::event::Event) {
+    fn dispatch(&mut self, event: &mio::event::Event, node: &mut Node) {
         let Token(token) = event.token();
         let hangup = event.is_read_closed() || event.is_error();
         let readable = event.is_readable() || hangup;
         if token >= clients::CLIENTS {
-            self.clients.ready(token, readable, hangup, event.is_writable(), &mut self.node);
+            self.clients.ready(token, readable, hangup, event.is_writable(), node);
         } else if token >= peers::ACCEPTED {
-            self.peers.accepted_ready(token, hangup, &mut self.node);
+            self.peers.accepted_ready(token, hangup, node);
         } else if token >= peers::DIALLED {
-            self.peers.dialled_ready(event, &mut self.node);
+            self.peers.dialled_ready(event, node);
         } else if event.token() == CLIENT_LISTENER {
-            self.accept_clients();
+            self.accept_clients(node);
         } else if event.token() == QUORUM_LISTENER
             && let Some(listener) = &self.quorum_listener
         {
@@ -189,207 +117,115 @@ impl Server {
         }
     }
 
-    fn accept_clients(&mut self) {
+    fn accept_clients(&mut self, node: &mut Node) {
         for listener in &self.client_listeners {
-            self.clients.accept(listener, self.poll.registry(), &mut self.node);
+            self.clients.accept(listener, self.poll.registry(), node);
         }
     }
 
-    fn complete(&mut self, completion: Completion) {
-        match completion {
-            Completion::Persisted { number, sync } => {
-                self.log.persisted(number, sync);
-                self.persisted(number, sync);
-            }
-            Completion::SnapshotChunkWritten(chunk) => {
-                self.node.give_back_chunk(chunk);
-                self.node.snapshot_chunk_written();
-            }
-            Completion::SnapshotSaved => {
-                if let Some(index) = self.node.snapshot_saved() {
-                    self.backups.retain(|(wanted, answer)| {
-                        let done = *wanted <= index;
-                        if done {
-                            let _ = answer.send(Ok(index));
-                        }
-                        !done
-                    });
-                }
-                self.purge_log();
-            }
-            Completion::SnapshotFailed(why) => {
-                for (_, answer) in self.backups.drain(..) {
-                    let _ = answer.send(Err(format!("the snapshot could not be written: {why}")));
-                }
-                self.node.snapshot_failed(&why);
-            }
-            Completion::Fetched { index, state } => self.node.snapshot_fetched(index, state),
-            Completion::Resolved { member, addresses } => self.peers.resolved(member, addresses),
-            Completion::Command { line, answer } => {
-                let text = self.command(&line);
-                let _ = answer.send(text);
-            }
-            Completion::Backup { answer } if !self.node.serving() => {
-                let why = "this server does not serve, so what it has may be old: ask another one, \
-                           or see `coordinator rescue`";
-                let _ = answer.send(Err(why.to_owned()));
-            }
-            Completion::Backup { answer } => {
-                self.backups.push((self.node.applied_index(), answer));
-                self.node.begin_snapshot();
-            }
-            Completion::View { parts, answer } => {
-                let _ = answer.send(Box::new(self.operators.view(&self.node, parts)));
-            }
-            Completion::Stop | Completion::Fatal(_) => unreachable!("ends the loop"),
-        }
-    }
-
-    fn persisted(&mut self, number: u64, sync: Option<Duration>) {
-        if let Some(sync) = sync {
-            self.node.record_sync(sync.as_micros() as u64);
-        }
-        let before = self.node.writes_waiting();
-        self.node.persisted(number);
-        self.group_commit.synced(before, self.node.requests_received());
-    }
-
-    /// The log is kept from the oldest snapshot that is kept.
-    fn purge_log(&mut self) {
-        if let Ok(snapshots) = list_snapshots(&self.disk)
-            && let Some((oldest, _)) = snapshots.last()
-        {
-            self.log.purge(oldest.index);
-        }
-    }
-
-    fn command(&mut self, line: &str) -> String {
-        match line.split_whitespace().collect::<Vec<_>>()[..] {
-            ["transfer-leadership"] => self.transfer(None),
-            ["transfer-leadership", to] => match to.parse() {
-                Ok(to) => self.transfer(Some(to)),
-                Err(_) => format!("error: `{to}` is no server id"),
-            },
-            ["remove-member", id] => match id.parse() {
-                Ok(id) => match self.node.remove_member(id) {
-                    Ok(()) => format!("ok: server {id} leaves the ensemble"),
-                    Err(why) => format!("error: {why}"),
-                },
-                Err(_) => format!("error: `{id}` is no server id"),
-            },
-            ["snapshot"] => {
-                self.node.begin_snapshot();
-                "ok: a snapshot has begun".to_owned()
-            }
-            _ => format!("error: unknown command `{line}`"),
-        }
-    }
-
-    fn transfer(&mut self, to: Option<u8>) -> String {
-        match self.node.transfer_leadership(to) {
-            Some(to) => format!("ok: leadership goes to server {to}"),
-            None if self.node.leader() != self.node.id() => {
-                format!("error: {}", self.node.who_leads())
-            }
-            None => "error: no other voter is linked and can take it".to_owned(),
-        }
-    }
-
-    /// Lets the node work and does what it asks, until it asks for nothing more.
-    fn carry_out(&mut self) {
-        for _ in 0..8 {
-            self.node.flush();
-            let outputs = self.node.take_outputs();
-            // A write waits for another server's disk: the message that brings it there leaves first.
-            // Where nothing is to be written the messages tell what is done: clients wait for that.
-            if outputs.iter().any(|output| matches!(output, Output::Persist { .. })) {
-                self.peers.send(&mut self.node);
-                self.clients.send(&mut self.node);
-            } else {
-                self.clients.send(&mut self.node);
-                self.peers.send(&mut self.node);
-            }
-            let mut synced = false;
-            for output in outputs {
-                synced |= self.carry_out_one(output);
-            }
-            if !self.cluster_known {
-                self.remember_cluster();
-            }
-            if !synced && !self.node.pending() {
-                return;
-            }
-        }
-        self.peers.send(&mut self.node);
-        self.clients.send(&mut self.node);
-    }
-
-    /// Whether the log was synced meanwhile: what waited for that can be sent now.
-    fn carry_out_one(&mut self, output: Output) -> bool {
-        match output {
-            Output::Persist { number, entries, hard_state } => {
-                match self.log.persist(number, entries, hard_state, self.alone) {
-                    Persist::Done(sync) => {
-                        self.persisted(number, sync);
-                        if self.config.servers.len() <= 1 {
-                            self.busy_poll.rest();
-                        }
-                        return true;
-                    }
-                    Persist::Later => {}
-                    Persist::Failed(error) => {
-                        self.completions.send(Completion::Fatal(error.to_string()));
-                    }
-                }
-            }
-            Output::Install { point } => {
-                self.log.install(Position { index: point.index, term: point.term });
-            }
-            Output::SnapshotBegin { point, zxid, cluster_id } => {
-                let meta = SnapshotMeta {
-                    index: point.index,
-                    term: point.term,
-                    conf_state: point.conf_state,
-                    zxid,
-                    cluster_id,
-                };
-                let _ = self.snapshot_writer.send(SnapshotWork::Begin(meta));
-            }
-            Output::SnapshotChunk(bytes) => {
-                let hurry = self.node.writes_since_snapshot() > HURRY_WRITES;
-                let _ = self.snapshot_writer.send(SnapshotWork::Chunk { bytes, hurry });
-            }
-            Output::SnapshotEnd => drop(self.snapshot_writer.send(SnapshotWork::End)),
-            Output::FetchSnapshot { from, index, term: _ } => {
-                if let Some(server) = self.config.servers.get(&from) {
-                    let address = (server.host.clone(), server.election_port);
-                    self.transfer.clone().fetch(address, index, self.completions.clone());
-                }
-            }
-            Output::Word { conn, word } => self.operators.word(&mut self.node, conn, word),
-            Output::Disconnect(id) => self.peers.drop_link(id, &mut self.node, "it was cut off"),
-            Output::Log(level, text) => self.logger.log(level, &text),
-            Output::Fatal(why) => self.completions.send(Completion::Fatal(why)),
-        }
-        false
-    }
-
-    /// The data directory belongs to this ensemble from now on.
-    fn remember_cluster(&mut self) {
-        let cluster_id = self.node.state().cluster().cluster_id;
-        if cluster_id == 0 {
-            return;
-        }
-        self.cluster_known = true;
-        if let Err(error) = self.identity.join(&self.disk, cluster_id) {
-            self.completions.send(Completion::Fatal(error.to_string()));
-        }
-        // The marker has done what it was for: the directory is not empty any more.
+    /// The operator's marker has done its work: the directory is not empty any more.
+    fn remove_initialize_marker(&self) {
         let marker = self.config.data_dir.join("initialize");
         if marker.exists()
             && let Err(error) = std::fs::remove_file(&marker)
         {
             self.logger.warn(&format!("cannot remove {}: {error}", marker.display()));
+        }
+    }
+}
+
+impl Host for RealHost {
+    type Disk = RealDisk;
+
+    fn now(&self) -> Duration {
+        self.clock.now()
+    }
+
+    fn wall_ms(&self) -> i64 {
+        wall_ms()
+    }
+
+    fn receive(&mut self, node: &mut Node) {
+        let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
+        for event in &events {
+            self.dispatch(event, node);
+        }
+        self.events = events;
+    }
+
+    fn completed(&mut self) -> Option<Completion> {
+        loop {
+            match self.completed.try_recv().ok()? {
+                Letter::Completed(completion) => return Some(completion),
+                Letter::Resolved { member, addresses } => self.peers.resolved(member, addresses),
+            }
+        }
+    }
+
+    fn tend_links(&mut self, node: &mut Node) {
+        self.peers.tick(self.poll.registry(), node);
+        if self.clients.accept_again {
+            self.accept_clients(node);
+        }
+    }
+
+    fn disconnect(&mut self, member: u8, node: &mut Node) {
+        self.peers.drop_link(member, node, "it was cut off");
+    }
+
+    fn send_to_peers(&mut self, node: &mut Node) {
+        self.peers.send(node);
+    }
+
+    fn send_to_clients(&mut self, node: &mut Node) {
+        self.clients.send(node);
+    }
+
+    fn log_work(&mut self, work: LogWork) {
+        self.log.give(work);
+    }
+
+    fn write_log(&mut self, entries: &[Entry], hard_state: Option<&HardState>) -> Option<Written> {
+        self.log.write(entries, hard_state)
+    }
+
+    fn snapshot_work(&mut self, work: SnapshotWork) {
+        // The thread ends after the sender.
+        let _ = self.snapshots.send(work);
+    }
+
+    fn fetch_snapshot(&mut self, member: u8, index: u64) {
+        if let Some(server) = self.config.servers.get(&member) {
+            let address = (server.host.clone(), server.election_port);
+            self.transfer.clone().fetch(address, index, self.completions.clone());
+        }
+    }
+
+    fn log(&mut self, level: Level, text: &str) {
+        self.logger.log(level, text);
+    }
+
+    fn reached(&mut self, milestone: Milestone) {
+        match milestone {
+            Milestone::Joined => self.remove_initialize_marker(),
+            Milestone::Serving => {
+                self.logger.info("serving");
+                notify("READY=1");
+            }
+            Milestone::Stopping => {
+                self.logger.info("stopping");
+                notify("STOPPING=1");
+            }
+        }
+    }
+
+    fn complete_view(&self, view: &mut View, parts: Parts) {
+        if parts.directories {
+            let (data, log) = (&self.config.data_dir, &self.config.data_log_dir);
+            view.directories = Some(environment::directories(data, log));
+        }
+        if parts.process {
+            view.process = Some(environment::process());
         }
     }
 }

@@ -1,22 +1,20 @@
 //! The edge: sockets, files, threads, clocks.
 //!
-//! One thread runs the server. It sleeps in epoll or polls, reads all sockets, feeds the
-//! [`Node`](crate::node::Node), carries out its outputs, and writes once per socket. The log thread
-//! appends and syncs; the snapshot thread writes snapshots. Both answer through one channel that
-//! wakes the server's thread. So no lock stands between a reader and the applier.
+//! The real [`Host`](crate::driver::Host); it decides nothing. One thread runs the server: it waits
+//! in epoll as the [`Driver`](crate::driver::Driver) says, reads all sockets, and writes once per
+//! socket. The log thread appends and syncs; the snapshot thread writes snapshots. Both answer
+//! through one channel that wakes the server's thread. So no lock stands between a reader and the
+//! applier.
 
 mod admin_socket;
-mod backoff;
 mod backup;
-mod busy_poll;
 mod clients;
 mod completion;
 mod event_loop;
-mod group_commit;
+mod http;
 mod log_thread;
 mod logging;
 mod notify;
-mod operators;
 mod peer_auth;
 mod peers;
 mod serve;

@@ -12,7 +12,7 @@ use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
 
-use super::completion::{Completion, Completions};
+use super::completion::Completions;
 use super::logging::Logger;
 use super::peer_auth::{self, AuthError, Key, Nonce, Port};
 use crate::node::{Node, PeerHello, peer};
@@ -182,7 +182,7 @@ impl Peers {
                 std::thread::spawn(move || {
                     let found = std::net::ToSocketAddrs::to_socket_addrs(&(host.as_str(), port));
                     let addresses = found.map(Iterator::collect).unwrap_or_default();
-                    completions.send(Completion::Resolved { member: id, addresses });
+                    completions.resolved(id, addresses);
                 });
                 return;
             }

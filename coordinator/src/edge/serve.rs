@@ -5,35 +5,34 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{channel, sync_channel};
 use std::thread::available_parallelism;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use mio::{Interest, Poll, Waker};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use super::busy_poll::BusyPoll;
 use super::clients::Clients;
-use super::completion::{Completion, Completions};
-use super::event_loop::{CLIENT_LISTENER, End, QUORUM_LISTENER, Server, WAKER};
-use super::group_commit::GroupCommit;
-use super::log_thread::Log;
+use super::completion::Completions;
+use super::event_loop::{
+    CLIENT_LISTENER, Clock, QUORUM_LISTENER, RealHost, WAKER, events, wall_ms,
+};
+use super::log_thread::LogThread;
 use super::logging::Logger;
-use super::operators::Operators;
-use super::peer_auth::Key;
 use super::peers::Peers;
+use super::peer_auth::Key;
 use super::snapshot_transfer::SnapshotTransfer;
-use super::{admin_socket, snapshot_writer};
+use super::{admin_socket, http, snapshot_writer};
 use crate::admin::environment::Environment;
 use crate::config::{Config, Listen, PeerType, Warning};
-use crate::node::{Node, NodeConfig, Recovered, SnapshotPoint};
+use crate::driver::{
+    self, Chores, Completion, Driver, DriverConfig, End, Halves, LogWriter, Operators,
+    SnapshotThread, TICK, claim,
+};
+use crate::node::{Level, Node, NodeConfig, Recovered};
 use crate::offline::refuse_foreign_data;
 use crate::state::{Restore, State};
 use crate::store::{
-    Identity, Position, RealDisk, SnapshotReader, StoreError, Wal, WalOptions, directory_in,
-    newest_snapshot, remove_partial,
+    RealDisk, SnapshotReader, StoreError, Wal, WalOptions, directory_in, newest_snapshot,
 };
-
-/// Raft's clock: an idle server wakes this often.
-const TICK_MS: u64 = 20;
 
 /// Why the server did not start, or could not go on; for people.
 pub(super) type Failure = String;
@@ -53,7 +52,7 @@ pub fn serve(config: Config, warnings: &[Warning]) -> Result<(), Failure> {
     }
 
     refuse_foreign_data(&config)?;
-    let started = Instant::now();
+    let clock = Clock::start();
     let disk = RealDisk::open(&directory_in(&config.data_dir)).map_err(text)?;
     let same_place = config.data_log_dir == config.data_dir;
     let log_disk = if same_place {
@@ -61,8 +60,7 @@ pub fn serve(config: Config, warnings: &[Warning]) -> Result<(), Failure> {
     } else {
         RealDisk::open(&directory_in(&config.data_log_dir)).map_err(text)?
     };
-    remove_partial(&disk).map_err(text)?;
-    let identity = Identity::open_or_create(&disk, config.id, random_u128()).map_err(text)?;
+    let identity = claim(&disk, config.id, random_u128()).map_err(text)?;
     let salt = identity.incarnation as u64;
     let options = WalOptions { always_synced: config.force_sync, ..WalOptions::new(salt) };
     // Until it belongs to an ensemble, a directory counts as empty, whatever terms it has heard of.
@@ -74,10 +72,9 @@ pub fn serve(config: Config, warnings: &[Warning]) -> Result<(), Failure> {
     let marker = config.data_dir.join("initialize");
     let initialize = marker.exists();
     let node_config = node_config(&config, alone, identity.incarnation, blank, initialize);
-    let now_ms = started.elapsed().as_millis() as u64 + 1_000_000;
-    let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let seed = u64::from_le_bytes(random());
-    let node = Node::new(node_config, recovered, now_ms, wall.as_millis() as i64, seed);
+    let now_ms = clock.now().as_millis() as u64;
+    let node = Node::new(node_config, recovered, now_ms, wall_ms(), seed);
 
     let poll = Poll::new().map_err(text)?;
     let waker = Arc::new(Waker::new(poll.registry(), WAKER).map_err(text)?);
@@ -103,21 +100,20 @@ pub fn serve(config: Config, warnings: &[Warning]) -> Result<(), Failure> {
         .filter(|_| !alone)
         .map(|(&id, server)| (id, server.host.clone(), server.quorum_port));
     let peers = Peers::new(config.id, key, members, completions.clone(), logger);
-    let warning = Duration::from_millis(u64::from(config.fsync_warning_ms));
-    let (log, log_thread) = Log::start(
-        wal,
-        log_disk,
-        options,
-        (config.force_sync, warning),
-        completions.clone(),
-        logger,
-    )
-    .map_err(text)?;
-    let retain = config.snap_retain_count as usize;
-    let snapshot_writer =
-        snapshot_writer::start(disk.clone(), retain, completions.clone()).map_err(text)?;
+    let writer = LogWriter::new(wal, config.force_sync);
+    let chores = Chores::new(log_disk, options);
+    let (log, log_thread) =
+        LogThread::start(writer, chores, clock, completions.clone(), logger).map_err(text)?;
+    let snapshots = SnapshotThread::new(disk.clone(), config.snap_retain_count as usize);
+    let snapshots = snapshot_writer::start(snapshots, clock, completions.clone()).map_err(text)?;
 
-    let load_ms = started.elapsed().as_millis() as u64;
+    let driver_config = DriverConfig {
+        alone: config.servers.len() <= 1,
+        busy_poll: config.busy_poll,
+        cores: available_parallelism().map_or(1, usize::from),
+        sync_warning: Duration::from_millis(u64::from(config.fsync_warning_ms)),
+    };
+    let load_ms = clock.since_start().as_millis() as u64;
     let config = Arc::new(config);
     let operators = Operators {
         config: Arc::clone(&config),
@@ -127,37 +123,23 @@ pub fn serve(config: Config, warnings: &[Warning]) -> Result<(), Failure> {
     };
     listen_to_operators(&config, &operators, &completions, logger);
     let max_cnxns = config.max_cnxns as usize;
-    let busy_poll = if config.busy_poll {
-        BusyPoll::new(available_parallelism().map_or(1, usize::from))
-    } else {
-        BusyPoll::off()
-    };
-    let server = Server {
+    let host = RealHost {
         config,
-        operators,
         poll,
-        node,
+        events: events(),
         clients: Clients::new(max_cnxns),
         client_listeners,
         peers,
         quorum_listener,
         log,
-        group_commit: GroupCommit::default(),
-        busy_poll,
-        alone: false,
-        snapshot_writer,
-        backups: Vec::new(),
+        snapshots,
         transfer,
-        disk,
-        identity,
-        cluster_known: false,
         completions,
         completed,
         logger,
-        started,
-        tick: Duration::from_millis(TICK_MS),
+        clock,
     };
-    let end = server.run();
+    let end = host.run(Driver::new(node, disk, identity, operators, driver_config));
     // The log thread ends when its letter box is gone: everything handed over is written.
     let _ = log_thread.join();
     match end {
@@ -190,47 +172,18 @@ pub(crate) fn recover(
     options: &WalOptions,
     logger: Logger,
 ) -> Result<(Recovered, Wal<RealDisk>), Failure> {
-    let start = Instant::now();
-    // Both are read side by side: what a start waits for is mostly this.
-    let (newest, scanned) = std::thread::scope(|scope| {
+    let clock = Clock::start();
+    let say = |level: Level, line: &str| logger.log(level, line);
+    driver::recover(disk, log_disk, options, read_halves, || clock.now(), say).map_err(text)
+}
+
+/// Both are read side by side: what a start waits for is mostly this.
+fn read_halves(disk: &RealDisk, log_disk: &RealDisk, options: &WalOptions) -> Halves {
+    std::thread::scope(|scope| {
         let scanning = scope.spawn(|| Wal::scan(log_disk, options));
         let newest = newest_snapshot(disk, restore);
         (newest, scanning.join().expect("the scan does not panic"))
-    });
-    let (snapshot, damaged) = newest.map_err(text)?;
-    for error in &damaged {
-        logger.error(&format!("passing over a damaged snapshot: {error}"));
-    }
-    if snapshot.is_none() && !damaged.is_empty() {
-        return Err(StoreErrorText(&damaged[0]).to_string());
-    }
-    let (point, state) = match snapshot {
-        Some((meta, state)) => {
-            let point =
-                SnapshotPoint { index: meta.index, term: meta.term, conf_state: meta.conf_state };
-            (point, state)
-        }
-        None => (SnapshotPoint::default(), State::new()),
-    };
-    let position = Position { index: point.index, term: point.term };
-    let scanned = scanned.map_err(text)?;
-    let (wal, log) =
-        Wal::open_scanned(log_disk.clone(), options.clone(), position, scanned).map_err(text)?;
-    if let Some(cut) = &log.cut {
-        logger.info(&format!(
-            "cut {} half-written bytes at {} of {}: a write that nobody was told of",
-            cut.bytes, cut.offset, cut.path
-        ));
-    }
-    logger.info(&format!(
-        "read the snapshot of index {} and {} entries behind it in {} ms",
-        point.index,
-        log.entries.len(),
-        start.elapsed().as_millis()
-    ));
-    let recovered =
-        Recovered { snapshot: point, state, hard_state: log.hard_state, entries: log.entries };
-    Ok((recovered, wal))
+    })
 }
 
 /// Chunks that the reader of a snapshot may be ahead.
@@ -263,19 +216,6 @@ fn restore(reader: &mut SnapshotReader<RealDisk>) -> Result<State, StoreError> {
     built.map_err(|e| reader.damage(format!("{e:?}")))
 }
 
-struct StoreErrorText<'a>(&'a StoreError);
-
-impl std::fmt::Display for StoreErrorText<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "no snapshot can be read: {}; restore the file from a backup, or empty the data \
-             directory so that the other members bring this one up to date",
-            self.0
-        )
-    }
-}
-
 pub(crate) fn node_config(
     config: &Config,
     alone: bool,
@@ -296,7 +236,7 @@ pub(crate) fn node_config(
         id: config.id,
         voters,
         observers,
-        tick_ms: TICK_MS,
+        tick_ms: TICK.as_millis() as u64,
         heartbeat_ms: u64::from(config.heartbeat_ms),
         election_timeout_ms: u64::from(config.election_timeout_ms),
         session_timeout_min_ms: config.min_session_timeout_ms,
@@ -386,7 +326,7 @@ fn listen_to_operators(
     let metrics = config.metrics_listen.as_ref().map(|l| ("metrics port", l, None));
     for (what, listen, command_url) in admin.into_iter().chain(metrics) {
         let started = bind(listen, what).and_then(|(listener, _)| {
-            operators.listen(what, listener, command_url, completions.clone()).map_err(text)
+            http::listen(operators, what, listener, command_url, completions.clone()).map_err(text)
         });
         if let Err(why) = started {
             logger.warn(&why);

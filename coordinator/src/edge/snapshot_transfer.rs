@@ -9,16 +9,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::completion::{Completion, Completions};
+use super::completion::Completions;
 use super::logging::Logger;
 use super::peer_auth::{self, AuthError, Key, Port};
 use super::peers::fresh_nonce;
+use crate::driver::{Completion, ReceivedSnapshot, open_snapshot};
 use crate::node::PeerHello;
-use crate::state::{Restore, State};
-use crate::store::{RealDisk, SnapshotMeta, SnapshotReader, SnapshotWriter, list_snapshots};
-
-/// From a fetch that failed to the next one.
-const FETCH_PAUSE: Duration = Duration::from_secs(1);
+use crate::state::State;
+use crate::store::{RealDisk, SnapshotMeta};
 
 /// Snapshots sent at the same time.
 const SENDERS_MAX: usize = 4;
@@ -100,11 +98,8 @@ impl SnapshotTransfer {
     fn send(&self, mut stream: TcpStream) -> Outcome<(u64, usize)> {
         let request = read_frame(&mut stream, 8)?;
         let index = u64::from_le_bytes(request[..].try_into()?);
-        let name = list_snapshots(&self.disk)?
-            .into_iter()
-            .find_map(|(position, name)| (position.index == index).then_some(name))
+        let mut reader = open_snapshot(&self.disk, index)?
             .ok_or_else(|| format!("there is no snapshot of index {index} here any more"))?;
-        let mut reader = SnapshotReader::open(&self.disk, &name)?;
         let mut meta = Vec::new();
         reader.meta().encode(&mut meta);
         write_frame(&mut stream, &meta)?;
@@ -127,9 +122,6 @@ impl SnapshotTransfer {
                     self.logger.warn(&format!(
                         "fetching the snapshot of index {index} from {host}:{port}: {error}"
                     ));
-                    // What stops it, a full disk say, lasts: the leader would offer and send it
-                    // again at once, whole.
-                    std::thread::sleep(FETCH_PAUSE);
                     None
                 }
             };
@@ -155,19 +147,14 @@ impl SnapshotTransfer {
         write_frame(&mut stream, &index.to_le_bytes())?;
         let meta = read_frame(&mut stream, 64 << 10)?;
         let meta = SnapshotMeta::decode(&meta).ok_or("its description is garbled")?;
-        let mut writer = SnapshotWriter::create(self.disk.clone(), &meta)?;
-        let mut restore = Restore::new();
+        let mut received = ReceivedSnapshot::begin(self.disk.clone(), &meta)?;
         loop {
             let chunk = read_frame(&mut stream, CHUNK_BYTES_MAX)?;
             if chunk.is_empty() {
-                break;
+                return Ok(received.finish()?);
             }
-            writer.chunk(&chunk)?;
-            restore.chunk(&chunk).map_err(|e| format!("its content makes no sense: {e:?}"))?;
+            received.chunk(&chunk)?;
         }
-        let state = restore.finish().map_err(|e| format!("its content is not whole: {e:?}"))?;
-        writer.finish()?;
-        Ok(state)
     }
 }
 

@@ -344,10 +344,17 @@ impl Node {
         node
     }
 
-    /// The time has moved on. Call at least every `tick_ms`.
-    pub fn tick(&mut self, now_ms: u64, wall_ms: i64) {
+    /// The time has moved on. Call before what has arrived is handed over: what a connection asks
+    /// after the end of its lease is not answered any more.
+    pub fn wake(&mut self, now_ms: u64, wall_ms: i64) {
         self.now_ms = self.now_ms.max(now_ms);
         self.wall_ms = wall_ms;
+        self.enforce_leases();
+    }
+
+    /// Does what is due. Call at least every `tick_ms`, after what has arrived is handed over:
+    /// nobody is silent whose words wait in a socket.
+    pub fn tick(&mut self) {
         self.tick_raft();
         if self.now_ms >= self.next_report_ms {
             self.next_report_ms = self.now_ms + self.config.heartbeat_ms * 2;
@@ -356,7 +363,6 @@ impl Node {
             self.review_members();
             self.repeat_offers();
         }
-        self.enforce_leases();
         self.close_without_handshake();
         self.watches.forget_dropped();
         if self.leading() {

@@ -13,7 +13,7 @@ use crate::admin::view::{
 use crate::wire::opcode::OpCode;
 
 impl Node {
-    /// A four-letter word: the edge knows the configuration and answers.
+    /// A four-letter word: whoever drives the node knows the configuration and answers.
     pub(super) fn word(&mut self, conn: ConnId, word: [u8; 4]) {
         if let Some(client) = self.clients.get_mut(conn) {
             client.phase = Phase::Asking;
@@ -21,8 +21,11 @@ impl Node {
         }
     }
 
-    /// The answer to a word stands in the connection's output.
-    pub fn word_answered(&mut self, conn: ConnId) {
+    /// The answer to a word; the connection ends behind it.
+    pub fn answer_word(&mut self, conn: ConnId, text: &[u8]) {
+        if let Some(client) = self.clients.get_mut(conn) {
+            client.output.extend_from_slice(text);
+        }
         self.close_client(conn);
     }
 

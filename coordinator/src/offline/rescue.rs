@@ -134,7 +134,8 @@ fn replay(config: &Config) -> Result<(State, Position, u64), String> {
     node_config.published_members = None;
     let mut node = Node::new(node_config, recovered, 0, 0, 0);
     for tick in 1..=TICKS_MAX {
-        node.tick(tick * 20, 0);
+        node.wake(tick * 20, 0);
+        node.tick();
         node.flush();
         for output in node.take_outputs() {
             match output {

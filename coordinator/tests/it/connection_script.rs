@@ -212,7 +212,10 @@ impl World {
         self.now_ms += TICK_MS;
         let wall_ms = 1_700_000_000_000 + self.now_ms as i64;
         let now_ms = self.now_ms;
-        self.nodes.iter_mut().for_each(|node| node.tick(now_ms, wall_ms));
+        for node in &mut self.nodes {
+            node.wake(now_ms, wall_ms);
+            node.tick();
+        }
     }
 
     /// Until nothing is on its way between the servers.
@@ -241,7 +244,7 @@ impl World {
                 Output::SnapshotChunk(_) => node.snapshot_chunk_written(),
                 Output::SnapshotEnd => drop(node.snapshot_saved()),
                 Output::FetchSnapshot { index, .. } => node.snapshot_fetched(index, None),
-                Output::Word { conn, .. } => node.word_answered(conn),
+                Output::Word { conn, .. } => node.answer_word(conn, b""),
                 Output::Fatal(why) => panic!("a client has stopped the server: {why}"),
                 Output::Disconnect(id) => panic!("server {id} is cut off by what clients sent"),
                 Output::Install { .. } | Output::SnapshotBegin { .. } | Output::Log(..) => {}

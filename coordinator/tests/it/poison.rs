@@ -79,7 +79,8 @@ fn segments(each: &[Segment<'_>]) -> Entry {
 /// Runs it until it serves; the error is what it ended with.
 fn serves(node: &mut Node) -> Result<(), String> {
     for tick in 1..=200 {
-        node.tick(1_000_000 + tick * 20, 1_700_000_000_000);
+        node.wake(1_000_000 + tick * 20, 1_700_000_000_000);
+        node.tick();
         node.flush();
         for output in node.take_outputs() {
             match output {

@@ -3,7 +3,7 @@
 //! Waking a sleeping core takes longer than most requests. While the gaps between requests are
 //! short, the thread polls and yields in a loop. Otherwise it sleeps (`docs/decisions/0013`).
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::backoff::Backoff;
 
@@ -21,9 +21,9 @@ const LOOK_MAX: Duration = Duration::from_micros(150);
 pub(super) struct BusyPoll {
     /// Moving average of the last gaps.
     mean: Duration,
-    since: Option<Instant>,
+    since: Option<Duration>,
     /// The last poll in this gap, while the thread is polling.
-    looked: Option<Instant>,
+    looked: Option<Duration>,
     backoff: Backoff,
     /// Do not poll in this gap.
     rests: bool,
@@ -56,26 +56,26 @@ impl BusyPoll {
     }
 
     /// There is no work at `now`: whether to poll again at once.
-    pub(super) fn keep(&mut self, now: Instant) -> bool {
+    pub(super) fn keep(&mut self, now: Duration) -> bool {
         let since = *self.since.get_or_insert(now);
-        if self.looked.is_some_and(|looked| now.duration_since(looked) > LOOK_MAX) {
+        if self.looked.is_some_and(|looked| now.saturating_sub(looked) > LOOK_MAX) {
             self.backoff.failed();
         }
         let awake = !self.off
             && !self.rests
             && !self.backoff.skip()
             && self.mean < GAP_MAX
-            && now.duration_since(since) < GAP_MAX;
+            && now.saturating_sub(since) < GAP_MAX;
         self.looked = awake.then_some(now);
         awake
     }
 
     /// Work arrived by `now`.
-    pub(super) fn end(&mut self, now: Instant) {
+    pub(super) fn end(&mut self, now: Duration) {
         let awake = self.looked.take().is_some();
         self.rests = false;
         if let Some(since) = self.since.take() {
-            let gap = now.duration_since(since).min(GAP_COUNTED);
+            let gap = now.saturating_sub(since).min(GAP_COUNTED);
             self.mean = (self.mean * 7 + gap) / 8;
             self.backoff.turn(awake);
         }
@@ -91,7 +91,7 @@ mod tests {
     }
 
     /// Passes `gaps` gaps of length `gap`; returns whether the thread polls in the next one.
-    fn after(busy_poll: &mut BusyPoll, now: &mut Instant, gaps: usize, gap: Duration) -> bool {
+    fn after(busy_poll: &mut BusyPoll, now: &mut Duration, gaps: usize, gap: Duration) -> bool {
         for _ in 0..gaps {
             busy_poll.keep(*now);
             *now += gap;
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn it_stays_awake_only_while_the_gaps_are_short() {
-        let (mut busy_poll, mut now) = (BusyPoll::new(2), Instant::now());
+        let (mut busy_poll, mut now) = (BusyPoll::new(2), Duration::from_secs(1));
         assert!(!busy_poll.keep(now), "nobody has come yet");
         assert!(!after(&mut busy_poll, &mut now, 4, micros(20)), "a few may be chance");
         assert!(after(&mut busy_poll, &mut now, 28, micros(20)));
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn no_gap_is_waited_out_for_long() {
-        let (mut busy_poll, mut now) = (BusyPoll::new(2), Instant::now());
+        let (mut busy_poll, mut now) = (BusyPoll::new(2), Duration::from_secs(1));
         assert!(after(&mut busy_poll, &mut now, 32, micros(20)));
         assert!(busy_poll.keep(now + micros(59)));
         assert!(!busy_poll.keep(now + micros(60)));
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn it_may_rest_for_one_gap() {
-        let (mut busy_poll, mut now) = (BusyPoll::new(2), Instant::now());
+        let (mut busy_poll, mut now) = (BusyPoll::new(2), Duration::from_secs(1));
         assert!(after(&mut busy_poll, &mut now, 32, micros(20)));
         busy_poll.end(now);
         busy_poll.rest();
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn others_on_the_same_core_come_first() {
-        let (mut busy_poll, mut now) = (BusyPoll::new(2), Instant::now());
+        let (mut busy_poll, mut now) = (BusyPoll::new(2), Duration::from_secs(1));
         assert!(after(&mut busy_poll, &mut now, 32, micros(20)));
         let mut awake = 0;
         for _ in 0..10_000 {
@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn a_lone_core_is_left_to_the_clients() {
-        let (mut busy_poll, mut now) = (BusyPoll::new(1), Instant::now());
+        let (mut busy_poll, mut now) = (BusyPoll::new(1), Duration::from_secs(1));
         assert!(!after(&mut busy_poll, &mut now, 32, micros(20)));
     }
 }

@@ -1,0 +1,93 @@
+//! Answers for operators: four-letter words, views for HTTP, commands of the admin socket.
+
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+
+use super::{Driver, Host};
+use crate::admin::environment::Environment;
+use crate::admin::view::{LogView, Parts, View};
+use crate::admin::words::{self, Action, Word};
+use crate::config::Config;
+use crate::node::{ConnId, Node};
+use crate::store::Disk;
+
+/// What answers need beside the node.
+#[derive(Clone)]
+pub struct Operators {
+    pub config: Arc<Config>,
+    pub environment: Arc<Environment>,
+    /// How long the start took, and how many entries it read.
+    pub load_ms: u64,
+    pub load_entries: u64,
+}
+
+impl Operators {
+    /// The node's view, with what only the system knows.
+    pub(super) fn view(&self, node: &Node, host: &impl Host, parts: Parts) -> View {
+        let mut view = node.view(parts);
+        view.log = LogView { load_ms: self.load_ms, load_entries: self.load_entries, ..view.log };
+        host.complete_view(&mut view, parts);
+        view
+    }
+}
+
+impl<D: Disk> Driver<D> {
+    pub(super) fn answer_word(&mut self, host: &impl Host, conn: ConnId, word: [u8; 4]) {
+        let Operators { config, environment, .. } = &self.operators;
+        let mut text = Vec::new();
+        if let Some(word) = Word::from_bytes(word) {
+            let view = self.operators.view(&self.node, host, word.parts(config));
+            words::answer(word, &view, config, environment, &mut text);
+            match word.action(&view, config) {
+                Some(Action::ResetServer) => self.node.reset_stats(),
+                Some(Action::ResetConnections) => self.node.reset_client_stats(),
+                None => {}
+            }
+        }
+        self.node.answer_word(conn, &text);
+    }
+
+    pub(super) fn backup(&mut self, answer: Sender<Result<u64, String>>) {
+        if self.node.serving() {
+            self.backups.push((self.node.applied_index(), answer));
+            self.node.begin_snapshot();
+        } else {
+            let why = "this server does not serve, so its data may be old: ask another one, or \
+                       see `coordinator rescue`";
+            let _ = answer.send(Err(why.to_owned()));
+        }
+    }
+
+    /// Carries out a line of the admin socket.
+    pub fn command(&mut self, line: &str) -> String {
+        match line.split_whitespace().collect::<Vec<_>>()[..] {
+            ["transfer-leadership"] => self.transfer_leadership(None),
+            ["transfer-leadership", to] => match to.parse() {
+                Ok(to) => self.transfer_leadership(Some(to)),
+                Err(_) => format!("error: `{to}` is no server id"),
+            },
+            ["remove-member", id] => match id.parse() {
+                Ok(id) => match self.node.remove_member(id) {
+                    Ok(()) => format!("ok: server {id} leaves the ensemble"),
+                    Err(why) => format!("error: {why}"),
+                },
+                Err(_) => format!("error: `{id}` is no server id"),
+            },
+            ["snapshot"] => {
+                self.node.begin_snapshot();
+                "ok: a snapshot has begun".to_owned()
+            }
+            _ => format!("error: unknown command `{line}`"),
+        }
+    }
+
+    fn transfer_leadership(&mut self, to: Option<u8>) -> String {
+        match self.node.transfer_leadership(to) {
+            Some(to) => format!("ok: leadership goes to server {to}"),
+            None if self.node.leader() != self.node.id() => {
+                format!("error: {}", self.node.who_leads())
+            }
+            None => "error: no other voter is linked and can take it".to_owned(),
+        }
+    }
+}
