@@ -274,9 +274,8 @@ impl World {
         let to = self.random.chance(1, 2).then_some(to as u8 + 1);
         let leads = |s: &Server| s.alive() && s.leads();
         let Some(leader) = self.servers.iter().position(leads) else { return };
-        let line = to.map_or("transfer-leadership".to_owned(), |to| {
-            format!("transfer-leadership {to}")
-        });
+        let line =
+            to.map_or("transfer-leadership".to_owned(), |to| format!("transfer-leadership {to}"));
         self.servers[leader].command(&line);
         self.wake(leader, 0);
     }

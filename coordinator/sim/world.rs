@@ -437,10 +437,5 @@ fn operators() -> Operators {
         Err(std::io::ErrorKind::NotFound.into())
     });
     let (config, _) = config.expect("it is complete");
-    Operators {
-        config: Arc::new(config),
-        environment: Arc::default(),
-        load_ms: 0,
-        load_entries: 0,
-    }
+    Operators { config: Arc::new(config), environment: Arc::default(), load_ms: 0, load_entries: 0 }
 }

@@ -24,12 +24,12 @@ impl World {
     pub(super) fn work_log(&mut self, s: usize) {
         let boot = self.servers[s].boot;
         let Some(running) = &mut self.servers[s].running else { return };
-        if running.syncing.is_some() || running.log_work.is_empty() {
+        if running.log_busy || running.log_work.is_empty() {
             return;
         }
         let work: Vec<LogWork> = running.log_work.drain(..).collect();
         match running.log.append(work) {
-            Ok(number) => running.syncing = Some(number),
+            Ok(number) => (running.log_busy, running.log_number) = (true, number),
             Err(e) => return self.complete(s, Completion::Fatal(e.to_string())),
         }
         let delay = self.sync_time(s);
@@ -38,7 +38,8 @@ impl World {
 
     pub fn log_done(&mut self, s: usize, took: Micros) {
         let Some(running) = &mut self.servers[s].running else { return };
-        if let Some(number) = running.syncing.take().flatten() {
+        running.log_busy = false;
+        if let Some(number) = running.log_number.take() {
             match running.log.sync(stopwatch(took)) {
                 Ok(sync) => self.complete(s, Completion::Persisted { number, sync }),
                 Err(e) => return self.complete(s, Completion::Fatal(e.to_string())),

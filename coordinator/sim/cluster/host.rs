@@ -102,7 +102,7 @@ impl Host for VirtualHost<'_> {
 
     fn write_log(&mut self, entries: &[Entry], hard_state: Option<&HardState>) -> Option<Written> {
         let s = self.server;
-        if self.running().syncing.is_some() {
+        if self.running().log_busy {
             return None;
         }
         let took = self.world.sync_time(s);

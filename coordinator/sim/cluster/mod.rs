@@ -18,7 +18,9 @@ pub use disk::rot;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use coordinator::driver::{Chores, Completion, Driver, LogWork, LogWriter, SnapshotThread, SnapshotWork};
+use coordinator::driver::{
+    Chores, Completion, Driver, LogWork, LogWriter, SnapshotThread, SnapshotWork,
+};
 use coordinator::node::{ConnId, Node};
 use coordinator::store::FaultyDisk;
 
@@ -29,11 +31,25 @@ const SNAPSHOTS_KEPT: usize = 2;
 
 /// What has arrived and waits for the next turn of the server's thread.
 pub enum Arrival {
-    PeerMessage { from: usize, connection: u64, message: Vec<u8> },
-    LinkLost { to: usize, connection: u64 },
-    ClientOpened { wire: usize },
-    ClientBytes { wire: usize, bytes: Vec<u8> },
-    ClientClosed { wire: usize },
+    PeerMessage {
+        from: usize,
+        connection: u64,
+        message: Vec<u8>,
+    },
+    LinkLost {
+        to: usize,
+        connection: u64,
+    },
+    ClientOpened {
+        wire: usize,
+    },
+    ClientBytes {
+        wire: usize,
+        bytes: Vec<u8>,
+    },
+    ClientClosed {
+        wire: usize,
+    },
     /// From another thread of the process.
     Completed(Completion),
 }
@@ -44,8 +60,9 @@ pub struct Running {
     driver: Option<Box<Driver<FaultyDisk>>>,
     log: LogWriter<FaultyDisk>,
     log_work: VecDeque<LogWork>,
-    /// The sync under way, and the ready that it makes durable.
-    syncing: Option<Option<u64>>,
+    log_busy: bool,
+    /// What the sync under way makes durable.
+    log_number: Option<u64>,
     chores: Chores<FaultyDisk>,
     snapshots: SnapshotThread<FaultyDisk>,
     snapshot_work: VecDeque<SnapshotWork>,

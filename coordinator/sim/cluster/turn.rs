@@ -4,8 +4,8 @@ use coordinator::driver::{Completion, End};
 use coordinator::node::peer::PeerMessage;
 use coordinator::node::{self, Node};
 
-use super::host::VirtualHost;
 use super::Arrival;
+use super::host::VirtualHost;
 use crate::network::{MS, Micros};
 use crate::world::{What, World};
 

@@ -29,9 +29,7 @@ pub use host::{Completion, Host, Milestone, Written};
 pub use log::{Chore, Chores, LogWork, LogWriter};
 pub use operators::Operators;
 pub use recover::{Halves, Newest, RecoverError, claim, read_halves, recover};
-pub use snapshot::{
-    ReceivedSnapshot, SnapshotStep, SnapshotThread, SnapshotWork, open_snapshot,
-};
+pub use snapshot::{ReceivedSnapshot, SnapshotStep, SnapshotThread, SnapshotWork, open_snapshot};
 
 use busy_poll::BusyPoll;
 use group_commit::GroupCommit;

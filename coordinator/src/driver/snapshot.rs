@@ -107,7 +107,10 @@ pub struct ReceivedSnapshot<D: Disk> {
 
 impl<D: Disk> ReceivedSnapshot<D> {
     pub fn begin(disk: D, meta: &SnapshotMeta) -> Result<Self, StoreError> {
-        Ok(ReceivedSnapshot { writer: SnapshotWriter::create(disk, meta)?, restore: Restore::new() })
+        Ok(ReceivedSnapshot {
+            writer: SnapshotWriter::create(disk, meta)?,
+            restore: Restore::new(),
+        })
     }
 
     pub fn chunk(&mut self, chunk: &[u8]) -> Result<(), String> {

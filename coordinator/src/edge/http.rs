@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Serves views over HTTP from a thread of its own.
 pub(super) fn listen(
-operators: &Operators,
+    operators: &Operators,
     name: &str,
     listener: TcpListener,
     command_url: Option<String>,

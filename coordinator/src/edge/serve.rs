@@ -17,8 +17,8 @@ use super::event_loop::{
 };
 use super::log_thread::LogThread;
 use super::logging::Logger;
-use super::peers::Peers;
 use super::peer_auth::Key;
+use super::peers::Peers;
 use super::snapshot_transfer::SnapshotTransfer;
 use super::{admin_socket, http, snapshot_writer};
 use crate::admin::environment::Environment;
