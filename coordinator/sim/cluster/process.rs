@@ -96,6 +96,8 @@ impl World {
             reap_interval_ms: 1_000,
             never_used_ms: None,
             extended_types: true,
+            // Members differ in it, as in the middle of a roll: the leader decides.
+            enforce_quota: s.is_multiple_of(2),
             super_digest: None,
             skip_acl: false,
             incarnation: identity.incarnation,

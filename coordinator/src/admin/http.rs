@@ -164,7 +164,7 @@ fn respond(head: &str, site: &Site) -> Response {
 
 fn route(path: &str, site: &Site) -> Response {
     if path == "/metrics" {
-        return match (site.source)(Parts { process: true, ..Parts::default() }) {
+        return match (site.source)(Parts { process: true, quotas: true, ..Parts::default() }) {
             Some(view) => {
                 Response::new("text/plain; version=0.0.4; charset=utf-8", metrics::render(&view))
             }

@@ -37,6 +37,7 @@ const NONE: Parts = Parts {
     watches: false,
     directories: false,
     process: false,
+    quotas: false,
 };
 const CONNECTIONS: Parts = Parts { connections: true, ..NONE };
 
@@ -70,7 +71,7 @@ pub const COMMANDS: &[Command] = &[
     }),
     command!("last_snapshot", ["lsnp"], NONE, true, last_snapshot),
     command!("leader", ["lead"], NONE, true, leader),
-    command!("monitor", ["mntr"], Parts { process: true, ..NONE }, true, monitor_all),
+    command!("monitor", ["mntr"], Parts { process: true, quotas: true, ..NONE }, true, monitor_all),
     command!("observer_connection_stat_reset", ["orst"], NONE, false, only_reads),
     command!("observers", ["obsr"], NONE, true, observers),
     command!("raft", [], NONE, false, raft),
@@ -243,6 +244,9 @@ fn monitor_all(context: &Context<'_>) -> Value {
     fields.insert("server_state".to_owned(), monitor::server_state(view).into());
     if let Some(state) = monitor::peer_state(view) {
         fields.insert("peer_state".to_owned(), state.into());
+    }
+    for (name, value) in monitor::quotas(view) {
+        fields.insert(name, value.into());
     }
     for metric in monitor::gather(view) {
         let name = metric.name;

@@ -23,6 +23,7 @@ pub fn render(view: &View) -> String {
             Value::Summary(summary) => out.summary(metric.name, &summary),
         }
     }
+    quotas(view, &mut out);
     process(view, &mut out);
     ours(view, &mut out);
     out.0
@@ -72,6 +73,23 @@ impl Text {
         self.line(&bucket, "{le=\"+Inf\"}", histogram_us.count() as f64);
         self.line(&format!("{name}_count"), "", histogram_us.count() as f64);
         self.line(&format!("{name}_sum"), "", histogram_us.sum() as f64 / 1e6);
+    }
+}
+
+/// ZooKeeper's provider labels the members of a set `key`.
+fn quotas(view: &View, out: &mut Text) {
+    for (name, grows, figure) in monitor::QUOTA_FIGURES {
+        let known: Vec<_> =
+            view.quota_list.iter().filter(|quota| !grows || figure(quota) > 0).collect();
+        if known.is_empty() {
+            continue;
+        }
+        out.head(name, name, if grows { "counter" } else { "gauge" });
+        for quota in known {
+            let key =
+                quota.namespace.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n");
+            out.line(name, &format!("{{key=\"{key}\",}}"), figure(quota) as f64);
+        }
     }
 }
 

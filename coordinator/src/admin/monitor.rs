@@ -4,7 +4,7 @@
 //! its threads have no counterpart.
 
 use super::histogram::Histogram;
-use super::view::{MemberView, Role, Serving, View};
+use super::view::{MemberView, QuotaView, Role, Serving, View};
 
 /// One figure, named as ZooKeeper's providers name it (without `zk_`).
 pub(super) struct Metric {
@@ -96,6 +96,28 @@ pub(super) fn gather(view: &View) -> Vec<Metric> {
     replication(view, &mut list);
     disk(view, &mut list);
     list.0
+}
+
+/// The figures that `quota_figures` names for one quota, as the metrics of `QuotaMetricsUtils`.
+type QuotaFigure = (&'static str, bool, fn(&QuotaView) -> i64);
+
+/// Name, whether it only grows, and the figure: the same for every name that quotas begin with.
+pub(super) const QUOTA_FIGURES: [QuotaFigure; 5] = [
+    ("quota_count_limit_per_namespace", false, |quota| quota.usage.count_limit),
+    ("quota_bytes_limit_per_namespace", false, |quota| quota.usage.bytes_limit),
+    ("quota_count_usage_per_namespace", false, |quota| quota.usage.count),
+    ("quota_bytes_usage_per_namespace", false, |quota| quota.usage.bytes),
+    ("quota_exceeded_error_per_namespace", true, |quota| quota.refused as i64),
+];
+
+/// Figures of the quotas, with the names that `mntr` gives them: the namespace first.
+pub(super) fn quotas(view: &View) -> Vec<(String, i64)> {
+    let figures = QUOTA_FIGURES.iter().flat_map(|(name, grows, figure)| {
+        // A counter is there from its first event.
+        let known = view.quota_list.iter().filter(move |quota| !grows || figure(quota) > 0);
+        known.map(move |quota| (format!("{}_{name}", quota.namespace), figure(quota)))
+    });
+    figures.collect()
 }
 
 struct List(Vec<Metric>);

@@ -7,6 +7,7 @@
 use std::net::SocketAddr;
 
 use super::histogram::Histogram;
+use crate::state::QuotaUsage;
 
 /// The lists that an answer needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,6 +20,7 @@ pub struct Parts {
     pub directories: bool,
     /// Open files, memory and processor time.
     pub process: bool,
+    pub quotas: bool,
 }
 
 /// What this server is among the members.
@@ -69,6 +71,7 @@ pub struct View {
     pub ephemeral_list: Vec<(i64, Vec<String>)>,
     /// Data watches as (session, path).
     pub watch_list: Vec<(i64, String)>,
+    pub quota_list: Vec<QuotaView>,
     pub directories: Option<DirectoriesView>,
     pub process: Option<ProcessView>,
     /// Further figures that have no counterpart in ZooKeeper.
@@ -84,6 +87,15 @@ pub struct TreeView {
     pub approximate_data_size: u64,
     /// Bytes of memory the tree takes, all included.
     pub memory_bytes: u64,
+}
+
+/// Quotas on paths that begin with the same name.
+#[derive(Clone, Debug, Default)]
+pub struct QuotaView {
+    pub namespace: String,
+    pub usage: QuotaUsage,
+    /// Writes that this server, as leader, has refused.
+    pub refused: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]

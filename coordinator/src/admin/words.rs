@@ -65,7 +65,7 @@ impl Word {
             Word::Cons | Word::Stat => Parts { connections: true, ..none },
             Word::Dump => Parts { connections: true, sessions: true, ephemerals: true, ..none },
             Word::Wchc | Word::Wchp => Parts { watches: true, ..none },
-            Word::Mntr => Parts { process: true, ..none },
+            Word::Mntr => Parts { process: true, quotas: true, ..none },
             _ => none,
         }
     }
@@ -332,6 +332,9 @@ fn mntr(view: &View, out: &mut Vec<u8>) -> Written {
     writeln!(out, "zk_server_state\t{}", monitor::server_state(view))?;
     if let Some(state) = monitor::peer_state(view) {
         writeln!(out, "zk_peer_state\t{state}")?;
+    }
+    for (name, value) in monitor::quotas(view) {
+        writeln!(out, "zk_{name}\t{value}")?;
     }
     for metric in monitor::gather(view) {
         let name = metric.name;

@@ -96,6 +96,7 @@ impl Entries {
             .filter(|&ms| ms > 0),
             jute_max_buffer: self.jute_max_buffer()?,
             skip_acl: self.yes_no("skipACL", false)?,
+            enforce_quota: self.switch("enforceQuota", false)?,
             super_digest: self.super_digest()?,
             read_only_mode,
             admin: self.admin()?,

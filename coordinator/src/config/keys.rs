@@ -79,6 +79,7 @@ const KEYS: &[(&str, Treatment)] = &[
     ("znode.container.maxNeverUsedIntervalMs", Used),
     ("jute.maxbuffer", Used),
     ("skipACL", Used),
+    ("enforceQuota", Used),
     ("DigestAuthenticationProvider.superDigest", Used),
     ("readonlymode.enabled", Used),
     ("admin.enableServer", Used),
@@ -177,13 +178,6 @@ const KEYS: &[(&str, Treatment)] = &[
         Refused {
             unless: &["true"],
             hint: "the digest scheme cannot be switched off: remove the key",
-        },
-    ),
-    (
-        "enforceQuota",
-        Refused {
-            unless: &["false"],
-            hint: "quotas are soft, a warning in the log: set it to false or remove the key",
         },
     ),
     (

@@ -67,6 +67,8 @@ pub struct Config {
     /// Longest frame a client may send, in bytes.
     pub jute_max_buffer: u32,
     pub skip_acl: bool,
+    /// Refuse what goes over hard quotas.
+    pub enforce_quota: bool,
     /// `NAME:DIGEST` that passes every permission check.
     pub super_digest: Option<String>,
     /// Serve reads to clients that allow it while there is no quorum.

@@ -247,6 +247,7 @@ pub(crate) fn node_config(
         reap_interval_ms: u64::from(config.container_check_interval_ms),
         never_used_ms: config.container_never_used_ms.map(i64::from),
         extended_types: config.extended_types_enabled,
+        enforce_quota: config.enforce_quota,
         super_digest: config.super_digest.clone(),
         skip_acl: config.skip_acl,
         published_members: config.published_members(),

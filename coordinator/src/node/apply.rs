@@ -12,10 +12,15 @@ use super::entry::{self, BadEntry, Segment};
 use super::outbox::Waiter;
 use super::{Level, Node, Output};
 use crate::state::cluster::Admission;
-use crate::state::{Stamp, Txn, may_hear};
+use crate::state::{Exceeded, Stamp, Txn, may_hear};
 use crate::wire::code::Code;
 use crate::wire::opcode::OpCode;
 use crate::wire::reply;
+
+/// Quotas are counted by so many first names of paths.
+const NAMESPACES_MAX: usize = 1000;
+/// One line about quotas in so many milliseconds.
+const QUOTA_TOLD_EVERY_MS: u64 = 1000;
 
 impl Node {
     pub(super) fn apply_entries(&mut self, entries: Vec<Entry>) {
@@ -78,6 +83,7 @@ impl Node {
     fn apply_entry(&mut self, term: u64, data: &[u8]) -> Result<(), BadEntry> {
         let (time_ms, segments) = entry::parse(data)?;
         self.last_stamp_ms = self.last_stamp_ms.max(time_ms);
+        self.state.enforce_quotas(false);
         for segment in segments {
             match segment? {
                 Segment::Ops { origin, boot, first_sequence, count: _, ops } => {
@@ -106,6 +112,7 @@ impl Node {
                         self.snapshots.due_now();
                     }
                 }
+                Segment::EnforceQuotas => self.state.enforce_quotas(true),
                 Segment::Incarnation { id, incarnation } => {
                     if self.state.cluster().incarnation(id).is_none() {
                         self.state.cluster_mut().set_incarnation(id, incarnation);
@@ -169,6 +176,9 @@ impl Node {
         let answer = waiter.is_some().then_some(&mut self.reply);
         let code = self.state.apply(stamp, origin, txn, &mut self.effects, answer);
         self.snapshots.applied_one();
+        if let Some(exceeded) = self.state.take_exceeded() {
+            self.quota_exceeded(&exceeded);
+        }
 
         if self.effects.wanted && !self.effects.is_empty() {
             let clients = &mut self.clients;
@@ -240,6 +250,22 @@ impl Node {
             }
         }
         self.advance_client(conn);
+    }
+
+    /// The leader says, now and then, that a quota is not kept to, and counts what it refuses.
+    fn quota_exceeded(&mut self, exceeded: &Exceeded) {
+        if !self.leading() {
+            return;
+        }
+        let counts = &mut self.stats.quota_exceeded;
+        let namespace = exceeded.namespace();
+        if exceeded.hard && (counts.len() < NAMESPACES_MAX || counts.contains_key(namespace)) {
+            *counts.entry(namespace.to_owned()).or_default() += 1;
+        }
+        if self.now_ms >= self.stats.quota_told_ms + QUOTA_TOLD_EVERY_MS {
+            self.stats.quota_told_ms = self.now_ms;
+            self.log(Level::Warn, &exceeded.to_string());
+        }
     }
 
     /// A session was created, or lives on another server from now on.

@@ -22,6 +22,7 @@ const KIND_REGISTER: u8 = 3;
 const KIND_FOUND: u8 = 4;
 const KIND_INCARNATION: u8 = 5;
 const KIND_LEVEL: u8 = 6;
+const KIND_ENFORCE_QUOTAS: u8 = 7;
 
 /// A piece of a raft entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +39,8 @@ pub enum Segment<'a> {
     Incarnation { id: u8, incarnation: u128 },
     /// Every member knows this feature level: what it brings may be used from here on.
     Level { level: u16 },
+    /// What follows in this entry keeps to hard quotas: its leader has `enforceQuota`.
+    EnforceQuotas,
 }
 
 /// Why an entry means nothing to this server.
@@ -117,6 +120,7 @@ impl Segment<'_> {
                 out.extend_from_slice(&level.to_le_bytes());
                 KIND_LEVEL
             }
+            Segment::EnforceQuotas => KIND_ENFORCE_QUOTAS,
         };
         let length = (out.len() - at - 5) as u32;
         out[at] = kind;
@@ -190,6 +194,7 @@ impl<'a> Segments<'a> {
                 Segment::Incarnation { id, incarnation: u128::from_le_bytes(take(input)?) }
             }
             KIND_LEVEL => Segment::Level { level: u16::from_le_bytes(take(input)?) },
+            KIND_ENFORCE_QUOTAS => Segment::EnforceQuotas,
             _ => return None,
         };
         input.is_empty().then_some(segment)
@@ -207,6 +212,7 @@ mod tests {
             Segment::LeaderOps { ops: b"x" },
             Segment::Register { origin: 2, boot: 1 },
             Segment::Found { cluster_id: 5, secret: [7; 32] },
+            Segment::EnforceQuotas,
             Segment::Incarnation { id: 1, incarnation: 6 },
             Segment::Level { level: 1 },
         ];

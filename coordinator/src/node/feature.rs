@@ -8,7 +8,7 @@
 use super::{Level, Node};
 
 /// What this server knows. 1: entries carry their level; deletions of containers say after how long
-/// one that was never used goes.
+/// one that was never used goes; entries say that hard quotas are to be kept.
 pub const LEVEL: u16 = 1;
 
 impl Node {

@@ -76,6 +76,8 @@ pub struct NodeConfig {
     pub never_used_ms: Option<i64>,
     /// TTL nodes are allowed (`extendedTypesEnabled`).
     pub extended_types: bool,
+    /// As leader, refuse what goes over hard quotas (`enforceQuota`).
+    pub enforce_quota: bool,
     /// `DigestAuthenticationProvider.superDigest`: `super:` and the hash.
     pub super_digest: Option<String>,
     /// Nobody is refused anything (`skipACL`).

@@ -205,7 +205,11 @@ impl Node {
         if self.proposal.is_empty() {
             // Time never goes back in the log, whatever the clock of a new leader says.
             self.last_stamp_ms = self.last_stamp_ms.max(self.wall_ms);
-            self.proposal = entry::begin(self.state.cluster().level, self.last_stamp_ms);
+            let level = self.state.cluster().level;
+            self.proposal = entry::begin(level, self.last_stamp_ms);
+            if self.config.enforce_quota && level >= 1 {
+                Segment::EnforceQuotas.encode(&mut self.proposal);
+            }
         }
         segment.encode(&mut self.proposal);
         if self.proposal.len() >= ENTRY_BYTES {

@@ -1,5 +1,7 @@
 //! What a server counts about itself, since its start or since `srst`.
 
+use std::collections::BTreeMap;
+
 use crate::admin::histogram::Histogram;
 use crate::admin::view::ResponseSize;
 
@@ -34,6 +36,9 @@ pub struct Stats {
     pub resent: u64,
     pub snapshots_saved: u64,
     pub snapshots_received: u64,
+    /// Writes refused for a hard quota, by the first name of their paths; as leader.
+    pub quota_exceeded: BTreeMap<String, u64>,
+    pub quota_told_ms: u64,
     pub sync_us: Histogram,
     pub batch_entries: Histogram,
 }

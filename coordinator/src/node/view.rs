@@ -7,8 +7,8 @@ use raft::{ProgressState, StateRole};
 use super::client::{Client, ConnId, Phase};
 use super::{Node, Output};
 use crate::admin::view::{
-    ConnectionView, LogView, MemberView, Parts, RaftView, Role, Serving, SessionView, SessionsView,
-    TrafficView, TreeView, View, WatchesView,
+    ConnectionView, LogView, MemberView, Parts, QuotaView, RaftView, Role, Serving, SessionView,
+    SessionsView, TrafficView, TreeView, View, WatchesView,
 };
 use crate::wire::opcode::OpCode;
 
@@ -84,6 +84,7 @@ impl Node {
             session_list: if parts.sessions { self.session_list() } else { Vec::new() },
             ephemeral_list: if parts.ephemerals { self.ephemeral_list() } else { Vec::new() },
             watch_list: if parts.watches { self.watch_list() } else { Vec::new() },
+            quota_list: if parts.quotas { self.quota_list() } else { Vec::new() },
             directories: None,
             process: None,
             extra: Vec::new(),
@@ -226,6 +227,19 @@ impl Node {
         let of = |id: i64| (id, self.state.ephemerals_of(id));
         let lists = self.state.sessions().map(|(id, _)| of(id));
         lists.filter(|(_, paths)| !paths.is_empty()).collect()
+    }
+
+    fn quota_list(&self) -> Vec<QuotaView> {
+        let refused = &self.stats.quota_exceeded;
+        let mut usage = self.state.quota_usage();
+        for namespace in refused.keys() {
+            usage.entry(namespace.clone()).or_default();
+        }
+        let view = |(namespace, usage): (String, _)| {
+            let refused = refused.get(&namespace).copied().unwrap_or(0);
+            QuotaView { namespace, usage, refused }
+        };
+        usage.into_iter().map(view).collect()
     }
 
     fn watch_list(&self) -> Vec<(i64, String)> {

@@ -24,6 +24,7 @@ pub use cluster::ClusterMetadata;
 pub use effects::{Effects, EventKind, Readers};
 pub use identity::{Identity, IdentityBuf};
 pub use permission::may_hear;
+pub use quota::{Exceeded, QuotaUsage};
 pub use read::{ReadResult, WatchRequest};
 pub use session::Session;
 pub use snapshot_codec::{Restore, SnapshotHead};
@@ -138,6 +139,22 @@ impl State {
             self.tree.ephemerals_of(session).map(|id| self.tree.path(id)).collect();
         paths.sort_unstable();
         paths
+    }
+
+    /// Whether what is applied from now on must keep to hard quotas: the leader that made an entry
+    /// decides, not the configuration of the server that applies it.
+    pub fn enforce_quotas(&mut self, enforced: bool) {
+        self.quotas.enforced = enforced;
+    }
+
+    /// A limit that was gone over since this was last asked.
+    pub fn take_exceeded(&mut self) -> Option<Exceeded> {
+        self.quotas.exceeded.take()
+    }
+
+    /// Limits and use of quotas, by the first name of their paths.
+    pub fn quota_usage(&self) -> BTreeMap<String, QuotaUsage> {
+        quota::usage(&self.tree)
     }
 
     /// The tree, for watches to catch up with and for tests.

@@ -12,13 +12,14 @@ use coordinator::admin::environment::Environment;
 use coordinator::admin::histogram::Histogram;
 use coordinator::admin::http::{self, Site};
 use coordinator::admin::view::{
-    ConnectionView, DirectoriesView, LogView, MemberView, ProcessView, RaftView, ResponseSize,
-    Role, Serving, SessionView, SessionsView, SnapshotView, TrafficView, TreeView, View,
-    WatchesView,
+    ConnectionView, DirectoriesView, LogView, MemberView, ProcessView, QuotaView, RaftView,
+    ResponseSize, Role, Serving, SessionView, SessionsView, SnapshotView, TrafficView, TreeView,
+    View, WatchesView,
 };
 use coordinator::admin::words::Word;
 use coordinator::admin::{json, metrics, words};
 use coordinator::config::Config;
+use coordinator::state::QuotaUsage;
 
 #[test]
 fn cases() {
@@ -297,6 +298,14 @@ fn view(role: &str) -> View {
             (session, vec!["/e2".to_owned(), "/e3".to_owned()]),
         ],
         watch_list: vec![(session, "/a".to_owned()), (session, "/a/b".to_owned())],
+        quota_list: vec![
+            QuotaView {
+                namespace: "app".to_owned(),
+                usage: QuotaUsage { count_limit: 10, bytes_limit: -1, count: 4, bytes: 99 },
+                refused: 2,
+            },
+            QuotaView { namespace: "b".to_owned(), ..QuotaView::default() },
+        ],
         directories: Some(DirectoriesView { data_bytes: 512, log_bytes: 67_109_477 }),
         process: Some(ProcessView {
             open_files: 46,

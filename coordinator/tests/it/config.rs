@@ -93,6 +93,7 @@ fn describe(config: &Config) -> Vec<String> {
         ),
         format!("frame {} bytes", config.jute_max_buffer),
         format!("skip acl {}", config.skip_acl),
+        format!("quotas enforced {}", config.enforce_quota),
         format!("super {:?}", config.super_digest),
         format!("read-only mode {}", config.read_only_mode),
         format!("admin {admin:?}"),

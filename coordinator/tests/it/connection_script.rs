@@ -147,6 +147,7 @@ fn config(id: u8, servers: usize) -> NodeConfig {
         reap_interval_ms: 1000,
         never_used_ms: None,
         extended_types: true,
+        enforce_quota: true,
         super_digest: None,
         skip_acl: false,
         published_members: None,

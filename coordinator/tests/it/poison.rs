@@ -40,6 +40,7 @@ fn alone() -> NodeConfig {
         reap_interval_ms: 1000,
         never_used_ms: None,
         extended_types: true,
+        enforce_quota: false,
         super_digest: None,
         skip_acl: false,
         published_members: None,

@@ -121,6 +121,10 @@ impl World {
                 String::new()
             }
             ("setwatches", args) => self.set_watches(who, args),
+            ("enforcequota", [enforced]) => {
+                self.state.enforce_quotas(*enforced == "true");
+                String::new()
+            }
             ("reapable", []) => self.state.reapable(self.time_ms, None, 100).join(" "),
             ("reapable", [never_used_ms]) => {
                 let never_used_ms = never_used_ms.parse().ok();

@@ -121,6 +121,8 @@ impl State {
         if matches!(self.tree.kind(parent), Kind::Ephemeral(_)) {
             return Err(Code::NoChildrenForEphemerals);
         }
+        let bytes = request.data.map_or(0, <[u8]>::len) as i64;
+        self.quotas.check(&self.tree, full, bytes, 1)?;
         let acl = match fit {
             Fit::Open => acl::OPEN,
             Fit::Written => self.tree.acls.intern(&self.scratch.acl),

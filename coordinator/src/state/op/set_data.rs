@@ -20,8 +20,11 @@ impl State {
         }
         let id = self.tree.find(request.path).ok_or(Code::NoNode)?;
         self.permit(call, id, perms::WRITE)?;
-        check_version(request.version, self.tree.fields(id).version)?;
         let before = self.tree.data_len(id);
+        // Before the version, as in `PrepRequestProcessor`.
+        let more = request.data.map_or(0, <[u8]>::len) as i64 - before as i64;
+        self.quotas.check(&self.tree, request.path, more, 0)?;
+        check_version(request.version, self.tree.fields(id).version)?;
         self.tree.set_data(id, request.data, call.stamp.zxid, call.stamp.time_ms);
         let after = self.tree.data_len(id);
         self.quotas.resized(&mut self.tree, request.path, before, after);
