@@ -169,7 +169,7 @@ fn program(run: &Run, host: &Host, purge_data: bool) -> Script {
         let paths = [Some(&host.data_dir), host.data_log_dir.as_ref()];
         let logs = broker.iter().flat_map(|broker| &broker.log_dirs);
         for path in paths.into_iter().flatten().filter(|_| host.is_member()).chain(logs) {
-            undo(&format!("directory {path}"), "purge_directory", &[path]);
+            undo(&format!("directory {path}"), "purge_data", &[path, ACCOUNT]);
         }
         // What systemd has made for the units of brokers, and of Apache ZooKeeper.
         undo("directory /var/log/kafka", "purge_directory", &["/var/log/kafka"]);

@@ -63,7 +63,7 @@ pub(super) fn tell(run: &Run, planning: &cli::Planning, drawn: &Drawn<'_>) {
         reporter.event("plan", show::host_json(host, planning.diff));
     }
     let detail = show::Detail { diff: planning.diff, color: report::color() };
-    reporter.text(&show::plan(&drawn.plan, detail));
+    reporter.painted(&show::plan(&drawn.plan, detail));
     for failure in &drawn.failures {
         reporter.failed(failure);
     }

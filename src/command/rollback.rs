@@ -69,7 +69,7 @@ async fn go(
         run.reporter.event("plan", show::host_json(host, arguments.diff));
     }
     let detail = show::Detail { diff: arguments.diff, color: report::color() };
-    run.reporter.text(&show::plan(&plan, detail));
+    run.reporter.painted(&show::plan(&plan, detail));
     for (host, why) in &back.left {
         run.reporter.aside(&format!("{host}: {why}"));
     }

@@ -19,7 +19,7 @@ use crate::layout::BINARY;
 use crate::plan::Only;
 use crate::plan::show;
 use crate::probe::Reading;
-use crate::report;
+use crate::report::{self, printable};
 use crate::run::{self, Drawn, Run};
 
 /// How often the watched table is made anew.
@@ -49,7 +49,7 @@ pub async fn run(arguments: cli::Status) -> Outcome {
 async fn watch(run: &Run) -> Outcome {
     loop {
         let (text, _) = once(run).await?;
-        report::screen(&text);
+        report::screen(&printable::text(&text));
         tokio::time::sleep(WATCH_EVERY).await;
     }
 }

@@ -6,12 +6,12 @@ use crate::cli;
 use crate::command::Outcome;
 use crate::exit::Exit;
 use crate::inventory::{self, finding::Severity};
-use crate::report;
+use crate::report::{self, printable};
 
 pub fn run(arguments: &cli::Validate) -> Outcome {
     let path = &arguments.inventory.inventory;
     let reading = inventory::read_file(path)?;
-    report::data(&reading.shown);
+    report::data(&printable::text(&reading.shown));
     let errors = reading.count(Severity::Error);
     let warnings = reading.count(Severity::Warning);
     let count = |number: usize, word: &str| match number {

@@ -15,6 +15,9 @@ use crate::script::frame::Frame;
 /// of 100 MB needs a minute and a half at 10 Mbit/s.
 pub const DEADLINE: Duration = Duration::from_mins(15);
 
+/// Steps that a host can tell of; a plan has some tens.
+const STEPS_MAX: usize = 10_000;
+
 /// What is sent to a host.
 #[derive(Debug)]
 pub struct Program {
@@ -110,6 +113,9 @@ pub struct Progress {
 impl Progress {
     /// Takes in one answer of the script.
     pub fn hear(&mut self, frame: &Frame) {
+        if self.begun.len() + self.done.len() > STEPS_MAX {
+            return;
+        }
         let name = frame.name.clone();
         match frame.kind.as_str() {
             "begin" => self.begun.push(name),

@@ -19,6 +19,10 @@ use crate::script::{self, Script};
 
 /// A probe reads small files; a host that needs longer hangs.
 const PROBE_DEADLINE: Duration = Duration::from_mins(1);
+/// What one script may answer: each file of a probe is shorter than a megabyte, and there are some tens.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
+/// Facts and steps are some hundreds.
+const ANSWER_FRAMES_MAX: usize = 10_000;
 
 /// The hosts a run works on, and the limits it works within.
 #[derive(Debug)]
@@ -206,15 +210,42 @@ pub async fn gather(
     script: &Script,
     deadline: Duration,
 ) -> Result<(Vec<Frame>, String), Failure> {
-    let frames = Mutex::new(Vec::new());
-    let ended = link
-        .run(script, &[], deadline, |event| {
-            if let Event::Frame(frame) = event {
-                frames.lock().expect("no panic while held").push(frame);
-            }
-        })
-        .await?;
-    Ok((frames.into_inner().expect("no panic while held"), ended.stderr))
+    let heard = Mutex::new(Heard::default());
+    let flooded = tokio::sync::Notify::new();
+    let run = link.run(script, &[], deadline, |event| {
+        if let Event::Frame(frame) = event
+            && !heard.lock().expect("no panic while held").keep(frame)
+        {
+            flooded.notify_one();
+        }
+    });
+    let ended = tokio::select! {
+        ended = run => ended?,
+        () = flooded.notified() => {
+            let cause = "it answers with more than a script of zkprov's can: is this the right host?";
+            return Err(Failure::new(Exit::Unreachable, cause));
+        }
+    };
+    Ok((heard.into_inner().expect("no panic while held").frames, ended.stderr))
+}
+
+/// The frames of one script, as many as a host may fill this machine's memory with.
+#[derive(Debug, Default)]
+struct Heard {
+    frames: Vec<Frame>,
+    bytes: usize,
+}
+
+impl Heard {
+    /// Whether there was room for it.
+    fn keep(&mut self, frame: Frame) -> bool {
+        self.bytes += frame.kind.len() + frame.name.len() + frame.body.len();
+        let room = self.bytes <= ANSWER_BYTES_MAX && self.frames.len() < ANSWER_FRAMES_MAX;
+        if room {
+            self.frames.push(frame);
+        }
+        room
+    }
 }
 
 fn now_ms() -> i64 {

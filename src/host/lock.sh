@@ -1,19 +1,33 @@
 # shellcheck shell=sh disable=SC2154 # zk_pulse is the prelude's
 # The operator lock: held on a host as long as the script that took it runs, so that it goes when its
-# holder's connection does. Kernel locks need no expiry; the file's text is for people.
+# holder's connection does. Kernel locks need no expiry; the file's text is for people. It lies in a folder
+# that root alone can enter: who can open a file can hold its lock.
 
 # lock_take SECONDS RUN HOLDER: waits so long for the lock, then answers `held` or `locked`.
 lock_take() {
-  exec 9>>/run/zkprov.lock || return
+  [ -d /run/zkprov ] || mkdir -m 0700 -- /run/zkprov 2>/dev/null
+  exec 9>>/run/zkprov/lock || return
   if flock -w "$1" 9; then
-    printf '%s\n%s\n%s\n%s\n' "$2" "$3" "$(date +%s)" "$$" >/run/zkprov.lock
+    lock_began "$$"
+    printf '%s\n%s\n%s\n%s\n%s\n' "$2" "$3" "$(date +%s)" "$$" "$zk_began" >/run/zkprov/lock
     zk_frame lock held ''
     return
   fi
   zk_now=$(date +%s)
   zk_frame lock refused "$zk_now
-$(cat /run/zkprov.lock)"
+$(cat /run/zkprov/lock)"
   return 1
+}
+
+# lock_began PID: $zk_began, when that process began, in ticks since the boot: with it a number that was
+# given again is told from the process that had it.
+lock_began() {
+  zk_began=''
+  { read -r zk_stat <"/proc/$1/stat"; } 2>/dev/null || return
+  # Behind the name, which may hold anything, the twentieth field.
+  # shellcheck disable=SC2086
+  set -- ${zk_stat##*) }
+  [ $# -lt 20 ] || { shift 19 && zk_began=$1; }
 }
 
 # lock_hold: until the controller goes away.
@@ -25,28 +39,43 @@ lock_hold() {
   wait "$zk_cat"
 }
 
+# lock_holders: $zk_holders, the processes whose open file holds the lock, as the kernel says; the file's own
+# text may name one that is long gone, and others may wait for the lock.
+lock_holders() {
+  zk_holders=''
+  for zk_fd in $(find /proc/[0-9]*/fd -maxdepth 1 -lname /run/zkprov/lock 2>/dev/null); do
+    case $(cat "${zk_fd%/fd/*}/fdinfo/${zk_fd##*/}" 2>/dev/null) in *lock:*)
+      zk_fd=${zk_fd#/proc/}
+      zk_holders="$zk_holders ${zk_fd%%/*}"
+      ;;
+    esac
+  done
+}
+
 # lock_break: ends whoever holds it, with what its script runs: at the end of a step if it can be.
 lock_break() {
-  if flock -n /run/zkprov.lock true; then
+  if [ ! -e /run/zkprov/lock ] || flock -n /run/zkprov/lock true; then
     echo 'nobody holds it'
     return
   fi
-  zk_holder=$(sed -n 4p /run/zkprov.lock)
-  case $zk_holder in
-    '' | *[!0-9]*)
-      echo 'the lock does not say which process holds it'
-      return 1
-      ;;
+  { read -r zk_run_id && read -r zk_who && read -r zk_since && read -r zk_pid && read -r zk_then; } </run/zkprov/lock
+  printf '%s\n%s\n' "$zk_run_id" "$zk_who"
+  lock_holders
+  lock_began "$zk_pid"
+  case " $zk_holders " in *" $zk_pid "*)
+    # The script's own shell, and no process that has got its number since.
+    if [ -n "$zk_then" ] && [ "$zk_began" = "$zk_then" ]; then
+      kill -USR1 "$zk_pid"
+      ! flock -w 10 /run/zkprov/lock true || return 0
+    fi
+    ;;
   esac
-  sed -n '1p;2p' /run/zkprov.lock
-  # The group, which a step's commands share: behind the name, which may hold anything, the third field.
-  zk_stat=$(cat "/proc/$zk_holder/stat" 2>/dev/null)
-  # shellcheck disable=SC2086
-  set -- ${zk_stat##*) }
-  kill -USR1 "$zk_holder"
-  flock -w 10 /run/zkprov.lock true && return
-  [ $# -gt 2 ] && kill -TERM -- "-$3"
-  flock -w 5 /run/zkprov.lock true && return
-  [ $# -gt 2 ] && kill -KILL -- "-$3"
-  zk_run flock -w 5 /run/zkprov.lock true
+  for zk_signal in TERM KILL; do
+    lock_holders
+    # shellcheck disable=SC2086
+    [ -z "$zk_holders" ] || kill "-$zk_signal" $zk_holders
+    ! flock -w 5 /run/zkprov/lock true || return 0
+  done
+  echo "somebody still holds /run/zkprov/lock, since $zk_since; as it stands it is none of zkprov's scripts"
+  return 1
 }

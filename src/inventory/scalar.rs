@@ -89,13 +89,10 @@ pub fn is_variable(text: &str) -> bool {
 
 /// Anything ssh takes for a destination, but never an option.
 pub fn ssh_host(text: &str) -> Result<(), Wrong> {
-    if text.is_empty()
-        || text.starts_with('-')
-        || text.chars().any(|c| c.is_whitespace() || c.is_control())
-    {
+    if text.is_empty() || text.starts_with('-') || !text.chars().all(|c| in_destination(c) || c == '@') {
         return wrong(
             format!("`{}` is no host", text.escape_debug()),
-            "an address, a name, or a `Host` of the ssh configuration",
+            "an address, a name, or a `Host` of the ssh configuration: letters, digits, `.`, `_`, `-`, `:` and `%`",
         );
     }
     if text.contains('@') {
@@ -113,12 +110,20 @@ pub fn ssh_host(text: &str) -> Result<(), Wrong> {
     Ok(())
 }
 
+/// What a destination is made of. A `ProxyCommand` of the user's hands it to a shell as `%h` and `%r`, and
+/// OpenSSH before 9.6 lets everything through: what means something to a shell is none of it. The brackets
+/// are an IPv6 address's, the percent sign its zone's.
+fn in_destination(c: char) -> bool {
+    c.is_alphanumeric() || "._-:[]%/+=,".contains(c)
+}
+
 pub fn user(text: &str) -> Result<(), Wrong> {
-    if text.is_empty()
-        || text.starts_with('-')
-        || text.chars().any(|c| c.is_whitespace() || c.is_control())
-    {
-        return wrong(format!("`{}` is no user name", text.escape_debug()), "a login name");
+    // `DOMAIN\\user` is no danger by itself, and a shell would eat its backslash.
+    if text.is_empty() || text.starts_with('-') || !text.chars().all(|c| c.is_alphanumeric() || "._-+@%=".contains(c)) {
+        return wrong(
+            format!("`{}` is no user name", text.escape_debug()),
+            "a login name: letters, digits, `.`, `_`, `-`, `+` and `@`",
+        );
     }
     Ok(())
 }
@@ -179,10 +184,54 @@ pub fn path(text: &str) -> Result<(), Wrong> {
     Ok(())
 }
 
-/// Folders a service must not be given: ownership is changed there.
-const SYSTEM_FOLDERS: [&str; 19] = [
-    "/", "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib64", "/media", "/mnt", "/opt",
-    "/proc", "/root", "/run", "/sbin", "/sys", "/tmp", "/usr", "/var",
+/// Folders a service must not be given, themselves: ownership is changed there, and `destroy
+/// --purge-data` deletes them. What lies below may be its own.
+const SHARED_FOLDERS: [&str; 8] =
+    ["/", "/media", "/mnt", "/opt", "/srv", "/usr/local", "/var/lib", "/var/log"];
+
+/// Folders of the system and of people, with everything below. `/home`, `/root` and the two for temporary
+/// files are hidden from the service by its unit.
+const SYSTEM_TREES: [&str; 22] = [
+    "/bin",
+    "/boot",
+    "/dev",
+    "/etc",
+    "/home",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+    "/lost+found",
+    "/nix",
+    "/proc",
+    "/root",
+    "/run",
+    "/sbin",
+    "/snap",
+    "/sys",
+    "/tmp",
+    "/usr",
+    "/var",
+    "/opt/containerd",
+    "/efi",
+];
+
+/// Where a folder of one's own is usual inside of [`SYSTEM_TREES`], below a name that is none of these.
+const OWN_PLACES: [(&str, &[&str]); 3] = [
+    (
+        "/usr/local",
+        &["bin", "etc", "games", "include", "lib", "lib64", "libexec", "man", "sbin", "share", "src"],
+    ),
+    (
+        "/var/lib",
+        &[
+            "NetworkManager", "apt", "cloud", "containerd", "containers", "dbus", "dhcp", "dnf",
+            "docker", "dpkg", "etcd", "flatpak", "git", "kubelet", "libvirt", "lxc", "lxd", "misc",
+            "mysql", "pam", "polkit-1", "postgresql", "private", "python", "rpm", "selinux", "snapd",
+            "sudo", "systemd", "ucf", "update-notifier", "usbutils", "xfsdump", "zkprov",
+        ],
+    ),
+    ("/var/log", &["apt", "audit", "installer", "journal", "private", "sa", "sysstat"]),
 ];
 
 /// An absolute path on a host, in its shortest spelling, safe in a properties file, a unit and a script.
@@ -213,11 +262,12 @@ pub fn remote_path(text: &str) -> Result<(), Wrong> {
 
 /// A data directory: a remote path of the service's own.
 pub fn own_folder(text: &str) -> Result<(), Wrong> {
-    // The last two the unit hides from the service.
-    let kernel = ["/proc", "/sys", "/dev", "/run", "/tmp", "/boot", "/home", "/root"];
-    if SYSTEM_FOLDERS.contains(&text)
-        || kernel.iter().any(|top| text.starts_with(&format!("{top}/")))
-    {
+    let below = |top: &str| text.strip_prefix(top).and_then(|rest| rest.strip_prefix('/'));
+    let own = OWN_PLACES.iter().any(|(place, taken)| {
+        below(place).is_some_and(|rest| !taken.contains(&rest.split('/').next().unwrap_or_default()))
+    });
+    let system = SYSTEM_TREES.iter().any(|top| text == *top || below(top).is_some());
+    if SHARED_FOLDERS.contains(&text) || (system && !own) {
         return wrong(
             format!("`{text}` belongs to the system"),
             "the service gets this folder for its own; take one such as /data/zookeeper",

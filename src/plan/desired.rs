@@ -15,7 +15,7 @@ use crate::plan::resource::binary::{Binary, OldBinaries};
 use crate::plan::resource::directory::Directory;
 use crate::plan::resource::file::{File, Rule};
 use crate::plan::resource::fstab::Fstab;
-use crate::plan::resource::service::Service;
+use crate::plan::resource::service::{self, Service};
 use crate::plan::resource::swap::{Swap, SwapUnits, Zram};
 use crate::plan::resource::symlink::Symlink;
 use crate::plan::resource::sysctl::{Setting, Sysctl};
@@ -112,7 +112,12 @@ fn member(
     all: &mut Vec<Resource>,
 ) -> Result<(), Failure> {
     let config = page.render("zookeeper.properties")?;
-    all.push(Resource::File(plain(CONFIG_FILE, config, Phase::Switch)));
+    // What is passed through may hold digests and passwords.
+    all.push(Resource::File(File {
+        group: ACCOUNT.into(),
+        mode: "640".into(),
+        ..plain(CONFIG_FILE, config, Phase::Switch)
+    }));
     if let Some(secret) = &supplies.secret {
         all.push(Resource::File(File {
             path: SECRET_FILE.into(),
@@ -135,6 +140,7 @@ fn member(
     }));
 
     let unit = page.render("zookeeper.service")?;
+    let settings = service::settings(&unit);
     all.push(Resource::File(plain(UNIT_FILE, unit, Phase::Switch)));
     all.push(Resource::Service(Service {
         unit: UNIT.into(),
@@ -144,6 +150,7 @@ fn member(
         ports: vec![host.ports.client, host.ports.quorum, host.ports.election],
         reload_after: vec![format!("file {UNIT_FILE}"), Fstab::NAME.into()],
         phase: Phase::Serve,
+        settings,
     }));
     Ok(())
 }

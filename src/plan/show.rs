@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::plan::resource::Action;
 use crate::plan::{HostPlan, Plan};
+use crate::report::printable;
 
 /// How much is told.
 #[derive(Clone, Copy, Debug, Default)]
@@ -38,15 +39,17 @@ pub fn plan(plan: &Plan, detail: Detail) -> String {
 }
 
 fn paint(detail: Detail, code: &str, words: &str) -> String {
-    if detail.color { format!("\u{1b}[{code}m{words}\u{1b}[0m") } else { words.to_owned() }
+    let words = printable::text(words);
+    if detail.color { format!("\u{1b}[{code}m{words}\u{1b}[0m") } else { words.into_owned() }
 }
 
 fn host_plan(host: &HostPlan, detail: Detail, text: &mut String) {
     let paint = |code: &str, words: &str| paint(detail, code, words);
+    let plain = printable::text;
     for refusal in &host.refusals {
         let word = paint("31", "refused");
-        let _ = writeln!(text, "  {word} {}: {}", refusal.resource, refusal.cause);
-        let _ = writeln!(text, "          hint: {}", refusal.hint);
+        let _ = writeln!(text, "  {word} {}: {}", refusal.resource, plain(&refusal.cause));
+        let _ = writeln!(text, "          hint: {}", plain(&refusal.hint));
     }
     for step in &host.steps {
         let code = match step.change.action {
@@ -55,7 +58,7 @@ fn host_plan(host: &HostPlan, detail: Detail, text: &mut String) {
             Action::Delete => "31",
         };
         let word = format!("{:<7}", step.change.action.word());
-        let _ = writeln!(text, "  {} {}  ({})", paint(code, &word), step.name, step.change.why);
+        let _ = writeln!(text, "  {} {}  ({})", paint(code, &word), plain(&step.name), plain(&step.change.why));
         if detail.diff {
             for line in step.change.diff.iter().flat_map(|diff| diff.lines()) {
                 let code = match line.as_bytes().first() {
@@ -68,7 +71,7 @@ fn host_plan(host: &HostPlan, detail: Detail, text: &mut String) {
         }
     }
     for (name, note) in &host.notes {
-        let _ = writeln!(text, "  {}    {name}: {note}", paint("36", "note"));
+        let _ = writeln!(text, "  {}    {name}: {}", paint("36", "note"), plain(note));
     }
     if !host.same.is_empty() || host.steps.is_empty() {
         let same = format!("{} resources are as they should be", host.same.len());

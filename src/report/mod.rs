@@ -1,6 +1,7 @@
 //! The only module that prints: data goes to stdout, talk to stderr, and a closed pipe is no error.
 
 pub mod chronicle;
+pub mod printable;
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write as _};
@@ -41,6 +42,7 @@ pub fn screen(text: &str) {
 
 /// Says one line to the person at the terminal, on stderr.
 pub fn talk(line: &str) {
+    let line = printable::text(line);
     above_live(|| {
         let _ = writeln!(std::io::stderr().lock(), "{line}");
     });
@@ -123,7 +125,7 @@ impl Reporter {
         fields["event"] = json!(name);
         fields["elapsed_ms"] = json!((self.elapsed_s() * 1000.0) as u64);
         if self.is_json() {
-            data(&format!("{fields}\n"));
+            data(&printable::json(&format!("{fields}\n")));
         }
         let mut told = self.told.lock().expect("no panic while held");
         if told.len() < EVENTS_KEPT {
@@ -146,6 +148,11 @@ impl Reporter {
 
     /// Text for people on stdout; nothing in JSON.
     pub fn text(&self, text: &str) {
+        self.painted(&printable::text(text));
+    }
+
+    /// The same with colours in it: what others wrote in it has been made harmless.
+    pub fn painted(&self, text: &str) {
         if !self.is_json() {
             data(text);
         }
@@ -208,7 +215,7 @@ impl HostLines {
     /// A step has begun.
     pub fn begin(&self, host: &str, step: &str) {
         if let Some(bar) = self.bars.get(host) {
-            bar.set_message(step.to_owned());
+            bar.set_message(printable::text(step).into_owned());
         }
     }
 

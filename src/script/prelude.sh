@@ -117,8 +117,76 @@ zk_parents() {
   [ -d "${1%/*}/" ] || zk_run mkdir -p -- "${1%/*}"
 }
 
+# zk_way PATH: $zk_by, who may make PATH without being led elsewhere. `root` where only root can put
+# something in any folder on the way there; else the owner of the first folder that somebody else owns:
+# what this account does by itself can harm nobody but itself. The name of a folder that only root could
+# change cannot become another one between this look and what follows.
+zk_way() {
+  zk_by=root zk_hops=0 zk_way=${1%/*}
+  # Made by every distribution, and its own.
+  case $zk_way in '' | /etc | /etc/systemd/system | /etc/sysctl.d | /run | /var/log) return 0 ;; esac
+  while :; do
+    set -- /
+    zk_seen='' zk_rest=${zk_way#/} zk_link=''
+    while [ -n "$zk_rest" ]; do
+      zk_seen=$zk_seen/${zk_rest%%/*}
+      case $zk_rest in */*) zk_rest=${zk_rest#*/} ;; *) zk_rest='' ;; esac
+      [ -e "$zk_seen" ] || [ -L "$zk_seen" ] || break
+      set -- "$@" "$zk_seen"
+      [ ! -L "$zk_seen" ] || { zk_link=$zk_seen && break; }
+    done
+    zk_said=$(stat -c '%U|%G|%a|%F|%n' -- "$@") || return
+    while IFS='|' read -r zk_user zk_group zk_mode zk_kind zk_name; do
+      # A link is as good as the folder it lies in.
+      [ "$zk_kind" != 'symbolic link' ] || continue
+      [ "$zk_user" = root ] || { zk_by=$zk_user && break; }
+      case $zk_mode in *[2367])
+        echo "anybody may write to $zk_name (mode $zk_mode), and could lead root elsewhere: chmod o-w $zk_name"
+        return 1
+        ;;
+      *[2367]?)
+        case $zk_group in root | staff | wheel | adm | sudo | admin) continue ;; esac
+        echo "group $zk_group may write to $zk_name (mode $zk_mode), and could lead root elsewhere: chmod g-w $zk_name"
+        return 1
+        ;;
+      esac
+    done <<END
+$zk_said
+END
+    [ "$zk_by" = root ] && [ -n "$zk_link" ] || return 0
+    zk_hops=$((zk_hops + 1))
+    [ "$zk_hops" -le 16 ] || { echo "$zk_link leads in a circle" && return 1; }
+    zk_said=$(readlink -- "$zk_link") || return
+    case $zk_said in /*) zk_way=$zk_said ;; *) zk_way=${zk_link%/*}/$zk_said ;; esac
+    zk_way=$zk_way${zk_rest:+/$zk_rest}
+  done
+}
+
+# zk_roots PATH: only root may have a say on the way to PATH.
+zk_roots() {
+  zk_way "$1" || return
+  [ "$zk_by" = root ] || {
+    echo "$1 lies in a folder of $zk_by, who could lead root elsewhere; it must be root's"
+    return 1
+  }
+}
+
+# zk_as USER GROUP COMMAND...: as that account, with nothing of root's open beside stdin and output.
+zk_as() {
+  zk_user=$1 zk_group=$2
+  shift 2
+  if command -v setpriv >/dev/null 2>&1; then
+    setpriv --reuid="$zk_user" --regid="$zk_group" --clear-groups -- "$@" 3<&- 9>&-
+  elif command -v runuser >/dev/null 2>&1; then
+    runuser -u "$zk_user" -g "$zk_group" -- "$@" 3<&- 9>&-
+  else
+    # shellcheck disable=SC2016 # another shell's parameters
+    su -s /bin/sh "$zk_user" -c 'exec "$@"' -- sh "$@" 3<&- 9>&-
+  fi
+}
+
 # zk_beside PATH: $zk_tmp, an empty file in the same folder that goes with the step; what hosts that died
-# in the middle have left there goes now.
+# in the middle have left there goes now. The folder must be root's.
 zk_beside() {
   for zk_tmp in "${1%/*}/.${1##*/}.zkprov."*; do
     [ ! -f "$zk_tmp" ] || rm -f -- "$zk_tmp"
@@ -127,8 +195,9 @@ zk_beside() {
   trap 'rm -f -- "$zk_tmp"' EXIT
 }
 
-# zk_put PATH OWNER GROUP MODE SIZE CONTENT: the one way a file appears: aside, whole, then renamed.
+# zk_put PATH OWNER GROUP MODE SIZE CONTENT: the one way a file of root's appears: aside, whole, then renamed.
 zk_put() {
+  zk_roots "$1" || return
   zk_parents "$1" || return
   zk_beside "$1" || return
   printf '%s' "$6" >"$zk_tmp"

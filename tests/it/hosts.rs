@@ -313,7 +313,7 @@ fn first_apply(lab: &Lab) {
             .into_iter()
             .filter(|(path, line)| before.get(path) != Some(line) && !line.starts_with("d "))
             .filter(|(path, _)| !TOUCHED.iter().any(|touched| path.starts_with(touched)))
-            .filter(|(path, _)| !path.starts_with("/var/lib/systemd") && path != "/run/zkprov.lock")
+            .filter(|(path, _)| !path.starts_with("/var/lib/systemd") && path != "/run/zkprov")
             .collect();
         assert!(surprises.is_empty(), "{host}: {surprises:#?}");
     }
@@ -389,7 +389,7 @@ fn restart(lab: &Lab) {
 }
 
 fn locked(lab: &Lab) {
-    let hold = "setsid flock /run/zkprov.lock sh -c 'printf \"r1\\nann@ops, pid 7\\n1\\n$$\\n\" >/run/zkprov.lock; \
+    let hold = "mkdir -pm 0700 /run/zkprov; setsid flock /run/zkprov/lock sh -c 'printf \"r1\\nann@ops, pid 7\\n1\\n$$\\n\" >/run/zkprov/lock; \
         exec sleep 600' </dev/null >/dev/null 2>&1 & sleep 0.2";
     for host in ["kafka1", "kafka2"] {
         lab.on(host, hold);

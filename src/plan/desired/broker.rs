@@ -6,7 +6,7 @@ use crate::failure::Failure;
 use crate::inventory::broker::Broker;
 use crate::layout::{ACCOUNT, BROKER_CONFIG_FILE, BROKER_UNIT, BROKER_UNIT_FILE};
 use crate::plan::resource::file::{File, Rule};
-use crate::plan::resource::service::Service;
+use crate::plan::resource::service::{self, Service};
 use crate::plan::resource::{Phase, Resource};
 use crate::plan::template::Page;
 
@@ -25,11 +25,9 @@ pub(super) fn resources(
         phase: Phase::BrokerSwitch,
         rule: Rule::None,
     }));
-    all.push(Resource::File(plain(
-        BROKER_UNIT_FILE,
-        page.render("kafka.service")?,
-        Phase::BrokerSwitch,
-    )));
+    let unit = page.render("kafka.service")?;
+    let settings = service::settings(&unit);
+    all.push(Resource::File(plain(BROKER_UNIT_FILE, unit, Phase::BrokerSwitch)));
     all.push(Resource::Service(Service {
         unit: BROKER_UNIT.into(),
         fragment: BROKER_UNIT_FILE.into(),
@@ -38,6 +36,7 @@ pub(super) fn resources(
         ports: broker.listeners.iter().map(|listener| listener.port).collect(),
         reload_after: vec![format!("file {BROKER_UNIT_FILE}")],
         phase: Phase::BrokerServe,
+        settings,
     }));
     Ok(())
 }

@@ -1,51 +1,58 @@
 # shellcheck shell=sh
 # A release: unpacked aside as the user who will own it, renamed when whole, stamped with its digest.
 
+# What a release may come to when it is unpacked: Kafka's are some 120 MB, and their jars do not compress.
+zk_archive_bytes_max=4294967296
+# What a host downloads at most.
+zk_tarball_bytes_max=2147483648
+
 # archive_as USER COMMAND...: as that user, so that ownership needs no second pass over the files and
 # an archive's tricks can harm nobody else.
 archive_as() {
-  zk_user=$1
+  zk_archivist=$1
   shift
-  if command -v setpriv >/dev/null 2>&1; then
-    setpriv --reuid="$zk_user" --regid="$(id -g "$zk_user")" --clear-groups -- "$@"
-  else
-    runuser -u "$zk_user" -- "$@"
-  fi
+  zk_as "$zk_archivist" "$(id -gn -- "$zk_archivist")" "$@"
 }
 
-# archive_finish ROOT NAME DIGEST ASIDE: what was unpacked in $zk_tmp takes its place.
+# archive_finish ROOT NAME USER DIGEST ASIDE: what was unpacked in $zk_in takes its place. From here on only
+# root can change what lies in $zk_in, so what is looked at is what is moved.
 archive_finish() {
-  zk_found=$(cd -- "$zk_tmp" && for zk_entry in * .[!.]*; do
+  zk_run chown -h -- root:root "$zk_in" && zk_run chmod -- 0711 "$zk_in" || return
+  zk_found=$(cd -- "$zk_in" && for zk_entry in * .[!.]*; do
     [ ! -e "$zk_entry" ] && [ ! -L "$zk_entry" ] || printf '%s\n' "$zk_entry"
   done)
-  if [ "$zk_found" != "$2" ] || [ -L "$zk_tmp/$2" ] || [ ! -d "$zk_tmp/$2" ]; then
+  if [ "$zk_found" != "$2" ] || [ -L "$zk_in/$2" ] || [ ! -d "$zk_in/$2" ]; then
     echo "the archive holds $zk_found, and not one folder $2"
     return 1
   fi
-  zk_found=$(find "$zk_tmp" -type l \( -lname '/*' -o -lname '..' -o -lname '../*' -o -lname '*/..' -o -lname '*/../*' \) \
-    -printf '%P -> %l\n' | head -n 3)
+  zk_found=$(find "$zk_in" \( -type l \( -lname '/*' -o -lname '..' -o -lname '../*' -o -lname '*/..' -o -lname '*/../*' \) \
+    -printf '%P -> %l\n' \) -o \( ! -type l -perm /6000 -printf '%P (mode %m)\n' \) | head -n 3)
   if [ -n "$zk_found" ]; then
-    echo "the archive holds links that may lead out of its folder: $zk_found"
+    echo "the archive holds links that may lead out of its folder, or programs with rights of their own: $zk_found"
     return 1
   fi
-  # Whole means whole on disk, before the stamp says so.
-  sync -f -- "$zk_tmp/$2" 2>/dev/null || sync
-  printf '%s\n' "$3" >"$zk_tmp/$2/.zkprov" || return
-  zk_sync "$zk_tmp/$2/.zkprov"
-  if [ -n "$4" ] && { [ -e "$1/$2" ] || [ -L "$1/$2" ]; }; then
-    zk_aside "$1/$2" "$4" || return
+  # Whole means whole on disk, before the stamp says so. The folder is the user's: so is the stamp.
+  sync -f -- "$zk_in/$2" 2>/dev/null || sync
+  # shellcheck disable=SC2016 # another shell's parameters
+  zk_run archive_as "$3" sh -c 'rm -f -- "$1" && printf "%s\n" "$2" >"$1" && { sync -- "$1" 2>/dev/null || sync; }' \
+    sh "$zk_in/$2/.zkprov" "$4" || return
+  if [ -n "$5" ] && { [ -e "$1/$2" ] || [ -L "$1/$2" ]; }; then
+    zk_aside "$1/$2" "$5" || return
   fi
-  zk_run mv -T -- "$zk_tmp/$2" "$1/$2" || return
+  zk_run mv -T -- "$zk_in/$2" "$1/$2" || return
   zk_sync "$1"
 }
 
-# archive_begin ROOT NAME USER: $zk_tmp, empty, the user's own; leftovers of dead runs go.
+# archive_begin ROOT NAME USER: $zk_tmp, root's own, and in it $zk_in, empty, the user's; leftovers of dead
+# runs go.
 archive_begin() {
+  zk_roots "$1/$2" || return
   [ -d "$1" ] || zk_run mkdir -p -- "$1" || return
   rm -rf --one-file-system -- "$1/.$2.zkprov."*
   zk_tmp=$(mktemp -d -- "$1/.$2.zkprov.XXXXXX") || return
   trap 'rm -rf --one-file-system -- "$zk_tmp"' EXIT
-  zk_run chown -- "$3:" "$zk_tmp"
+  zk_in=$zk_tmp/in
+  zk_run chmod -- 0711 "$zk_tmp" && zk_run mkdir -- "$zk_in" && zk_run chown -- "$3:" "$zk_in"
 }
 
 # archive_room ROOT: says so when there is hardly any room left: tar's own words drown it.
@@ -64,12 +71,13 @@ archive_flush() {
   zk_flush=$!
 }
 
-# archive_unpack USER: the archive on stdin goes into $zk_tmp.
+# archive_unpack USER: the archive on stdin goes into $zk_in.
 archive_unpack() {
-  # gzip reads what arrives: with `tar --gzip` one more tar would hand it over.
-  # shellcheck disable=SC2016 # another shell's parameter
-  archive_as "$1" sh -c 'gzip -dc || : >"$1/.broken"' sh "$zk_tmp" |
-    archive_as "$1" tar --extract --no-same-permissions --directory "$zk_tmp" && [ ! -e "$zk_tmp/.broken" ]
+  # gzip reads what arrives: with `tar --gzip` one more tar would hand it over. A stream that is cut at its
+  # limit is an archive without an end.
+  # shellcheck disable=SC2016 # another shell's parameters
+  archive_as "$1" sh -c '{ gzip -dc || : >"$1/.broken"; } | head -c "$2"' sh "$zk_in" "$zk_archive_bytes_max" |
+    archive_as "$1" tar --extract --no-same-permissions --directory "$zk_in" && [ ! -e "$zk_in/.broken" ]
 }
 
 # do_archive ROOT NAME USER DIGEST ASIDE SIZE: from the next SIZE bytes of payload.
@@ -82,30 +90,33 @@ do_archive() {
     return 1
   fi
   kill "$zk_flush"
-  archive_finish "$1" "$2" "$4" "$5"
+  archive_finish "$1" "$2" "$3" "$4" "$5"
 }
 
 # do_archive_fetched ROOT NAME USER DIGEST ASIDE URL...: the host downloads and hashes for itself.
 do_archive_fetched() {
   archive_begin "$1" "$2" "$3" || return
-  zk_root=$1 zk_base=$2 zk_user=$3 zk_want=$4 zk_keep=$5
+  zk_root=$1 zk_base=$2 zk_owner=$3 zk_want=$4 zk_keep=$5
   shift 5
   zk_tarball=$zk_tmp/.tarball
   for zk_url in "$@"; do
     if command -v curl >/dev/null 2>&1; then
-      curl --fail --silent --show-error --location --connect-timeout 10 --output "$zk_tarball" -- "$zk_url" || continue
+      { curl --fail --silent --show-error --location --connect-timeout 10 --output - -- "$zk_url" ||
+        rm -f -- "$zk_tarball"; } | head -c "$zk_tarball_bytes_max" >"$zk_tarball"
     else
-      wget --quiet --timeout=10 --tries=1 -O "$zk_tarball" -- "$zk_url" || continue
+      { wget --quiet --timeout=10 --tries=1 -O - -- "$zk_url" ||
+        rm -f -- "$zk_tarball"; } | head -c "$zk_tarball_bytes_max" >"$zk_tarball"
     fi
+    [ -e "$zk_tarball" ] || continue
     zk_sum=$(sha512sum -- "$zk_tarball") || return
     if [ "${zk_sum%% *}" != "$zk_want" ]; then
       echo "$zk_url has the digest ${zk_sum%% *} instead of $zk_want"
       rm -f -- "$zk_tarball"
       continue
     fi
-    archive_unpack "$zk_user" <"$zk_tarball" || return
+    archive_unpack "$zk_owner" <"$zk_tarball" || return
     rm -f -- "$zk_tarball"
-    archive_finish "$zk_root" "$zk_base" "$zk_want" "$zk_keep"
+    archive_finish "$zk_root" "$zk_base" "$zk_owner" "$zk_want" "$zk_keep"
     return
   done
   echo "no source gave the release: $*"

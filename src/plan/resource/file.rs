@@ -102,12 +102,8 @@ impl File {
         if found == wanted {
             return Difference::Same;
         }
-        Difference::change(Change::new(
-            Action::Update,
-            format!("{found} -> {wanted}"),
-            "do_attributes",
-            [&self.path, &self.owner, &self.group, &self.mode],
-        ))
+        // Written anew: what is changed by its name may have become another file by then.
+        write(Action::Update, format!("{found} -> {wanted}"), &self.content)
     }
 }
 

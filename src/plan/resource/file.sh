@@ -1,13 +1,33 @@
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2154 # zk_by is what `zk_way` sets
 
-# do_file PATH OWNER GROUP MODE SIZE CONTENT
+# do_file PATH OWNER GROUP MODE SIZE CONTENT: made by root where only root has a say, else by the account
+# in whose folder it lies.
 do_file() {
-  zk_put "$@"
-}
-
-# do_attributes PATH OWNER GROUP MODE: the content is right already.
-do_attributes() {
-  zk_run chown -h -- "$2:$3" "$1" && zk_run chmod -- "$4" "$1"
+  zk_way "$1" || return
+  if [ "$zk_by" = root ]; then
+    zk_put "$@"
+    return
+  fi
+  if [ "$zk_by" != "$2" ]; then
+    echo "$1 is to be $2's, and lies in a folder of $zk_by, who could lead others elsewhere"
+    return 1
+  fi
+  # shellcheck disable=SC2016 # another shell's parameters
+  printf '%s' "$6" | zk_as "$2" "$3" sh -c '
+    umask 077
+    cd -P -- "${1%/*}/" || exit
+    name=${1##*/}
+    for tmp in ".$name.zkprov."*; do [ ! -f "$tmp" ] || rm -f -- "$tmp"; done
+    tmp=$(mktemp -- "./.$name.zkprov.XXXXXX") || exit
+    trap "rm -f -- \"$tmp\"" EXIT
+    cat >"$tmp"
+    if [ "$(stat -c %s -- "$tmp")" != "$3" ]; then
+      echo "could not write $3 bytes beside $1: is the disk full?"
+      exit 1
+    fi
+    chmod -- "$2" "$tmp" && { sync -- "$tmp" 2>/dev/null || sync; } && mv -fT -- "$tmp" "$name" || exit
+    trap - EXIT
+    sync -- . 2>/dev/null || sync' sh "$1" "$4" "$5"
 }
 
 # undo_file PATH

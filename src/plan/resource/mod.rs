@@ -194,10 +194,10 @@ pub fn library(function: &str) -> &'static str {
         "do_swapoff" | "do_swap_units" | "do_zram" => swap::SHELL,
         "do_fstab" | "undo_fstab" => fstab::SHELL,
         "do_sysctl" => sysctl::SHELL,
-        "do_directory" | "undo_directory" | "purge_directory" => directory::SHELL,
+        "do_directory" | "undo_directory" | "purge_directory" | "purge_data" => directory::SHELL,
         "do_archive" | "do_archive_fetched" | "undo_archives" => archive::SHELL,
         "do_symlink" | "undo_symlink" => symlink::SHELL,
-        "do_file" | "do_attributes" | "undo_file" => file::SHELL,
+        "do_file" | "undo_file" => file::SHELL,
         "do_binary" | "do_prune" => binary::SHELL,
         _ => service::SHELL,
     }

@@ -2,11 +2,16 @@
 
 use super::fstab::Fstab;
 use super::{Action, Change, Difference, Phase};
-use crate::probe::{Observed, Reading};
+use crate::probe::{Observed, Reading, Unit};
 
 pub const SHELL: &str = include_str!("service.sh");
 /// Seconds within which a broker has ended and another process runs: a little more than its unit gives.
 pub const BROKER_STOPS_S: &str = "330";
+
+/// Automatic restarts after which a young process is no sign of a service that runs.
+const CRASHES_MAX: u32 = 3;
+/// A process that has lived so long is not one of a row.
+const STEADY_S: i64 = 20;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Service {
@@ -23,6 +28,17 @@ pub struct Service {
     pub reload_after: Vec<String>,
     /// The coordinator's or the broker's.
     pub phase: Phase,
+    /// What the unit's file asks of systemd, as [`settings`] finds it there.
+    pub settings: Vec<(&'static str, String)>,
+}
+
+/// Settings of a unit that change whose rights a service has, and how much of the machine.
+pub fn settings(unit: &str) -> Vec<(&'static str, String)> {
+    let value = |key: &'static str| {
+        let line = unit.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='))?;
+        Some((key, line.trim().to_owned()))
+    };
+    ["User", "Group", "LimitNOFILE", "ProtectSystem", "NoNewPrivileges"].into_iter().filter_map(value).collect()
 }
 
 /// What the service does at this moment.
@@ -48,6 +64,9 @@ impl Service {
     pub fn running(&self, observed: &Observed) -> Running {
         let unit = observed.unit(&self.unit);
         match unit.get("ActiveState") {
+            _ if self.crashes(observed).is_some() && unit.get("FragmentPath") == self.fragment => {
+                Running::No
+            }
             "active" | "activating" | "reloading" | "deactivating" => {
                 if unit.get("FragmentPath") == self.fragment {
                     Running::Ours
@@ -56,6 +75,23 @@ impl Service {
                 }
             }
             _ => Running::No,
+        }
+    }
+
+    /// How often the process has ended and been started again, where it does so still: a unit that waits
+    /// for its next start does not run, nor does one that has lived for seconds after several ends.
+    fn crashes(&self, observed: &Observed) -> Option<u32> {
+        let unit = observed.unit(&self.unit);
+        let restarts = unit.get("NRestarts").parse().unwrap_or(0);
+        match (unit.get("ActiveState"), unit.get("SubState")) {
+            ("activating", "auto-restart" | "auto-restart-queued") => Some(restarts),
+            ("activating", _) if restarts > 0 => Some(restarts),
+            ("active", _) if restarts >= CRASHES_MAX => {
+                let now = observed.text("clock").split('.').next()?.trim().parse::<i64>().ok()?;
+                let age_s = now - timestamp(unit.get("ExecMainStartTimestamp"))?;
+                (age_s < STEADY_S).then_some(restarts)
+            }
+            _ => None,
         }
     }
 
@@ -107,11 +143,17 @@ impl Service {
             ));
         }
         if running == Running::No {
-            let why = match unit.get("ActiveState") {
-                "failed" => format!("failed ({})", unit.get("Result")),
+            let crashes = self.crashes(observed);
+            let why = match (unit.get("ActiveState"), crashes) {
+                (_, Some(times)) => {
+                    format!("it ends again and again: {times} times, {}", unit.get("Result"))
+                }
+                ("failed", _) => format!("failed ({})", unit.get("Result")),
                 _ => "not running".to_owned(),
             };
-            changes.push(Change::new(Action::Start, why, "do_start", [&self.unit]));
+            let mut change = Change::new(Action::Start, why, "do_start", [&self.unit]);
+            change.arguments.extend(crashes.map(|_| "again".to_owned()));
+            changes.push(change);
         } else if let Some(why) = self.stale(observed, changed) {
             let mut change = Change::new(Action::Restart, why, "do_restart", [&self.unit]);
             if self.phase == Phase::BrokerServe {
@@ -145,6 +187,20 @@ impl Service {
         Some(format!("it was started before {younger} was written"))
     }
 
+    /// What holds for the unit instead of what its own file asks for, and comes from drop-ins.
+    fn altered(&self, unit: &Unit) -> Option<String> {
+        if unit.get("DropInPaths").is_empty() || unit.get("FragmentPath") != self.fragment {
+            return None;
+        }
+        let differs = |(key, wanted): &(&str, String)| {
+            let there = unit.get(key);
+            (!there.is_empty() && there != wanted).then(|| format!("{key}={there} instead of {wanted}"))
+        };
+        let differing: Vec<String> = self.settings.iter().filter_map(differs).collect();
+        let what = differing.join(", ");
+        (!what.is_empty()).then(|| format!("{} runs with {what}, by its drop-ins", self.unit))
+    }
+
     /// A port of the service that somebody listens on, and who.
     fn taken(&self, observed: &Observed) -> Option<(u16, String)> {
         observed.text("ports").lines().find_map(|line| {
@@ -162,9 +218,18 @@ impl Service {
     pub fn notes(&self, observed: &Observed) -> Vec<String> {
         let unit = observed.unit(&self.unit);
         let mut notes = Vec::new();
+        let ready = observed.text("dropins");
+        let ready = ready.lines().filter_map(|line| line.strip_prefix(&self.unit)?.strip_prefix(' '));
+        let ready = ready.collect::<Vec<_>>().join(" ");
         let drop_ins = unit.get("DropInPaths");
         if !drop_ins.is_empty() {
             notes.push(format!("{} has drop-ins that are kept: {drop_ins}", self.unit));
+        } else if !ready.is_empty() {
+            notes.push(format!("{} will have drop-ins that lie ready for it: {ready}", self.unit));
+        }
+        notes.extend(self.altered(&unit));
+        if unit.get("ActiveState") == "activating" && self.running(observed) == Running::Ours {
+            notes.push(format!("{} is starting, and does not serve yet", self.unit));
         }
         let fragment = unit.get("FragmentPath");
         if !fragment.is_empty() && fragment != self.fragment {
@@ -216,6 +281,7 @@ mod tests {
                 Fstab::NAME.into(),
             ],
             phase: Phase::Serve,
+            settings: settings("User=kafka\nNoNewPrivileges=yes\n"),
         }
     }
 
@@ -277,6 +343,38 @@ mod tests {
         let loaded = bare.replace("not-found", "loaded");
         assert_eq!(names(&loaded, &[unit]), [enable, "do_reload ", start]);
         assert_eq!(names(&loaded, &[]), ["do_enable zookeeper.service", start]);
+    }
+
+    #[test]
+    fn a_unit_that_ends_again_and_again_does_not_run() {
+        let unit = |state: &str, restarts: u32| {
+            RUNNING.replace("ActiveState=active", state) + &format!("NRestarts={restarts}\nResult=exit-code\n")
+        };
+        let start = timestamp("Wed 2026-11-25 10:59:17 UTC").expect("a time");
+        let exe = ("exe", "/usr/local/lib/zkprov/coordinator-1");
+        let planned = |unit: &str, after_s: i64| {
+            let clock = format!("{}.5", start + after_s);
+            actions(&[("units", unit), exe, ("clock", &clock)], &[])
+        };
+        let waiting = planned(&unit("ActiveState=activating\nSubState=auto-restart", 7), 1);
+        assert_eq!(waiting, [(Action::Start, "it ends again and again: 7 times, exit-code".into())]);
+        assert_eq!(planned(&unit("ActiveState=activating\nSubState=start", 1), 1)[0].0, Action::Start);
+        assert!(planned(&unit("ActiveState=activating\nSubState=start", 0), 1).is_empty(), "its first start");
+        assert_eq!(planned(&unit("ActiveState=active", 3), 5)[0].0, Action::Start);
+        assert!(planned(&unit("ActiveState=active", 3), 500).is_empty(), "it has recovered");
+    }
+
+    #[test]
+    fn what_drop_ins_change_is_said() {
+        let said = |units: &str, ready: &str| {
+            service().notes(&Observed::of([("units", units), ("dropins", ready)]))
+        };
+        let path = "/etc/systemd/system/zookeeper.service.d/a.conf";
+        let ready = said("Id=zookeeper.service\nLoadState=not-found\n", &format!("zookeeper.service {path}\n"));
+        assert_eq!(ready, [format!("zookeeper.service will have drop-ins that lie ready for it: {path}")]);
+        let units = format!("{RUNNING}DropInPaths={path}\nUser=root\nNoNewPrivileges=yes\n");
+        let altered = said(&units, "");
+        assert_eq!(altered[1], "zookeeper.service runs with User=root instead of kafka, by its drop-ins");
     }
 
     #[test]

@@ -1,11 +1,28 @@
 # shellcheck shell=sh
 # The unit: enabled, and running what is on disk.
 
-# read_service UNIT...: how systemd sees them, and every unit for swap with them (one call is dear enough).
+# read_service UNIT...: how systemd sees them, and every unit for swap with them (one call is dear enough):
+# those that swap, those that are loaded and do not, and those that are only enabled for the next boot.
 read_service() {
-  zk_units=$(TZ=UTC systemctl show \
+  zk_dropins=''
+  for zk_unit in "$@"; do
+    # systemd names them only once there is a unit.
+    for zk_path in "/etc/systemd/system/$zk_unit.d/"*.conf "/run/systemd/system/$zk_unit.d/"*.conf \
+      "/usr/local/lib/systemd/system/$zk_unit.d/"*.conf "/usr/lib/systemd/system/$zk_unit.d/"*.conf \
+      "/lib/systemd/system/$zk_unit.d/"*.conf; do
+      [ ! -e "$zk_path" ] || zk_dropins="$zk_dropins$zk_unit $zk_path
+"
+    done
+  done
+  zk_frame fact dropins "$zk_dropins"
+  for zk_path in /etc/systemd/system/*.wants/*.swap /etc/systemd/system/*.requires/*.swap \
+    /run/systemd/generator/*.swap /run/systemd/generator.early/*.swap /run/systemd/generator.late/*.swap; do
+    [ ! -e "$zk_path" ] || set -- "$@" "${zk_path##*/}"
+  done
+  zk_units=$(TZ=UTC systemctl show --all \
     -p Id,LoadState,ActiveState,SubState,UnitFileState,FragmentPath,SourcePath,DropInPaths \
-    -p NeedDaemonReload,MainPID,ExecMainStartTimestamp,NRestarts,Result,User -- "$@" '*.swap' 2>/dev/null)
+    -p NeedDaemonReload,MainPID,ExecMainStartTimestamp,NRestarts,Result,User,Group,LimitNOFILE \
+    -p ProtectSystem,NoNewPrivileges -- "$@" '*.swap' 2>/dev/null)
   zk_frame fact units "$zk_units"
   # The first MainPID is the first service's: swap units have none.
   zk_main=${zk_units#*MainPID=}
@@ -25,8 +42,10 @@ do_enable() {
   zk_run systemctl enable --quiet ${2:+"$2"} -- "$1"
 }
 
-# do_start UNIT: asks for the start; that it serves is awaited by a step of its own.
+# do_start UNIT [AGAIN]: asks for the start; that it serves is awaited by a step of its own. AGAIN: a unit
+# that systemd starts again and again is stopped first, so that its restarts are counted anew.
 do_start() {
+  [ -z "${2:-}" ] || zk_run systemctl stop -- "$1" || return
   systemctl reset-failed -- "$1" 2>/dev/null
   # systemd 244 and 245 find what is new to them only after a reload.
   systemctl start --no-block -- "$1" 2>/dev/null && return

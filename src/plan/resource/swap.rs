@@ -1,6 +1,8 @@
 //! Swap off now, and the units and generators that would bring it back; `fstab` is a resource of
 //! its own.
 
+use std::collections::BTreeSet;
+
 use super::{Action, Change, Difference};
 use crate::probe::{Observed, Reading};
 
@@ -9,6 +11,21 @@ pub(super) const SHELL: &str = include_str!("swap.sh");
 /// What swaps at this moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Swap;
+
+/// Services that are known to make swap at boot: compressed in memory, or in files of their own.
+const SWAPPERS: [&str; 11] = [
+    "armbian-zram-config.service",
+    "dphys-swapfile.service",
+    "swapspace.service",
+    "systemd-swap.service",
+    "zram-config.service",
+    "zram-init.service",
+    "zram-swap-config.service",
+    "zram-swap.service",
+    "zram.service",
+    "zramd.service",
+    "zramswap.service",
+];
 
 /// Units for swap that no line of fstab stands behind.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,22 +63,32 @@ impl Swap {
 
 impl SwapUnits {
     pub fn differ(&self, observed: &Observed) -> Difference {
-        let units: Vec<String> = observed
-            .units()
-            .into_iter()
-            .filter(|unit| {
-                unit.get("Id").rsplit('.').next() == Some("swap")
-                    && !unit.get("FragmentPath").is_empty()
-                    && unit.get("LoadState") == "loaded"
-                    // fstab's own, gone with its line.
-                    && unit.get("SourcePath") != "/etc/fstab"
-                    && unit.get("SourcePath") != "/proc/swaps"
-            })
-            .map(|unit| unit.get("Id").to_owned())
-            .collect();
+        let units = observed.units().into_iter().filter(|unit| {
+            unit.get("Id").rsplit('.').next() == Some("swap")
+                && !unit.get("FragmentPath").is_empty()
+                && unit.get("LoadState") == "loaded"
+                // fstab's own, gone with its line.
+                && unit.get("SourcePath") != "/etc/fstab"
+                && unit.get("SourcePath") != "/proc/swaps"
+                // Nobody asks for it: it is only there.
+                && !(unit.get("ActiveState") == "inactive" && unit.get("UnitFileState") == "disabled")
+        });
+        let swappers = observed.text("swappers");
+        let (known, others): (BTreeSet<&str>, BTreeSet<&str>) =
+            swappers.lines().partition(|name| SWAPPERS.contains(name));
+        // One unit may be found by several ways.
+        let units: BTreeSet<String> =
+            units.map(|unit| unit.get("Id").to_owned()).chain(known.into_iter().map(str::to_owned)).collect();
         if units.is_empty() {
-            return Difference::Same;
+            return match others.into_iter().collect::<Vec<_>>()[..] {
+                [] => Difference::Same,
+                ref names => Difference::Noted(format!(
+                    "{} is enabled: does it bring swap back at boot? zkprov does not know it",
+                    names.join(", ")
+                )),
+            };
         }
+        let units: Vec<String> = units.into_iter().collect();
         let why = format!("would come back at boot: {}", units.join(", "));
         Difference::change(Change::new(Action::Delete, why, "do_swap_units", units))
     }
@@ -110,5 +137,21 @@ mod tests {
             panic!("a generated unit would bring swap back")
         };
         assert_eq!(changes[0].arguments, ["dev-sda5.swap"]);
+    }
+
+    #[test]
+    fn what_is_only_enabled_counts_and_what_nobody_asks_for_does_not() {
+        let units = "Id=a.swap\nLoadState=loaded\nActiveState=inactive\nUnitFileState=enabled\nFragmentPath=/etc/systemd/system/a.swap\n\n\
+            Id=b.swap\nLoadState=loaded\nActiveState=inactive\nUnitFileState=disabled\nFragmentPath=/etc/systemd/system/b.swap\n\n\
+            Id=a.swap\nLoadState=loaded\nActiveState=inactive\nUnitFileState=enabled\nFragmentPath=/etc/systemd/system/a.swap\n";
+        let swappers = "zramswap.service\nkswap-exporter.service\n";
+        let Difference::Changes(changes) =
+            SwapUnits.differ(&Observed::of([("units", units), ("swappers", swappers)]))
+        else {
+            panic!("two would bring swap back")
+        };
+        assert_eq!(changes[0].arguments, ["a.swap", "zramswap.service"]);
+        let unknown = SwapUnits.differ(&Observed::of([("swappers", "kswap-exporter.service\n")]));
+        assert!(matches!(unknown, Difference::Noted(note) if note.contains("kswap-exporter")));
     }
 }

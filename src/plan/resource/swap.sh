@@ -29,6 +29,18 @@ read_swap() {
     zk_zram=off
   fi
   zk_frame fact zram "$zk_zram"
+  # Services that make swap at boot, by their links and not by asking systemd: few hosts have one.
+  zk_swappers=''
+  for zk_file in /etc/systemd/system/*.wants/*zram*.service /etc/systemd/system/*.wants/*swap*.service \
+    /etc/rc[2-5].d/S*zram* /etc/rc[2-5].d/S*swap*; do
+    [ -e "$zk_file" ] || continue
+    zk_file=${zk_file##*/}
+    case $zk_file in S[0-9][0-9]*) zk_file=${zk_file#S[0-9][0-9]}.service ;; esac
+    # Masked already.
+    [ -c "/etc/systemd/system/$zk_file" ] || zk_swappers="$zk_swappers$zk_file
+"
+  done
+  zk_frame fact swappers "$zk_swappers"
 }
 
 # do_swapoff FILE...: only what was listed, never `-a`: in a container the rest is somebody else's.
