@@ -196,6 +196,9 @@ pub struct Planning {
     /// Print exactly what would run on the hosts, and end
     #[arg(long)]
     pub show_scripts: bool,
+    /// Keep configurations and units of another installation as ….before-zkprov, and replace them
+    #[arg(long)]
+    pub take_over: bool,
     /// End with 2 when there are changes
     #[arg(long)]
     pub detailed_exitcode: bool,

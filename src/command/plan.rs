@@ -50,7 +50,8 @@ pub(super) async fn dry(
 }
 
 pub(super) fn only(planning: &cli::Planning) -> Result<Only, Failure> {
-    Only::new(&planning.only).map_err(|unknown| {
+    let only = Only::new(&planning.only).map(|only| only.taking_over(planning.take_over));
+    only.map_err(|unknown| {
         Failure::usage(format!("--only: there is no kind `{unknown}`"))
             .hint(format!("the kinds are {}", crate::plan::resource::KINDS.join(", ")))
     })
@@ -104,7 +105,7 @@ fn scripts(run: &Run, drawn: &Drawn<'_>) -> Result<(), Failure> {
             }
         }
         let steps: Vec<_> = shown.steps.iter().collect();
-        let program = execute::program("NONCE", &Operator::me(), &steps);
+        let program = execute::program("NONCE", &Operator::me(), &steps, asked.host);
         run.reporter.text(&format!("# {}: apply\n{}\n", shown.host, program.script.render()));
         for payload in &program.payloads {
             run.reporter.text(&format!(

@@ -64,6 +64,7 @@ async fn whole(run: &Run, arguments: &cli::Restart) -> Outcome {
                 allow_quorum_loss: arguments.allow_quorum_loss,
                 settle_s: arguments.settle,
                 patience_s: 0,
+                changes: false,
                 leaving: None,
             };
             let (of_brokers, mut of_members) = match resumed {

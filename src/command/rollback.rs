@@ -96,6 +96,7 @@ async fn go(
         allow_quorum_loss: arguments.allow_quorum_loss,
         settle_s: arguments.settle,
         patience_s: 0,
+        changes: true,
         leaving: None,
     };
     Box::pin(lock::holding(&Operator::me(), asked, || run.lose_lock(), async {

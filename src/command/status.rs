@@ -175,6 +175,7 @@ fn view(run: &Run, drawn: &Drawn<'_>) -> View {
     // Hosts that --limit leaves out are no complaint.
     if run.hosts().len() < run.inventory.hosts.len() {
         view.members.retain(|member| asked_for(run, &member.host));
+        view.partial = true;
     }
     view
 }

@@ -117,6 +117,8 @@ impl Member {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct View {
     pub members: Vec<Member>,
+    /// Only some of the members were looked at: of the others nothing can be said.
+    pub partial: bool,
 }
 
 impl View {
@@ -187,6 +189,36 @@ impl View {
         (newest >> 32 == own >> 32).then_some(newest - own)
     }
 
+    /// What the member on `host`, which a run has changed, still lacks; `None`: it serves, has caught up, and
+    /// the leader counts it.
+    pub fn lacks(&self, host: &str) -> Option<String> {
+        let Some(member) = self.member(host) else { return Some("it was not asked".into()) };
+        if let Some(why) = &member.unreachable {
+            return Some(format!("it cannot be reached: {why}"));
+        }
+        if member.unit != "active" {
+            let state = if member.unit.is_empty() { "not installed" } else { &member.unit };
+            return Some(format!("its unit is {state}"));
+        }
+        if !member.serves() {
+            return Some(member.error.clone().unwrap_or_else(|| "it does not serve yet".into()));
+        }
+        let Some(leader) = self.leader() else {
+            return Some(format!("{} servers say that they lead", self.leaders().count()));
+        };
+        match self.lag(member) {
+            Some(lag) if lag <= LAG_MAX => {}
+            Some(lag) => return Some(format!("it is {lag} operations behind")),
+            None => return Some("it is in another epoch than the leader".into()),
+        }
+        if leader.host == member.host {
+            return None;
+        }
+        let others = self.members.iter().filter(|other| other.serves()).count() as i64 - 1;
+        let synced = leader.synced.filter(|synced| *synced < others)?;
+        Some(format!("the leader, {}, counts {synced} of {others} others as synced", leader.host))
+    }
+
     /// Everything that keeps the ensemble from being healthy, in words.
     pub fn complaints(&self) -> Vec<String> {
         let mut complaints = Vec::new();
@@ -206,6 +238,12 @@ impl View {
                     None => complaints.push(format!("{host} is in another epoch")),
                 }
             }
+            if member.restarts > 0 && member.unit == "activating" {
+                let times = member.restarts;
+                complaints.push(format!(
+                    "{host}: the service ends again and again, {times} times so far"
+                ));
+            }
             if member.mode == Some(Mode::Standalone) && self.members.len() > 1 {
                 complaints.push(format!("{host} runs alone, as a standalone server"));
             }
@@ -213,6 +251,8 @@ impl View {
         let leaders: Vec<&str> = self.leaders().map(|leader| leader.host.as_str()).collect();
         match leaders.len() {
             1 => {}
+            // Who leads may be one that was not asked; a follower that serves has a leader.
+            0 if self.partial => {}
             0 => complaints.push(format!(
                 "no leader: {} of {} voters serve, {} are needed",
                 self.voters_up(),
@@ -235,7 +275,7 @@ pub fn view<'a>(
         Some(observed) => Member::of(host, observed),
         None => Member::silent(host, unreachable(host)),
     });
-    View { members: members.collect() }
+    View { members: members.collect(), partial: false }
 }
 
 #[cfg(test)]
@@ -264,6 +304,7 @@ mod tests {
                 member("d", None, 0),
                 Member { main_pid: 0, unit: "failed".into(), ..member("e", None, 0) },
             ],
+            partial: false,
         };
         assert_eq!(
             view.complaints(),
@@ -276,6 +317,7 @@ mod tests {
         assert_eq!(view.lag(&view.members[1]), Some(1));
         let split = View {
             members: vec![member("a", Some(Mode::Leader), 1), member("b", Some(Mode::Leader), 1)],
+            partial: false,
         };
         assert_eq!(split.complaints(), ["a and b say that they lead"]);
         assert!(split.leader().is_none());
@@ -288,10 +330,39 @@ mod tests {
                 member("a", Some(Mode::Leader), 0x3_0000_0000),
                 member("b", follower, 0x2_0000_0fff),
             ],
+            partial: false,
         };
         assert!(silent(Some(Mode::Follower)).complaints().is_empty());
         let view = silent(None);
         assert_eq!(view.lag(&view.members[1]), None, "it serves nobody yet");
+    }
+
+    #[test]
+    fn a_part_of_the_members_says_nothing_of_who_leads() {
+        let mut view = View { members: vec![member("b", Some(Mode::Follower), 1)], partial: true };
+        assert!(view.complaints().is_empty(), "{:?}", view.complaints());
+        view.partial = false;
+        assert_eq!(view.complaints(), ["no leader: 1 of 1 voters serve, 1 are needed"]);
+    }
+
+    #[test]
+    fn a_member_that_was_changed_serves_has_caught_up_and_is_counted() {
+        let view = |synced, unit: &str, mode| {
+            let mut leader = member("a", Some(Mode::Leader), 0x1_0000_4000);
+            leader.synced = Some(synced);
+            let mut other = member("b", mode, 0x1_0000_4000);
+            other.unit = unit.into();
+            View { members: vec![leader, other], partial: false }
+        };
+        let serving = Some(Mode::Follower);
+        assert_eq!(view(1, "active", serving).lacks("b"), None);
+        let lacks = |view: View| view.lacks("b").expect("it lacks something");
+        assert!(lacks(view(0, "active", serving)).contains("counts 0 of 1"));
+        assert_eq!(lacks(view(1, "activating", serving)), "its unit is activating");
+        assert_eq!(lacks(view(1, "active", None)), "it does not serve yet");
+        let mut behind = view(1, "active", serving);
+        behind.members[1].zxid = Some(0x1_0000_0001);
+        assert_eq!(lacks(behind), "it is 16383 operations behind");
     }
 
     #[test]

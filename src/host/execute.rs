@@ -6,6 +6,8 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::host::lock::{Answer, Operator};
 use crate::host::{Ended, Payload, STOPPED};
+use crate::inventory::Host;
+use crate::layout::CONFIG_DIR;
 use crate::plan::resource::{self, Lane, Phase};
 use crate::plan::{HostPlan, Step};
 use crate::script::Script;
@@ -28,9 +30,12 @@ pub struct Program {
 /// One script for `steps`, in the order in which it needs the payloads: accounts, which need none,
 /// while the first one is on its way; then binaries, since they are small and the service waits for them;
 /// then the archive, beside which all the rest goes on.
-pub fn program(nonce: &str, operator: &Operator, steps: &[&Step]) -> Program {
+pub fn program(nonce: &str, operator: &Operator, steps: &[&Step], host: &Host) -> Program {
     let mut script = Script::new(nonce);
     operator.guard(&mut script);
+    let folders = [Some(&host.data_dir), host.data_log_dir.as_ref()].into_iter().flatten();
+    let folders = folders.filter(|_| host.is_member()).map(String::as_str);
+    script.call("zk_leftovers", folders.chain([CONFIG_DIR]));
     for step in steps {
         script.library(resource::library(&step.change.function));
     }

@@ -117,7 +117,7 @@ impl Fleet {
     ) -> (Progress, Result<(), Failure>) {
         let (operator, ballot) = lock;
         let _permit = self.forks.acquire().await.expect("never closed");
-        let program = execute::program(&script::nonce(), operator, steps);
+        let program = execute::program(&script::nonce(), operator, steps, asked.host);
         let total = program.payloads.iter().map(|payload| payload.bytes).sum();
         let mut progress = Progress::default();
         let mut answered = false;

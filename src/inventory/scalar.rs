@@ -89,7 +89,10 @@ pub fn is_variable(text: &str) -> bool {
 
 /// Anything ssh takes for a destination, but never an option.
 pub fn ssh_host(text: &str) -> Result<(), Wrong> {
-    if text.is_empty() || text.starts_with('-') || !text.chars().all(|c| in_destination(c) || c == '@') {
+    if text.is_empty()
+        || text.starts_with('-')
+        || !text.chars().all(|c| in_destination(c) || c == '@')
+    {
         return wrong(
             format!("`{}` is no host", text.escape_debug()),
             "an address, a name, or a `Host` of the ssh configuration: letters, digits, `.`, `_`, `-`, `:` and `%`",
@@ -119,7 +122,10 @@ fn in_destination(c: char) -> bool {
 
 pub fn user(text: &str) -> Result<(), Wrong> {
     // `DOMAIN\\user` is no danger by itself, and a shell would eat its backslash.
-    if text.is_empty() || text.starts_with('-') || !text.chars().all(|c| c.is_alphanumeric() || "._-+@%=".contains(c)) {
+    if text.is_empty()
+        || text.starts_with('-')
+        || !text.chars().all(|c| c.is_alphanumeric() || "._-+@%=".contains(c))
+    {
         return wrong(
             format!("`{}` is no user name", text.escape_debug()),
             "a login name: letters, digits, `.`, `_`, `-`, `+` and `@`",
@@ -220,15 +226,48 @@ const SYSTEM_TREES: [&str; 22] = [
 const OWN_PLACES: [(&str, &[&str]); 3] = [
     (
         "/usr/local",
-        &["bin", "etc", "games", "include", "lib", "lib64", "libexec", "man", "sbin", "share", "src"],
+        &[
+            "bin", "etc", "games", "include", "lib", "lib64", "libexec", "man", "sbin", "share",
+            "src",
+        ],
     ),
     (
         "/var/lib",
         &[
-            "NetworkManager", "apt", "cloud", "containerd", "containers", "dbus", "dhcp", "dnf",
-            "docker", "dpkg", "etcd", "flatpak", "git", "kubelet", "libvirt", "lxc", "lxd", "misc",
-            "mysql", "pam", "polkit-1", "postgresql", "private", "python", "rpm", "selinux", "snapd",
-            "sudo", "systemd", "ucf", "update-notifier", "usbutils", "xfsdump", "zkprov",
+            "NetworkManager",
+            "apt",
+            "cloud",
+            "containerd",
+            "containers",
+            "dbus",
+            "dhcp",
+            "dnf",
+            "docker",
+            "dpkg",
+            "etcd",
+            "flatpak",
+            "git",
+            "kubelet",
+            "libvirt",
+            "lxc",
+            "lxd",
+            "misc",
+            "mysql",
+            "pam",
+            "polkit-1",
+            "postgresql",
+            "private",
+            "python",
+            "rpm",
+            "selinux",
+            "snapd",
+            "sudo",
+            "systemd",
+            "ucf",
+            "update-notifier",
+            "usbutils",
+            "xfsdump",
+            "zkprov",
         ],
     ),
     ("/var/log", &["apt", "audit", "installer", "journal", "private", "sa", "sysstat"]),
@@ -264,7 +303,8 @@ pub fn remote_path(text: &str) -> Result<(), Wrong> {
 pub fn own_folder(text: &str) -> Result<(), Wrong> {
     let below = |top: &str| text.strip_prefix(top).and_then(|rest| rest.strip_prefix('/'));
     let own = OWN_PLACES.iter().any(|(place, taken)| {
-        below(place).is_some_and(|rest| !taken.contains(&rest.split('/').next().unwrap_or_default()))
+        below(place)
+            .is_some_and(|rest| !taken.contains(&rest.split('/').next().unwrap_or_default()))
     });
     let system = SYSTEM_TREES.iter().any(|top| text == *top || below(top).is_some());
     if SHARED_FOLDERS.contains(&text) || (system && !own) {

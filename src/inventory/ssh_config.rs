@@ -58,6 +58,7 @@ impl SshConfig {
     pub fn parse(file: &str, text: &str, include: Includer<'_>) -> Self {
         let mut config = Self::default();
         config.read(file, text, &Vec::new(), include, 0);
+        config.leave_out_prose();
         config
     }
 
@@ -71,8 +72,12 @@ impl SshConfig {
     ) {
         // What stands before the first `Host` holds for every host.
         let mut condition = outer.clone();
-        for (index, line) in text.trim_start_matches('\u{feff}').lines().take(LINES_MAX).enumerate()
-        {
+        let (text, escapes) = without_escapes(text.trim_start_matches('\u{feff}'));
+        if escapes > 0 {
+            self.remarks
+                .push(format!("{file}: {escapes} escape codes of a terminal were left out"));
+        }
+        for (index, line) in text.lines().take(LINES_MAX).enumerate() {
             let at = |why: &str| format!("{file}:{}: {why}", index + 1);
             let words = match split(line) {
                 Ok(words) => words,
@@ -121,6 +126,36 @@ impl SshConfig {
                     arguments: arguments.to_vec(),
                 }),
             }
+        }
+    }
+
+    /// What prints a configuration may print a warning before it that begins with the word `Host`: words of
+    /// a sentence, or a name without a dot of which nothing is said where something is said of others.
+    fn leave_out_prose(&mut self) {
+        let says = |condition: &Condition| {
+            self.directives.iter().any(|one| one.condition == *condition && one.keyword != "host")
+        };
+        let some_say = self.directives.iter().any(|one| one.keyword == "hostname");
+        let mut prose = Vec::new();
+        for directive in self.directives.iter().filter(|one| one.keyword == "host") {
+            let Some(Block::Host(words)) = directive.condition.last() else { continue };
+            let ends = |word: &String| word.ends_with([',', '.', ':', ';', '!', ')']);
+            let sentence = words.iter().any(ends);
+            let bare = some_say
+                && !says(&directive.condition)
+                && words.iter().all(|word| !word.contains(['.', '*', ':']));
+            if sentence || bare {
+                prose.push(directive.condition.clone());
+            }
+        }
+        for condition in prose {
+            if let Some(Block::Host(words)) = condition.last() {
+                self.remarks.push(format!(
+                    "`Host {}` says nothing of a machine: left out",
+                    words.join(" ")
+                ));
+            }
+            self.directives.retain(|one| one.keyword != "host" || one.condition != condition);
         }
     }
 
@@ -189,6 +224,31 @@ impl SshConfig {
         machine.host_name = host_name.unwrap_or_else(|| name.to_owned());
         machine
     }
+}
+
+/// Text without what a terminal takes for commands (ECMA-48: `ESC [ … letter`, `ESC ] … BEL`, `ESC` and one
+/// more), and how many there were.
+fn without_escapes(text: &str) -> (String, usize) {
+    let (mut out, mut count) = (String::with_capacity(text.len()), 0);
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        if c != '\u{1b}' && c != '\u{9b}' {
+            out.push(c);
+            continue;
+        }
+        count += 1;
+        let kind = if c == '\u{9b}' { Some('[') } else { chars.next_if(|c| !c.is_control()) };
+        match kind {
+            Some('[') => {
+                while chars.next_if(|c| !c.is_control()).is_some_and(|c| !('@'..='~').contains(&c))
+                {
+                }
+            }
+            Some(']') => while chars.next_if(|c| *c != '\n').is_some_and(|c| c != '\u{7}') {},
+            _ => {}
+        }
+    }
+    (out, count)
 }
 
 /// One line to words: blanks or one `=` after the keyword, quotes of both kinds, backslashes, and a

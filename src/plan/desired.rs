@@ -203,8 +203,28 @@ pub fn reading(
         written.push(&host.data_dir);
     }
     reading.function("probe_writable", written);
+    let folders = [Some(&host.data_dir), host.data_log_dir.as_ref()].into_iter().flatten();
+    let folders: Vec<&str> = folders.filter(|_| host.is_member()).map(String::as_str).collect();
+    let broker = inventory.broker_on(host);
+    let log_dirs = broker.map(|broker| broker.log_dirs.as_slice()).unwrap_or_default();
+    let data = folders.iter().copied().chain(log_dirs.iter().map(String::as_str));
+    reading.function("probe_foreign", [ACCOUNT].into_iter().chain(data));
+    for folder in log_dirs {
+        reading.content(&format!("{folder}/meta.properties"));
+        reading.path(&format!("{folder}/lost+found"));
+    }
+    // Names are a question to who answers for them; most inventories have addresses.
+    let named = |address: &&str| address.parse::<std::net::IpAddr>().is_err();
+    let names: Vec<&str> =
+        inventory.hosts.iter().map(|host| host.address.as_str()).filter(named).collect();
+    if !names.is_empty() {
+        reading.function("probe_names", names);
+    }
     if host.is_member() {
-        reading.function("probe_listing", [host.data_dir.as_str()]);
+        reading.function("probe_former", [CONFIG_FILE]);
+        for folder in &folders {
+            reading.function("probe_listing", [*folder]);
+        }
         reading.space(&host.data_dir);
         reading.function("probe_status", [BINARY, &server(host)]);
     }

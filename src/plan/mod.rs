@@ -16,6 +16,8 @@ use crate::plan::resource::service::Running;
 use crate::plan::resource::{Action, Change, Difference, Lane, Phase, Resource};
 use crate::probe::Observed;
 
+mod found;
+
 /// The format of a saved plan; another one is refused.
 pub const FORMAT: u32 = 1;
 
@@ -144,21 +146,30 @@ impl Plan {
     }
 }
 
-/// Which resources take part.
+/// Which resources take part, and whether another installation's files may be put aside.
 #[derive(Clone, Debug, Default)]
-pub struct Only(Vec<String>);
+pub struct Only {
+    kinds: Vec<String>,
+    take_over: bool,
+}
 
 impl Only {
     /// Kinds by name; none is all. The name that is no kind comes back as the error.
     pub fn new(kinds: &[String]) -> Result<Self, String> {
         match kinds.iter().find(|kind| !crate::plan::resource::KINDS.contains(&kind.as_str())) {
             Some(unknown) => Err(unknown.clone()),
-            None => Ok(Self(kinds.to_vec())),
+            None => Ok(Self { kinds: kinds.to_vec(), take_over: false }),
         }
     }
 
+    /// A person has said that files of another installation are to be kept aside and replaced.
+    #[must_use]
+    pub fn taking_over(self, take_over: bool) -> Self {
+        Self { take_over, ..self }
+    }
+
     fn takes(&self, kind: &str) -> bool {
-        self.0.is_empty() || self.0.iter().any(|only| only == kind)
+        self.kinds.is_empty() || self.kinds.iter().any(|only| only == kind)
     }
 }
 
@@ -178,6 +189,9 @@ pub fn host(
         refusals: fitness(inventory, host, observed),
         running: false,
     };
+    if plan.refusals.is_empty() {
+        plan.refusals = found::identity(inventory, host, observed);
+    }
     if !plan.refusals.is_empty() {
         return plan;
     }
@@ -203,7 +217,13 @@ pub fn host(
         if !only.takes(resource.kind()) {
             continue;
         }
-        match resource.differ(observed, known) {
+        let difference = match resource {
+            Resource::File(file) => {
+                found::others_file(inventory, file, observed, file.differ(observed), only.take_over)
+            }
+            _ => resource.differ(observed, known),
+        };
+        match difference {
             Difference::Same => plan.same.push(name),
             Difference::Noted(note) => {
                 plan.notes.push((name.clone(), note));
@@ -246,6 +266,12 @@ pub fn host(
         }
     }
     plan.refusals.extend(room(host, observed).filter(|_| plan.starts()));
+    let served = resources.iter().any(|resource| match resource {
+        Resource::Service(service) => service.running(observed) == Running::Ours,
+        _ => false,
+    });
+    plan.refusals.extend(found::refusals(inventory, host, observed, served));
+    plan.notes.extend(found::notes(observed, served));
     plan
 }
 
@@ -382,6 +408,13 @@ pub fn ensemble(
     mut hosts: Vec<HostPlan>,
     observed: &[(&Host, &Observed)],
 ) -> Plan {
+    let apart =
+        found::one_machine(observed).into_iter().chain(found::clusters(inventory, observed));
+    for (host, refusal) in apart {
+        if let Some(plan) = hosts.iter_mut().find(|plan| plan.host == host) {
+            plan.refusals.push(refusal);
+        }
+    }
     let moved = membership_change(inventory, observed);
     let named: Vec<String> = moved.iter().map(Moved::say).collect();
     if moved.len() > 1

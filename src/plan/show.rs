@@ -58,7 +58,13 @@ fn host_plan(host: &HostPlan, detail: Detail, text: &mut String) {
             Action::Delete => "31",
         };
         let word = format!("{:<7}", step.change.action.word());
-        let _ = writeln!(text, "  {} {}  ({})", paint(code, &word), plain(&step.name), plain(&step.change.why));
+        let _ = writeln!(
+            text,
+            "  {} {}  ({})",
+            paint(code, &word),
+            plain(&step.name),
+            plain(&step.change.why)
+        );
         if detail.diff {
             for line in step.change.diff.iter().flat_map(|diff| diff.lines()) {
                 let code = match line.as_bytes().first() {

@@ -23,6 +23,54 @@ probe_host() {
     command -v "$zk_tool" >/dev/null 2>&1 || zk_missing="$zk_missing $zk_tool"
   done
   zk_frame fact missing "$zk_missing"
+  zk_id='' zk_boot=''
+  [ ! -r /etc/machine-id ] || read -r zk_id </etc/machine-id
+  [ ! -r /proc/sys/kernel/random/boot_id ] || read -r zk_boot </proc/sys/kernel/random/boot_id
+  zk_frame fact machine "$zk_id
+$zk_boot"
+  zk_list=''
+  while read -r _ zk_path _; do
+    zk_list="$zk_list$zk_path
+"
+  done 2>/dev/null </proc/self/mounts
+  zk_frame fact mounts "$zk_list"
+}
+
+# probe_names NAME...: what names of members mean on this host; a server of names that does not answer is
+# not waited for.
+probe_names() {
+  zk_list=''
+  for zk_name in "$@"; do
+    zk_list="$zk_list$zk_name $(timeout 5 getent ahosts "$zk_name" 2>/dev/null | while read -r zk_value zk_key _; do
+      [ "$zk_key" != STREAM ] || printf '%s ' "$zk_value"
+    done)
+"
+  done
+  zk_frame fact names "$zk_list"
+}
+
+# probe_foreign ACCOUNT FOLDER...: the first file of somebody else's in each data folder, or in what a server
+# keeps there. Without the account everything would be somebody else's.
+probe_foreign() {
+  zk_account=$1
+  shift
+  for zk_path in "$@"; do
+    shift
+    [ ! -d "$zk_path" ] || set -- "$@" "$zk_path"
+    for zk_name in coordinator version-2; do
+      [ ! -d "$zk_path/$zk_name" ] || set -- "$@" "$zk_path/$zk_name"
+    done
+  done
+  [ $# = 0 ] || zk_frame_of fact foreign find "$@" -mindepth 1 -maxdepth 1 ! -user "$zk_account" \
+    ! -name myid ! -name initialize ! -name lost+found -printf '%u %p\n' -quit
+}
+
+# probe_former CONFIG: what lies where the configuration that is there says that data is.
+probe_former() {
+  [ -f "$1" ] && [ -r "$1" ] || return 0
+  while IFS='= ' read -r zk_key zk_value; do
+    case $zk_key in dataDir | dataLogDir) probe_listing "${zk_value%/}" ;; esac
+  done <"$1"
 }
 
 # probe_writable PATH...: those of the nearest folders that are there to which root itself cannot write.

@@ -13,23 +13,35 @@ fn acts(c: char) -> bool {
 
 /// Text of several lines: ends of lines and tabs stay.
 pub fn text(text: &str) -> Cow<'_, str> {
-    escaped(text, |c| acts(c) && c != '\n' && c != '\t', |c, out| {
-        let _ = match u8::try_from(c) {
-            Ok(byte) => write!(out, "\\x{byte:02x}"),
-            Err(_) => write!(out, "\\u{{{:x}}}", u32::from(c)),
-        };
-    })
+    escaped(
+        text,
+        |c| acts(c) && c != '\n' && c != '\t',
+        |c, out| {
+            let _ = match u8::try_from(c) {
+                Ok(byte) => write!(out, "\\x{byte:02x}"),
+                Err(_) => write!(out, "\\u{{{:x}}}", u32::from(c)),
+            };
+        },
+    )
 }
 
 /// One line of JSON: it means the same afterwards.
 pub fn json(line: &str) -> Cow<'_, str> {
     // What is below a space stands escaped there already.
-    escaped(line, |c| acts(c) && c != '\n', |c, out| {
-        let _ = write!(out, "\\u{:04x}", u32::from(c));
-    })
+    escaped(
+        line,
+        |c| acts(c) && c != '\n',
+        |c, out| {
+            let _ = write!(out, "\\u{:04x}", u32::from(c));
+        },
+    )
 }
 
-fn escaped(text: &str, which: impl Fn(char) -> bool, write: impl Fn(char, &mut String)) -> Cow<'_, str> {
+fn escaped(
+    text: &str,
+    which: impl Fn(char) -> bool,
+    write: impl Fn(char, &mut String),
+) -> Cow<'_, str> {
     if !text.contains(&which) {
         return Cow::Borrowed(text);
     }

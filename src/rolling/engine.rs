@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::failure::Failure;
+use crate::health::ensemble::Member;
 use crate::host::fleet::Asked;
 use crate::plan::show;
 use crate::rolling::brokers::{self, BrokerRoll};
@@ -14,11 +15,16 @@ use crate::rolling::members::{Policy, Roll};
 use crate::rolling::previous::Switches;
 use crate::run::Run;
 
+/// How long members that serve no more may take to elect a leader.
+const ELECTION: Duration = Duration::from_secs(10);
+
 /// What the person says about the roll.
 #[derive(Clone, Copy, Debug)]
 pub struct Wish {
     pub allow_quorum_loss: bool,
     pub settle_s: Option<u32>,
+    /// What the members run is changed with the restart.
+    pub changes: bool,
     /// How long what was started just now may take before the first one's turn.
     pub patience_s: u32,
     /// A member whose vote is taken away before the first one's turn.
@@ -52,6 +58,7 @@ pub async fn roll(
         settle_ms: wish.settle_s.map_or(settled_ms, |seconds| u64::from(seconds) * 1000),
         allow_quorum_loss: wish.allow_quorum_loss,
         transfer: drive.transfers(),
+        dark: false,
     };
     let mut roll = Roll::new(policy, targets.clone());
     if let Some(id) = wish.leaving {
@@ -59,8 +66,17 @@ pub async fn roll(
     }
     let begun = Instant::now();
     let reasons = loop {
-        let reasons = roll.preflight(&drive.look().await);
-        let waited = begun.elapsed() >= Duration::from_secs(wish.patience_s.into());
+        let view = drive.look().await;
+        let mut patience = Duration::from_secs(wish.patience_s.into());
+        if wish.changes && !view.members.iter().any(Member::serves) {
+            // With other files they may come to serve; before, they are given the time of an election.
+            patience = patience.max(ELECTION);
+            if begun.elapsed() >= ELECTION {
+                roll.accept_dark();
+            }
+        }
+        let reasons = roll.preflight(&view);
+        let waited = begun.elapsed() >= patience;
         if reasons.is_empty() || waited || run.stopped() {
             break reasons;
         }

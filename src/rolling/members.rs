@@ -20,6 +20,8 @@ pub struct Policy {
     pub allow_quorum_loss: bool,
     /// The engine can hand its leadership over.
     pub transfer: bool,
+    /// An ensemble in which nobody serves may be restarted: what it runs is changed so that it can.
+    pub dark: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +70,8 @@ impl Roll {
         }
         if view.members.iter().any(Member::serves) {
             reasons.extend(out_of_step(view));
+        } else {
+            reasons.extend(self.leaderless(view));
         }
         // Those that are down and will be started come back before a serving one's turn.
         let coming = view
@@ -140,8 +144,8 @@ impl Roll {
     /// Why the member must not be taken down now.
     fn closed(&self, view: &View, member: &Member) -> Option<String> {
         if !member.serves() {
-            // It is down: starting it takes nothing away from anybody.
-            return None;
+            // It is down: starting it takes nothing away from anybody, where the others are led.
+            return self.leaderless(view);
         }
         if let Some(why) = out_of_step(view).into_iter().next() {
             return Some(why);
@@ -157,6 +161,24 @@ impl Roll {
             ));
         }
         None
+    }
+
+    /// Whether nobody leads at this moment: an election may be under way, which another restart would not
+    /// help.
+    fn leaderless(&self, view: &View) -> Option<String> {
+        let accepted = self.policy.allow_quorum_loss
+            || (self.policy.dark && !view.members.iter().any(Member::serves));
+        match view.leaders().count() {
+            1 => None,
+            0 if accepted => None,
+            0 => Some("no server leads".into()),
+            _ => out_of_step(view).into_iter().next(),
+        }
+    }
+
+    /// Nobody has come to lead: see [`Policy::dark`].
+    pub fn accept_dark(&mut self) {
+        self.policy.dark = true;
     }
 
     /// Whether the member that was restarted is back, and has stayed so.

@@ -195,6 +195,15 @@ zk_beside() {
   trap 'rm -f -- "$zk_tmp"' EXIT
 }
 
+# zk_leftovers FOLDER...: what runs that died there have left beside files goes.
+zk_leftovers() {
+  for zk_folder in "$@"; do
+    for zk_tmp in "$zk_folder/."*.zkprov.*; do
+      [ ! -f "$zk_tmp" ] || [ -L "$zk_tmp" ] || rm -f -- "$zk_tmp"
+    done
+  done
+}
+
 # zk_put PATH OWNER GROUP MODE SIZE CONTENT: the one way a file of root's appears: aside, whole, then renamed.
 zk_put() {
   zk_roots "$1" || return

@@ -77,6 +77,7 @@ pub(super) async fn change(
         allow_quorum_loss: arguments.allow_quorum_loss,
         settle_s: arguments.settle,
         patience_s: 0,
+        changes: true,
         leaving: None,
     };
     let operator = Operator::me();

@@ -1,6 +1,7 @@
 //! `zkprov apply`: probe, plan, show, ask, apply, verify.
 
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use serde_json::json;
@@ -10,6 +11,7 @@ use crate::cli;
 use crate::command::{Outcome, plan as dry};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::health::ensemble::{self, Member, View};
 use crate::host::fleet::{Asked, News, gather};
 use crate::host::lock::{self, Ballot, Operator};
 use crate::inventory::Host;
@@ -20,6 +22,7 @@ use crate::plan::show;
 use crate::plan::{self, HostPlan, Only, Plan, Refusal, Step};
 use crate::probe::Observed;
 use crate::report::{self, HostLines};
+use crate::rolling::drive::{Again, Drive};
 use crate::rolling::engine::{self, Recorded, Wish};
 use crate::rolling::gate::Target;
 use crate::rolling::previous::{self, Keep, Switches};
@@ -74,7 +77,20 @@ async fn changes(
         saved.still_holds(&drawn.plan)?;
     }
     if drawn.plan.changes() == 0 {
-        return Ok(run::worst(&drawn.failures));
+        let mut failures = drawn.failures.clone();
+        let silent = silent(run, drawn);
+        if !silent.is_empty() {
+            run.reporter.aside(&format!(
+                "nothing to change, and {} not serving: waiting for it",
+                silent.join(", ")
+            ));
+            let failed = Box::pin(verify(run, &drawn.plan, drawn, &failures, only, true)).await;
+            for failure in &failed {
+                run.reporter.failed(failure);
+            }
+            failures.extend(failed);
+        }
+        return Ok(run::worst(&failures));
     }
     confirm(arguments, &drawn.plan)?;
     let fetched = fetch(run, drawn).await?;
@@ -105,7 +121,8 @@ async fn changes(
         failures.extend(failed);
     }
     if !stopped && !run.stopped() {
-        failures.extend(verify(run, &plan, &drawn.asked, &failures, only).await);
+        let serving = plan.hosts.iter().any(|host| host.starts() || host.restarts());
+        failures.extend(verify(run, &plan, drawn, &failures, only, serving).await);
     }
     for failure in failures.iter().skip(drawn.failures.len()) {
         run.reporter.failed(failure);
@@ -122,6 +139,19 @@ async fn changes(
         json!({"changes": plan.changes(), "hosts": plan.hosts.len(), "failed": failures.len(), "exit": exit.code()}),
     );
     Ok(if exit == Exit::Done && planning.detailed_exitcode { Exit::Changes } else { exit })
+}
+
+/// Members that run, and do not serve although nothing on them is to be changed.
+fn silent(run: &Run, drawn: &Drawn<'_>) -> Vec<String> {
+    let members = drawn.asked.iter().filter(|asked| asked.host.is_member());
+    let silent = members.filter(|asked| {
+        let member = Member::of(asked.host, &asked.observed);
+        let runs = drawn.plan.hosts.iter().any(|plan| plan.host == asked.host.name && plan.running);
+        runs && !member.serves()
+    });
+    // One that is alone here cannot serve, and its ensemble is not looked at.
+    let limited = run.hosts().len() < run.inventory.hosts.len();
+    silent.filter(|_| !limited).map(|asked| asked.host.name.clone()).collect()
 }
 
 /// A person says yes, or `--yes` has said it.
@@ -211,6 +241,7 @@ async fn roll(
         allow_quorum_loss: arguments.allow_quorum_loss,
         settle_s: arguments.settle,
         patience_s,
+        changes: true,
         leaving: plan::leaving(&run.inventory, &observed),
     };
     let operator = Operator::me();
@@ -274,10 +305,12 @@ fn tell(run: &Run, lines: &HostLines, host: &str, news: &News<'_>) {
 async fn verify(
     run: &Run,
     plan: &Plan,
-    asked: &[Asked<'_>],
+    drawn: &Drawn<'_>,
     failed: &[Failure],
     only: &Only,
+    serving: bool,
 ) -> Vec<Failure> {
+    let asked = &drawn.asked;
     let has_failed =
         |host: &str| failed.iter().any(|failure| failure.host.as_deref() == Some(host));
     let whole: Vec<&Asked<'_>> =
@@ -295,11 +328,12 @@ async fn verify(
         run.reporter
             .aside(&format!("not waiting for a quorum: {up} of {voters} participants are left"));
     }
-    let serving = quorum && plan.hosts.iter().any(|host| host.starts() || host.restarts());
+    let serving = quorum && serving;
     let writer = members.first().map(|asked| asked.host.name.clone());
     let reader = members.last().map(|asked| asked.host.connect());
     let outcomes = join_all(whole.iter().map(|&asked| {
         let (writer, reader) = (writer.as_deref(), reader.as_deref());
+        let others = members.len().saturating_sub(1).to_string();
         async move {
             let host_plan = plan.hosts.iter().find(|host| host.host == asked.host.name)?;
             if host_plan.steps.is_empty() && !serving {
@@ -320,6 +354,9 @@ async fn verify(
                 let wait = SERVING_S.to_string();
                 let words = [UNIT, &wait, BINARY, "status", "--server", &server];
                 script.step("ensemble serves", "do_await", words);
+                if !limited {
+                    script.call("await_counted", [BINARY, &server, &others]);
+                }
                 if writer == Some(asked.host.name.as_str()) {
                     let znode = format!("/zkprov-{}", script.nonce());
                     let words =
@@ -328,11 +365,55 @@ async fn verify(
                 }
             }
             let verified = verify_host(run, asked, script, only).await;
-            verified.err().map(|failure| failure.host(&asked.host.name))
+            Some((asked.host, verified.map_err(|failure| failure.host(&asked.host.name))))
         }
     }))
     .await;
-    outcomes.into_iter().flatten().collect()
+    let (mut seen, mut failures) = (BTreeMap::new(), Vec::new());
+    for (host, outcome) in outcomes.into_iter().flatten() {
+        match outcome {
+            Ok(observed) => {
+                seen.insert(host.name.clone(), observed);
+            }
+            Err(failure) => failures.push(failure),
+        }
+    }
+    if serving && !limited && failures.is_empty() {
+        let touched = members.iter().filter(|asked| seen.contains_key(&asked.host.name));
+        let touched: Vec<&str> = touched.map(|asked| asked.host.name.as_str()).collect();
+        let view = ensemble::view(&run.inventory, |host| seen.get(&host.name), |_| None);
+        failures.extend(all_back(run, asked, view, &touched).await);
+    }
+    failures
+}
+
+/// Every member that was looked at serves, has caught up, and is counted by the leader. The first view is
+/// what the hosts said when they were verified; where that was too early, it is looked again.
+async fn all_back(
+    run: &Run,
+    asked: &[Asked<'_>],
+    mut view: View,
+    touched: &[&str],
+) -> Vec<Failure> {
+    let drive = Drive { run, asked, switches: Switches::default(), again: Again::default() };
+    let begun = Instant::now();
+    let lacking = loop {
+        let lacking: Vec<(&str, String)> =
+            touched.iter().filter_map(|host| Some((*host, view.lacks(host)?))).collect();
+        if lacking.is_empty() || run.stopped() || begun.elapsed() >= Duration::from_secs(SERVING_S)
+        {
+            break lacking;
+        }
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        view = drive.look().await;
+    };
+    drive.again.close().await;
+    let failure = |(host, why): (&str, String)| {
+        Failure::failed(why).host(host).step("verify").hint(format!(
+            "it was changed as planned, and is not a member that counts: `zkprov logs` shows {UNIT}'s journal"
+        ))
+    };
+    lacking.into_iter().map(failure).collect()
 }
 
 async fn verify_host(
@@ -340,7 +421,7 @@ async fn verify_host(
     asked: &Asked<'_>,
     mut script: Script,
     only: &Only,
-) -> Result<(), Failure> {
+) -> Result<Observed, Failure> {
     desired::reading(&run.inventory, asked.host, &run.supplies)?.ask(&mut script);
     let lost = |failure: Failure| {
         failure.step("verify").hint("run `zkprov apply` again once the host answers")
@@ -372,7 +453,7 @@ async fn verify_host(
     let refused: Vec<&str> =
         again.hosts.iter().flat_map(|host| &host.refusals).map(|r| r.cause.as_str()).collect();
     if left.is_empty() && refused.is_empty() {
-        return Ok(());
+        return Ok(observed);
     }
     Err(Failure::failed(format!(
         "still not as it should be after the change: {}",

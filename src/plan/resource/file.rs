@@ -30,6 +30,7 @@ pub enum Rule {
 impl File {
     pub fn read(&self, reading: &mut Reading) {
         reading.path(&self.path);
+        reading.path(&super::archive::aside(&self.path));
         if self.rule == Rule::Secret {
             reading.digest(&self.path);
         } else {

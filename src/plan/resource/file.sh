@@ -1,10 +1,11 @@
 # shellcheck shell=sh disable=SC2154 # zk_by is what `zk_way` sets
 
-# do_file PATH OWNER GROUP MODE SIZE CONTENT: made by root where only root has a say, else by the account
-# in whose folder it lies.
+# do_file PATH OWNER GROUP MODE SIZE CONTENT [ASIDE]: made by root where only root has a say, else by the
+# account in whose folder it lies. ASIDE is where another installation's file is kept.
 do_file() {
   zk_way "$1" || return
   if [ "$zk_by" = root ]; then
+    [ -z "${7:-}" ] || zk_aside "$1" "$7" || return
     zk_put "$@"
     return
   fi

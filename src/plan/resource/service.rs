@@ -38,7 +38,10 @@ pub fn settings(unit: &str) -> Vec<(&'static str, String)> {
         let line = unit.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='))?;
         Some((key, line.trim().to_owned()))
     };
-    ["User", "Group", "LimitNOFILE", "ProtectSystem", "NoNewPrivileges"].into_iter().filter_map(value).collect()
+    ["User", "Group", "LimitNOFILE", "ProtectSystem", "NoNewPrivileges"]
+        .into_iter()
+        .filter_map(value)
+        .collect()
 }
 
 /// What the service does at this moment.
@@ -194,7 +197,8 @@ impl Service {
         }
         let differs = |(key, wanted): &(&str, String)| {
             let there = unit.get(key);
-            (!there.is_empty() && there != wanted).then(|| format!("{key}={there} instead of {wanted}"))
+            (!there.is_empty() && there != wanted)
+                .then(|| format!("{key}={there} instead of {wanted}"))
         };
         let differing: Vec<String> = self.settings.iter().filter_map(differs).collect();
         let what = differing.join(", ");
@@ -219,7 +223,8 @@ impl Service {
         let unit = observed.unit(&self.unit);
         let mut notes = Vec::new();
         let ready = observed.text("dropins");
-        let ready = ready.lines().filter_map(|line| line.strip_prefix(&self.unit)?.strip_prefix(' '));
+        let ready =
+            ready.lines().filter_map(|line| line.strip_prefix(&self.unit)?.strip_prefix(' '));
         let ready = ready.collect::<Vec<_>>().join(" ");
         let drop_ins = unit.get("DropInPaths");
         if !drop_ins.is_empty() {
@@ -348,7 +353,8 @@ mod tests {
     #[test]
     fn a_unit_that_ends_again_and_again_does_not_run() {
         let unit = |state: &str, restarts: u32| {
-            RUNNING.replace("ActiveState=active", state) + &format!("NRestarts={restarts}\nResult=exit-code\n")
+            RUNNING.replace("ActiveState=active", state)
+                + &format!("NRestarts={restarts}\nResult=exit-code\n")
         };
         let start = timestamp("Wed 2026-11-25 10:59:17 UTC").expect("a time");
         let exe = ("exe", "/usr/local/lib/zkprov/coordinator-1");
@@ -357,9 +363,18 @@ mod tests {
             actions(&[("units", unit), exe, ("clock", &clock)], &[])
         };
         let waiting = planned(&unit("ActiveState=activating\nSubState=auto-restart", 7), 1);
-        assert_eq!(waiting, [(Action::Start, "it ends again and again: 7 times, exit-code".into())]);
-        assert_eq!(planned(&unit("ActiveState=activating\nSubState=start", 1), 1)[0].0, Action::Start);
-        assert!(planned(&unit("ActiveState=activating\nSubState=start", 0), 1).is_empty(), "its first start");
+        assert_eq!(
+            waiting,
+            [(Action::Start, "it ends again and again: 7 times, exit-code".into())]
+        );
+        assert_eq!(
+            planned(&unit("ActiveState=activating\nSubState=start", 1), 1)[0].0,
+            Action::Start
+        );
+        assert!(
+            planned(&unit("ActiveState=activating\nSubState=start", 0), 1).is_empty(),
+            "its first start"
+        );
         assert_eq!(planned(&unit("ActiveState=active", 3), 5)[0].0, Action::Start);
         assert!(planned(&unit("ActiveState=active", 3), 500).is_empty(), "it has recovered");
     }
@@ -370,11 +385,20 @@ mod tests {
             service().notes(&Observed::of([("units", units), ("dropins", ready)]))
         };
         let path = "/etc/systemd/system/zookeeper.service.d/a.conf";
-        let ready = said("Id=zookeeper.service\nLoadState=not-found\n", &format!("zookeeper.service {path}\n"));
-        assert_eq!(ready, [format!("zookeeper.service will have drop-ins that lie ready for it: {path}")]);
+        let ready = said(
+            "Id=zookeeper.service\nLoadState=not-found\n",
+            &format!("zookeeper.service {path}\n"),
+        );
+        assert_eq!(
+            ready,
+            [format!("zookeeper.service will have drop-ins that lie ready for it: {path}")]
+        );
         let units = format!("{RUNNING}DropInPaths={path}\nUser=root\nNoNewPrivileges=yes\n");
         let altered = said(&units, "");
-        assert_eq!(altered[1], "zookeeper.service runs with User=root instead of kafka, by its drop-ins");
+        assert_eq!(
+            altered[1],
+            "zookeeper.service runs with User=root instead of kafka, by its drop-ins"
+        );
     }
 
     #[test]

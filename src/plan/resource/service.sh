@@ -115,6 +115,20 @@ do_await() {
   done
 }
 
+# await_counted BINARY SERVER OTHERS: where this server leads, until it counts so many others as synced; for
+# seconds only, since whoever asked looks again.
+await_counted() {
+  zk_left=50
+  while zk_said=$("$1" status --json --server "$2" 2>/dev/null); do
+    case $zk_said in *'"mode":"leader"'*'"synced":'* | *'"synced":'*'"mode":"leader"'*) ;; *) return ;; esac
+    zk_synced=${zk_said##*\"synced\":}
+    zk_synced=${zk_synced%%[!0-9]*}
+    [ "${zk_synced:-0}" -lt "$3" ] && [ "$zk_left" -gt 0 ] || return
+    zk_left=$((zk_left - 1))
+    sleep 0.1
+  done
+}
+
 # do_majority BINARY MAJORITY SERVER...: where too few members are there to serve at all, says which are missing.
 do_majority() {
   zk_binary=$1 zk_need=$2 zk_left=10

@@ -77,8 +77,10 @@ impl SwapUnits {
         let (known, others): (BTreeSet<&str>, BTreeSet<&str>) =
             swappers.lines().partition(|name| SWAPPERS.contains(name));
         // One unit may be found by several ways.
-        let units: BTreeSet<String> =
-            units.map(|unit| unit.get("Id").to_owned()).chain(known.into_iter().map(str::to_owned)).collect();
+        let units: BTreeSet<String> = units
+            .map(|unit| unit.get("Id").to_owned())
+            .chain(known.into_iter().map(str::to_owned))
+            .collect();
         if units.is_empty() {
             return match others.into_iter().collect::<Vec<_>>()[..] {
                 [] => Difference::Same,

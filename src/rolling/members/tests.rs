@@ -10,6 +10,7 @@ fn policy() -> Policy {
         settle_ms: SETTLE_MS,
         allow_quorum_loss: false,
         transfer: true,
+        dark: false,
     }
 }
 
@@ -38,7 +39,7 @@ impl World {
             zxid: Some(0x1_0000_0010),
             ..Member::default()
         });
-        let mut view = View { members: members.collect() };
+        let mut view = View { members: members.collect(), partial: false };
         if count > 1 {
             view.members[leader].mode = Some(Mode::Leader);
         }
