@@ -6,6 +6,7 @@ use crate::cli;
 use crate::command::Outcome;
 use crate::exit::Exit;
 use crate::inventory::{self, finding::Severity};
+use crate::plan::valid;
 use crate::report::{self, printable};
 
 pub fn run(arguments: &cli::Validate) -> Outcome {
@@ -18,6 +19,17 @@ pub fn run(arguments: &cli::Validate) -> Outcome {
         1 => format!("1 {word}"),
         _ => format!("{number} {word}s"),
     };
+    if let Some(inventory) = &reading.inventory {
+        let problems = valid::problems(inventory);
+        for problem in &problems {
+            report::data(&printable::text(&format!("{}: error: {problem}\n", path.display())));
+        }
+        if !problems.is_empty() {
+            let count = crate::plan::show::count(problems.len(), "error");
+            report::talk(&format!("{}: {count} in what would be written", path.display()));
+            return Ok(Exit::Usage);
+        }
+    }
     match &reading.inventory {
         Some(inventory) if warnings == 0 || !arguments.strict => {
             let observers = inventory.members().count() - inventory.participants().count();

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::inventory::address;
+use crate::inventory::address::{self, Address};
 use crate::inventory::finding::{Finding, Place};
 use crate::inventory::read::{Draft, Placed, layered, place_of, properties, text};
 use crate::inventory::scalar::{self, Wrong};
@@ -196,6 +196,7 @@ pub fn check(draft: &Draft, findings: &mut Vec<Finding>) {
             continue;
         };
         folders(broker, host, findings);
+        kafkas(draft, broker, findings);
         let ports = [
             ("client_port", host.ports.client),
             ("quorum_port", host.ports.quorum),
@@ -222,6 +223,96 @@ pub fn check(draft: &Draft, findings: &mut Vec<Finding>) {
     without_broker(draft, findings);
     release(draft, findings);
 }
+
+/// What Kafka itself refuses when it starts (`KafkaConfig.validateValues`), or tells clients in vain.
+fn kafkas(draft: &Draft, broker: &BrokerDraft, findings: &mut Vec<Finding>) {
+    let property = |key: &str| broker.properties.get(key).map(|value| value.trim());
+    let mut report = |finding: Finding| {
+        // A range's value is every broker's: say it once.
+        if !findings.contains(&finding) {
+            findings.push(finding);
+        }
+    };
+    if let Some(id) = &broker.id {
+        let reserved =
+            property("reserved.broker.max.id").and_then(|max| max.parse().ok()).unwrap_or(1000);
+        let generated = property("broker.id.generation.enable") != Some("false");
+        if generated && id.value > reserved {
+            report(
+                Finding::error(id.place, format!("`broker_id` {} is above {reserved}, where Kafka gives numbers itself", id.value))
+                    .hint("set `reserved.broker.max.id` under `properties`, or `broker.id.generation.enable: \"false\"`"),
+            );
+        }
+    }
+    let Some(listeners) = &broker.listeners else { return };
+    let place = listeners.place;
+    if let Some(advertised) = property("advertised.listeners") {
+        let wrong = Listener::parse_all(advertised)
+            .map_or(true, |all| all.iter().any(Listener::everywhere));
+        if wrong {
+            report(
+                Finding::error(place, format!("`advertised.listeners` {advertised} is no address for clients"))
+                    .hint("what is advertised is where clients connect to: an address or a name of this host"),
+            );
+        }
+    } else if draft.brokers.len() > 1 {
+        let own = |host: &str| {
+            let host = host.trim_matches(['[', ']']);
+            host == "localhost" || Address::parse(host).is_ok_and(|address| address.is_loopback())
+        };
+        for listener in listeners.value.iter().filter(|listener| own(&listener.host)) {
+            report(
+                Finding::error(place, format!("{} is told to clients and other brokers, and means each of them itself", listener.host))
+                    .hint("listen on the host's address, or say `advertised.listeners` under `properties`"),
+            );
+        }
+    }
+    let map = property("listener.security.protocol.map").unwrap_or_default();
+    let protocol = |name: &str| {
+        let mapped = map.split(',').find_map(|entry| {
+            let (key, value) = entry.trim().split_once(':')?;
+            (key == name).then(|| value.to_owned())
+        });
+        let named = PROTOCOLS.contains(&name.to_ascii_uppercase().as_str());
+        mapped.or_else(|| (map.is_empty() && named).then(|| name.to_ascii_uppercase()))
+    };
+    let unknown = listeners.value.iter().find(|listener| protocol(&listener.name).is_none());
+    if let Some(listener) = unknown {
+        report(
+            Finding::error(
+                place,
+                format!("Kafka does not know which protocol the listener {} speaks", listener.name),
+            )
+            .hint(format!(
+                "say it under `properties`: `listener.security.protocol.map: \"{}:PLAINTEXT\"`",
+                listener.name
+            )),
+        );
+        return;
+    }
+    let between = property("inter.broker.listener.name");
+    let wanted = property("security.inter.broker.protocol").unwrap_or("PLAINTEXT");
+    let found = listeners.value.iter().any(|listener| match between {
+        Some(name) => listener.name == name,
+        None => protocol(&listener.name).as_deref() == Some(wanted),
+    });
+    if !found {
+        let what = between.map_or_else(
+            || {
+                "no listener speaks PLAINTEXT, by which brokers talk unless they are told otherwise"
+                    .to_owned()
+            },
+            |name| format!("`inter.broker.listener.name` is {name}, and there is no such listener"),
+        );
+        report(
+            Finding::error(place, what)
+                .hint("set `inter.broker.listener.name` to one of the listeners"),
+        );
+    }
+}
+
+/// Names of listeners that say themselves which protocol they speak.
+const PROTOCOLS: [&str; 4] = ["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"];
 
 /// A host that is no member and no broker is there for nothing.
 fn without_broker(draft: &Draft, findings: &mut Vec<Finding>) {

@@ -129,31 +129,28 @@ impl SshConfig {
         }
     }
 
-    /// What prints a configuration may print a warning before it that begins with the word `Host`: words of
-    /// a sentence, or a name without a dot of which nothing is said where something is said of others.
+    /// What prints a configuration may print a warning before it that begins with the word `Host`: a sentence.
     fn leave_out_prose(&mut self) {
         let says = |condition: &Condition| {
             self.directives.iter().any(|one| one.condition == *condition && one.keyword != "host")
         };
-        let some_say = self.directives.iter().any(|one| one.keyword == "hostname");
         let mut prose = Vec::new();
         for directive in self.directives.iter().filter(|one| one.keyword == "host") {
             let Some(Block::Host(words)) = directive.condition.last() else { continue };
-            let ends = |word: &String| word.ends_with([',', '.', ':', ';', '!', ')']);
-            let sentence = words.iter().any(ends);
-            let bare = some_say
-                && !says(&directive.condition)
-                && words.iter().all(|word| !word.contains(['.', '*', ':']));
-            if sentence || bare {
+            let stop = |word: &String| word.ends_with([',', '.', ':', ';', '!', ')']);
+            let plain = |word: &String| word.bytes().all(|byte| byte.is_ascii_alphabetic());
+            let silent = !says(&directive.condition);
+            if words.iter().any(stop) || (silent && words.len() > 2 && words.iter().all(plain)) {
                 prose.push(directive.condition.clone());
+            } else if silent && words.len() == 1 && plain(&words[0]) {
+                self.remarks
+                    .push(format!("nothing is said of `Host {}`: is it a machine?", words[0]));
             }
         }
         for condition in prose {
             if let Some(Block::Host(words)) = condition.last() {
-                self.remarks.push(format!(
-                    "`Host {}` says nothing of a machine: left out",
-                    words.join(" ")
-                ));
+                self.remarks
+                    .push(format!("`Host {}` reads as a sentence: left out", words.join(" ")));
             }
             self.directives.retain(|one| one.keyword != "host" || one.condition != condition);
         }

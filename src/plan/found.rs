@@ -21,7 +21,7 @@ fn refusal(resource: impl Into<String>, cause: String, hint: impl Into<String>) 
 }
 
 /// Whether this is the machine that is meant, and its names mean what they mean elsewhere.
-pub fn identity(inventory: &Inventory, host: &Host, observed: &Observed) -> Vec<Refusal> {
+pub(super) fn identity(inventory: &Inventory, host: &Host, observed: &Observed) -> Vec<Refusal> {
     let names = resolved(observed);
     let mut refusals: Vec<Refusal> =
         swapped(inventory, host, observed, &names).into_iter().collect();
@@ -106,7 +106,7 @@ fn swapped(
 }
 
 /// Two names of the inventory for one machine: the host's name and why.
-pub fn one_machine(observed: &[(&Host, &Observed)]) -> Vec<(String, Refusal)> {
+pub(super) fn one_machine(observed: &[(&Host, &Observed)]) -> Vec<(String, Refusal)> {
     let identity = |observed: &Observed| {
         let machine = observed.text("machine");
         let addresses = observed.addresses();
@@ -138,7 +138,7 @@ pub fn one_machine(observed: &[(&Host, &Observed)]) -> Vec<(String, Refusal)> {
 }
 
 /// What lies on the host that zkprov must not touch, or that would make a service fail later.
-pub fn refusals(
+pub(super) fn refusals(
     inventory: &Inventory,
     host: &Host,
     observed: &Observed,
@@ -169,7 +169,7 @@ pub fn refusals(
 }
 
 /// What a person should know, and nobody need decide.
-pub fn notes(observed: &Observed, running: bool) -> Vec<(String, String)> {
+pub(super) fn notes(observed: &Observed, running: bool) -> Vec<(String, String)> {
     let told = foreign(observed).filter(|path| running || !used(path));
     told.map(|path| {
         let owner = owner(observed);
@@ -257,7 +257,7 @@ fn strange(inventory: &Inventory, folder: &str, observed: &Observed) -> Option<R
 }
 
 /// A configuration or unit that another installation has put there is not replaced without a word.
-pub fn others_file(
+pub(super) fn others_file(
     inventory: &Inventory,
     file: &File,
     observed: &Observed,
@@ -315,10 +315,10 @@ pub fn others_file(
 fn moved(host: &Host, observed: &Observed) -> Option<Refusal> {
     let config = String::from_utf8_lossy(observed.content(CONFIG_FILE)?).into_owned();
     let value = |key: &str| {
-        let lines = config
+        let mut lines = config
             .lines()
             .filter_map(|line| line.trim().strip_prefix(key)?.trim_start().strip_prefix('='));
-        lines.last().map(|value| value.trim().trim_end_matches('/').to_owned())
+        lines.next_back().map(|value| value.trim().trim_end_matches('/').to_owned())
     };
     let old = value("dataDir")?;
     let holds = |folder: &str| observed.listing(folder).iter().any(|name| is_data(name));
@@ -433,7 +433,10 @@ fn broker_data(id: u32, log_dirs: &[String], observed: &Observed) -> Vec<Refusal
 }
 
 /// Brokers whose data is of different clusters: the host's name and why.
-pub fn clusters(inventory: &Inventory, observed: &[(&Host, &Observed)]) -> Vec<(String, Refusal)> {
+pub(super) fn clusters(
+    inventory: &Inventory,
+    observed: &[(&Host, &Observed)],
+) -> Vec<(String, Refusal)> {
     let mut first: Option<(String, String)> = None;
     let mut apart = Vec::new();
     for (host, observed) in observed {

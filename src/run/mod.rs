@@ -18,7 +18,7 @@ use crate::host::Connector;
 use crate::host::fleet::{self, Asked, Fleet, Skew};
 use crate::inventory::{self, Host, Inventory};
 use crate::plan::desired::{self, Supplies, Supply};
-use crate::plan::{self, HostPlan, Only, Plan};
+use crate::plan::{self, HostPlan, Only, Plan, valid};
 use crate::probe::Observed;
 use crate::report::Reporter;
 
@@ -85,6 +85,7 @@ impl Run {
 
     pub async fn of(planning: &Planning) -> Result<Self, Failure> {
         let inventory = Self::load(&planning.inventory.inventory, &planning.connection).await?;
+        valid::check(&inventory)?;
         Self::new(inventory, &planning.selection, &planning.connection, &planning.telling).await
     }
 

@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::scenarios::Scenarios;
 use crate::watched::{Watched, zkprov};
 
+mod account;
 mod faults;
 mod refusals;
 mod sources;
@@ -90,6 +91,12 @@ impl Lab {
     /// Runs a shell line on a host, past ssh.
     fn on(&self, host: &str, line: &str) -> String {
         self.lab(&["exec", host, "--", "/bin/sh", "-c", line]).ends(0).stdout
+    }
+
+    /// A file on a host, past ssh.
+    fn put(&self, host: &str, path: &str, text: &str) {
+        let quoted = text.replace('\'', r"'\''");
+        self.on(host, &format!("printf '%s' '{quoted}' >{path}"));
     }
 
     /// A command on the lab's inventory.
@@ -210,6 +217,7 @@ fn real_hosts() {
         (Kind::Quick, "what belongs to the operator is refused by name", refusals::operators),
         (Kind::Quick, "what a host is and has is said before anything is done", refusals::facts),
         (Kind::Quick, "hosts download for themselves, and trust no source", sources::host_fetches),
+        (Kind::Long, "a service account cannot lead root", account::races),
         (Kind::Long, "hostile archives are refused and leave nothing", sources::hostile),
         (Kind::Long, "a host that dies in the middle is applied to again", faults::deaths),
         (Kind::Long, "a host that freezes or is cut off in a step", faults::silence),
@@ -363,7 +371,7 @@ fn rolled(lab: &Lab) {
     assert!(pids(lab).iter().zip(&before).all(|(now, then)| now != then), "each was restarted");
     lab.run_on(&other, "status", &[]).ends(0);
     let before = pids(lab);
-    let bad = lab.variant("kafka:", "properties: { secureClientPort: \"2281\" }\nkafka:");
+    let bad = lab.variant("kafka:", "properties: { clientPortAddress: \"192.0.2.1\" }\nkafka:");
     lab.run_on(&bad, "apply", &["--yes", "--settle", "1"])
         .ends(6)
         .says("put back to what it ran before");

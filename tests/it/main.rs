@@ -14,6 +14,7 @@ mod living;
 mod reports;
 mod scenarios;
 mod schema;
+mod situations;
 mod ssh_config;
 mod templates;
 mod tidy;

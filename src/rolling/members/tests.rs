@@ -310,3 +310,28 @@ fn members_that_come_and_go_are_counted_as_the_ensemble_counts_them() {
         ["with one voter down, 2 of 4 would be left, and 3 are needed"]
     );
 }
+
+#[test]
+fn no_restart_begins_while_nobody_leads() {
+    let mut world = World::new(3, 0);
+    // The leader was killed, and a follower has been cut off: nobody serves, and an election is due.
+    for host in ["k1", "k2", "k3"] {
+        world.member(host).mode = None;
+    }
+    let all = targets(&["k1", "k2", "k3"]);
+    let mut roll = Roll::new(policy(), all.clone());
+    assert_eq!(roll.preflight(&world.view), ["no server leads"]);
+    assert!(
+        matches!(roll.next(&world.view, 0), Next::Wait { why, .. } if why == "no server leads")
+    );
+    // What a dead ensemble runs may be changed, and a person may say that the quorum does not matter.
+    roll.accept_dark();
+    assert!(roll.preflight(&world.view).is_empty());
+    assert!(matches!(roll.next(&world.view, 0), Next::Restart { .. }));
+    let allowed = Policy { allow_quorum_loss: true, ..policy() };
+    assert!(Roll::new(allowed, all.clone()).preflight(&world.view).is_empty());
+    // One that leads is enough for starting what is down.
+    world.member("k2").mode = Some(Mode::Leader);
+    world.member("k3").mode = Some(Mode::Follower);
+    assert!(Roll::new(policy(), all).preflight(&world.view).is_empty());
+}

@@ -91,7 +91,7 @@ fn rolled_back(lab: &Lab, inventory: &str) {
     // A change that failed on its first member was put back there, and has come to no other: there
     // is nothing to go back to, and the change before it stays.
     lab.run(&other, "apply", &YES).ends(0);
-    let bad = lab.inventory(&THREE, "properties: { secureClientPort: \"2281\" }\n");
+    let bad = lab.inventory(&THREE, "properties: { clientPortAddress: \"192.0.2.1\" }\n");
     lab.run(&bad, "apply", &YES).ends(6);
     let before = pids(lab);
     lab.run(&other, "rollback", &YES).ends(0).says("0 to roll back");
