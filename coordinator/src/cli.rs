@@ -30,6 +30,8 @@ pub enum Command {
     Check(CheckArguments),
     /// Begin an ensemble anew with a backup: run it on every member, all of them stopped and empty
     Restore(RestoreArguments),
+    /// Go on from what Apache ZooKeeper has left on disk: run it on every member, all of them stopped
+    Import(ImportArguments),
     /// Go on from this stopped member alone, after a majority was lost for good
     Rescue(RescueArguments),
     /// Tell a running server on this host to do something
@@ -73,6 +75,36 @@ pub struct RestoreArguments {
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub epoch: u64,
     /// Move data that is there out of the way
+    #[arg(long)]
+    pub force: bool,
+    /// Set a key on top of the file
+    #[arg(short = 'D', value_name = "KEY=VALUE")]
+    pub define: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct ImportArguments {
+    /// Configuration of this member
+    #[arg(value_name = "ZOOKEEPER.PROPERTIES")]
+    pub config: PathBuf,
+    /// A member's `dataDir`, a comma and its `dataLogDir` where that is another one; give those of
+    /// all members, and the one that Apache ZooKeeper would elect counts. Without it the
+    /// configuration's own
+    #[arg(long, value_name = "DATADIR[,DATALOGDIR]")]
+    pub from: Vec<String>,
+    /// Only say what is there and what would be lost
+    #[arg(long)]
+    pub check: bool,
+    /// A word for this import: the same on all members, never used before
+    #[arg(long, value_name = "WORD")]
+    pub ensemble_id: Option<String>,
+    /// Let zxids go on in this epoch or a later one
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub epoch: u64,
+    /// Take a history whose digests are not those that Apache ZooKeeper noted, as it does itself
+    #[arg(long)]
+    pub ignore_digests: bool,
+    /// Move data of a coordinator that is there out of the way
     #[arg(long)]
     pub force: bool,
     /// Set a key on top of the file
@@ -140,6 +172,7 @@ pub fn run(arguments: Arguments) -> Result<u8, Failure> {
         Command::Brokers(arguments) => brokers::run(&arguments),
         Command::Check(arguments) => check(&arguments),
         Command::Restore(arguments) => restore(&arguments),
+        Command::Import(arguments) => import(arguments),
         Command::Rescue(arguments) => rescue(&arguments),
         Command::Admin(arguments) => admin(&arguments),
         Command::Version => version(),
@@ -192,6 +225,24 @@ fn restore(arguments: &RestoreArguments) -> Result<u8, Failure> {
     };
     let report = offline::restore(&config, &arguments.file, &options)
         .map_err(|why| Failure::new(exit::FAILED, why))?;
+    println!("{}", json(&report));
+    Ok(exit::OK)
+}
+
+#[expect(clippy::print_stdout, reason = "the report is this command's data")]
+fn import(arguments: ImportArguments) -> Result<u8, Failure> {
+    let (config, _) = Config::load(&arguments.config, &arguments.define)
+        .map_err(|error| Failure::new(exit::CONFIG, error.to_string()))?;
+    let options = offline::ImportOptions {
+        from: arguments.from,
+        ensemble_id: arguments.ensemble_id,
+        epoch: arguments.epoch,
+        check: arguments.check,
+        ignore_digests: arguments.ignore_digests,
+        force: arguments.force,
+    };
+    let report =
+        offline::import(&config, &options).map_err(|why| Failure::new(exit::FAILED, why))?;
     println!("{}", json(&report));
     Ok(exit::OK)
 }

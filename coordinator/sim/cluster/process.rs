@@ -105,6 +105,7 @@ impl World {
             initialize: false,
             fresh_cluster_id: u128::from(self.random.next_u64()) << 64 | 1,
             fresh_secret: secret,
+            session_passwords: coordinator::state::PasswordRule::default(),
             boot: self.random.next_u64(),
             published_members: None,
         };

@@ -9,6 +9,8 @@ use super::error::{ConfigError, Warning};
 use super::secret::Secret;
 use super::server::is_wildcard;
 use super::whitelist::Whitelist;
+use crate::state::PasswordRule;
+
 use super::{AdminConfig, Config, JUTE_MAX_BUFFER_DEFAULT, Listen, PeerType, Server};
 
 type Read<'a> = &'a mut dyn FnMut(&Path) -> io::Result<Vec<u8>>;
@@ -108,6 +110,7 @@ impl Entries {
             admin_socket: self
                 .path("coordinator.adminSocket")
                 .unwrap_or_else(|| data_dir.join("coordinator").join("admin.sock")),
+            session_passwords: self.session_passwords()?,
             data_dir,
             data_log_dir,
             servers,
@@ -461,6 +464,20 @@ impl Entries {
                 key,
                 "is not auto or off",
                 "`auto` polls for up to 60 µs while requests come quickly, `off` always sleeps",
+            )),
+        }
+    }
+
+    fn session_passwords(&self) -> Result<PasswordRule> {
+        let key = "coordinator.sessionPasswords";
+        match self.text(key).as_deref() {
+            None | Some("keyed") => Ok(PasswordRule::Keyed),
+            Some("zookeeper") => Ok(PasswordRule::Zookeeper),
+            Some(_) => Err(self.error_value(
+                key,
+                "is no rule for passwords",
+                "write keyed, or zookeeper while sessions shall be able to go back to Apache \
+                 ZooKeeper: then whoever knows a session's id can take the session over",
             )),
         }
     }

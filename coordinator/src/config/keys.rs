@@ -94,6 +94,7 @@ const KEYS: &[(&str, Treatment)] = &[
     ("coordinator.secretFile", Used),
     ("coordinator.adminSocket", Used),
     ("coordinator.busyPoll", Used),
+    ("coordinator.sessionPasswords", Used),
     // Refused: members, votes and configuration.
     ("group.*", NO_HIERARCHY),
     ("weight.*", NO_HIERARCHY),

@@ -15,6 +15,8 @@ mod whitelist;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::state::PasswordRule;
+
 pub use error::{ConfigError, EXIT_CODE, Warning};
 pub use secret::Secret;
 pub use server::{Listen, PeerType, Server};
@@ -84,6 +86,8 @@ pub struct Config {
     /// What peers prove knowledge of; `None` trusts the network.
     pub secret: Option<Secret>,
     pub admin_socket: PathBuf,
+    /// How passwords of new sessions are made.
+    pub session_passwords: PasswordRule,
 }
 
 /// The HTTP server that only reads.

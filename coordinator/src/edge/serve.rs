@@ -256,6 +256,7 @@ pub(crate) fn node_config(
         initialize,
         fresh_cluster_id: random_u128(),
         fresh_secret: random(),
+        session_passwords: config.session_passwords,
         boot: u64::from_le_bytes(random()),
     }
 }

@@ -10,6 +10,8 @@ use sha2::Sha256;
 
 use super::client::{ConnId, Phase, Waiting};
 use super::{Level, Node};
+use crate::apache::password;
+use crate::state::PasswordRule;
 use crate::wire::code::Code;
 use crate::wire::frame;
 use crate::wire::handshake::{ConnectRequest, ConnectResponse, PASSWORD_BYTES};
@@ -38,19 +40,23 @@ impl Node {
             return self.close_client(conn);
         }
         let timeout_ms = self.negotiate(request.timeout_ms);
-        let (session, op) = if request.session == 0 {
-            (self.next_session_id(), OpCode::CreateSession)
+        let (session, op, rule) = if request.session == 0 {
+            (self.next_session_id(), OpCode::CreateSession, self.config.session_passwords)
         } else {
             // The password first: a stranger must not cut the owner off.
-            let expected = self.password(request.session);
-            if request.password != Some(&expected[..]) {
+            let Some(rule) = self.proved(request.session, request.password) else {
                 return self.refuse_session(conn, request.read_only);
-            }
+            };
             if let Some(&old) = self.by_session.get(&request.session) {
+                // The log knows whether Apache ZooKeeper's rule is the session's; this server, which
+                // lags, may not. The owner is not cut off for that: the client tries again.
+                if rule == PasswordRule::Zookeeper && self.rule_of(request.session) != Some(rule) {
+                    return self.close_client(conn);
+                }
                 self.close_client(old);
             }
             self.stats.sessions_attached += 1;
-            (request.session, OpCode::AttachSession)
+            (request.session, OpCode::AttachSession, rule)
         };
         let Some(client) = self.clients.get_mut(conn) else { return };
         client.phase = Phase::Connecting;
@@ -59,7 +65,25 @@ impl Node {
         client.stats.last_op = op.as_i32();
         client.waiting.push_back(Waiting::Connect { read_only: request.read_only });
         self.by_session.insert(session, conn);
-        self.submit(conn, op, &(timeout_ms as i32).to_be_bytes());
+        let mut body = (timeout_ms as i32).to_be_bytes().to_vec();
+        rule.encode(&mut body);
+        self.submit(conn, op, &body);
+    }
+
+    /// The rule by which this is the session's password.
+    fn proved(&self, session: i64, password: Option<&[u8]>) -> Option<PasswordRule> {
+        let password = password?;
+        if password == self.keyed_password(session) {
+            return Some(PasswordRule::Keyed);
+        }
+        let rule = PasswordRule::Zookeeper;
+        let known = self.rule_of(session);
+        (password == password::of_session(session) && known.is_none_or(|known| known == rule))
+            .then_some(rule)
+    }
+
+    fn rule_of(&self, session: i64) -> Option<PasswordRule> {
+        self.state.session(session).map(|known| known.password)
     }
 
     /// The session's write has been applied.
@@ -69,7 +93,10 @@ impl Node {
         if code != Code::Ok {
             return self.refuse_session(conn, read_only);
         }
-        let password = self.password(session);
+        let password = match self.rule_of(session) {
+            Some(PasswordRule::Zookeeper) => password::of_session(session),
+            _ => self.keyed_password(session),
+        };
         let Some(client) = self.clients.get_mut(conn) else { return };
         client.phase = Phase::Open;
         let response = ConnectResponse {
@@ -107,12 +134,17 @@ impl Node {
             let time = (self.wall_ms as u64) << 24 >> 8;
             self.next_session = u64::from(self.config.id) << 56 | time & 0x00ff_ffff_ffff_ffff;
         }
-        self.next_session += 1;
-        self.next_session as i64
+        // Sessions that came from another ensemble have ids of the same form.
+        loop {
+            self.next_session += 1;
+            if self.state.session(self.next_session as i64).is_none() {
+                return self.next_session as i64;
+            }
+        }
     }
 
     /// Any server can recompute it; nobody without the ensemble's secret can.
-    fn password(&self, session: i64) -> [u8; PASSWORD_BYTES] {
+    fn keyed_password(&self, session: i64) -> [u8; PASSWORD_BYTES] {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.state.cluster().secret)
             .expect("HMAC takes keys of any length");
         mac.update(&session.to_be_bytes());

@@ -48,7 +48,7 @@ use sync::Sync;
 
 use crate::random::Seeded;
 use crate::state::watch::Watches;
-use crate::state::{Effects, State};
+use crate::state::{Effects, PasswordRule, State};
 
 /// What a node must know before it starts.
 #[derive(Debug, Clone)]
@@ -93,6 +93,8 @@ pub struct NodeConfig {
     /// Fresh random bytes, used if this server founds the ensemble.
     pub fresh_cluster_id: u128,
     pub fresh_secret: [u8; 32],
+    /// The rule for sessions that begin here.
+    pub session_passwords: PasswordRule,
     /// Names this run of the process; random.
     pub boot: u64,
 }
@@ -275,6 +277,8 @@ impl Node {
         let raft = replicate::start_raft(&config, log, applied_index);
         let boot = config.boot;
         let snapshot_ops = config.snapshot_ops;
+        // As `ContainerManager`'s timer: what was imported is not reaped at the first tick.
+        let next_reap_ms = now_ms + config.reap_interval_ms;
         let peers = config
             .voters
             .iter()
@@ -324,7 +328,7 @@ impl Node {
             reports_sent: VecDeque::new(),
             unconfirmed: Vec::new(),
             next_report_ms: now_ms,
-            next_reap_ms: now_ms,
+            next_reap_ms,
             next_raft_tick_ms: now_ms,
             last_stamp_ms,
             snapshots: snapshot::Snapshots::default(),

@@ -121,18 +121,7 @@ pub(super) fn write(
         let Position { index, term } = position;
         let meta = SnapshotMeta { index, term, conf_state, zxid, cluster_id };
         let mut writer = SnapshotWriter::create(disk.clone(), &meta)?;
-        state.snapshot_begin();
-        let mut chunk = Vec::new();
-        loop {
-            let done = state.snapshot_step(STEP_SLOTS, &mut chunk);
-            if done || chunk.len() >= CHUNK_BYTES {
-                writer.chunk(&chunk)?;
-                chunk.clear();
-            }
-            if done {
-                break;
-            }
-        }
+        chunks(state, |chunk| writer.chunk(chunk))?;
         let options = WalOptions::new(incarnation as u64);
         let (mut wal, _) = Wal::open(log_disk, options, Position::default())?;
         wal.reset(position)?;
@@ -149,6 +138,25 @@ pub(super) fn write(
         give_to_owner(&directory)?;
     }
     Ok(())
+}
+
+/// The chunks of the state's snapshot, one after the other.
+pub(super) fn chunks<E>(
+    state: &mut State,
+    mut take: impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    state.snapshot_begin();
+    let mut chunk = Vec::new();
+    loop {
+        let done = state.snapshot_step(STEP_SLOTS, &mut chunk);
+        if done || chunk.len() >= CHUNK_BYTES {
+            take(&chunk)?;
+            chunk.clear();
+        }
+        if done {
+            return Ok(());
+        }
+    }
 }
 
 /// What root has made belongs to whom the directory above belongs to: the server's user.

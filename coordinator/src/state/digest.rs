@@ -35,7 +35,8 @@ impl State {
     pub fn digest(&self) -> u64 {
         let mut mix = Mix(1).word(self.last_zxid as u64);
         for (id, session) in self.sessions() {
-            mix = mix.word(id as u64).word(session.timeout_ms as u64).word(session.origin.into());
+            let origin = u64::from(session.origin) | (session.password as u64) << 8;
+            mix = mix.word(id as u64).word(session.timeout_ms as u64).word(origin);
         }
         let mut cluster = Vec::new();
         self.cluster.encode(&mut cluster);

@@ -113,6 +113,20 @@ impl Quotas {
         }
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.limited.len()
+    }
+
+    /// Counts all limited subtrees anew, where what stands there is wrong: an import may bring
+    /// statistics of before its last writes.
+    pub(super) fn recount_all(&self, tree: &mut Tree) {
+        let mut limited: Vec<&str> = self.limited.iter().map(|path| &**path).collect();
+        limited.sort_unstable();
+        for path in limited {
+            recount(tree, path);
+        }
+    }
+
     /// The longest limited path that is `path` or an ancestor.
     fn limit_of<'p>(&self, path: &'p str) -> Option<&'p str> {
         if self.limited.is_empty() {
@@ -234,6 +248,11 @@ fn recount(tree: &mut Tree, limited: &str) {
     if let Some(top) = tree.find(limited) {
         track.count = 1 + i64::from(tree.descendants(top));
         track.bytes = tree.bytes_from(top) as i64;
+    }
+    // Releases of Apache ZooKeeper differ in what else they write there.
+    let known = tree.data(stats).and_then(Track::parse);
+    if known.is_some_and(|known| (known.count, known.bytes) == (track.count, track.bytes)) {
+        return;
     }
     tree.overwrite_data(stats, track.to_string().as_bytes());
 }

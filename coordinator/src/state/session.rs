@@ -9,6 +9,33 @@ pub struct Session {
     pub timeout_ms: i32,
     /// Id of the server that serves it now.
     pub origin: u8,
+    /// Fixed when the session begins: its client knows no other password.
+    pub password: PasswordRule,
+}
+
+/// How a session's password comes from its id.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PasswordRule {
+    /// By the ensemble's key: who knows the id alone cannot take the session over.
+    #[default]
+    Keyed,
+    /// By Apache ZooKeeper's rule, which anybody can compute: for sessions that came from there, or
+    /// that shall be able to go there.
+    Zookeeper,
+}
+
+impl PasswordRule {
+    /// What stands behind the timeout in the body of an operation: nothing, or a byte.
+    pub(super) fn of_body(body: &[u8]) -> Self {
+        if body.get(4) == Some(&1) { Self::Zookeeper } else { Self::Keyed }
+    }
+
+    /// Appends it to such a body.
+    pub fn encode(self, body: &mut Vec<u8>) {
+        if self == Self::Zookeeper {
+            body.push(1);
+        }
+    }
 }
 
 impl State {

@@ -7,7 +7,7 @@
 
 use super::quota::Quotas;
 use super::txn::Corrupt;
-use super::{ClusterMetadata, Scratch, Session, State};
+use super::{ClusterMetadata, PasswordRule, Scratch, Session, State};
 use crate::bytes::take;
 use crate::tree::snapshot_codec::{Builder, LIST};
 use std::collections::{BTreeMap, VecDeque};
@@ -25,6 +25,8 @@ const PART_BYTES: usize = 64 << 10;
 const SESSION_BYTES: usize = 13;
 /// Stands before the record of a session; no znode has such flags.
 const SESSION: u8 = 0xfd;
+/// The same, where its password follows Apache ZooKeeper's rule.
+const ZOOKEEPER_SESSION: u8 = 0xfc;
 /// Where a record's flags would stand: no record has all of them.
 const END: u8 = 0xff;
 
@@ -32,7 +34,8 @@ impl State {
     /// The snapshot is the state at this moment, whatever is applied until the snapshot is over.
     pub fn snapshot_begin(&mut self) {
         let in_one_piece = self.sessions.len() * SESSION_BYTES + self.tree.acls.total_bytes();
-        let one_head = self.cluster.level == 0 && in_one_piece <= HEAD_BYTES_MAX;
+        let keyed = self.sessions.values().all(|s| s.password == PasswordRule::Keyed);
+        let one_head = self.cluster.level == 0 && keyed && in_one_piece <= HEAD_BYTES_MAX;
         let mut parts = VecDeque::new();
         let mut part = Vec::new();
         part.extend_from_slice(&(if one_head { ONE_HEAD } else { VERSION }).to_le_bytes());
@@ -51,7 +54,10 @@ impl State {
                 if part.len() >= PART_BYTES {
                     parts.push_back(std::mem::take(&mut part));
                 }
-                part.push(SESSION);
+                part.push(match session.password {
+                    PasswordRule::Keyed => SESSION,
+                    PasswordRule::Zookeeper => ZOOKEEPER_SESSION,
+                });
             }
             part.extend_from_slice(&id.to_le_bytes());
             part.extend_from_slice(&session.timeout_ms.to_le_bytes());
@@ -152,9 +158,12 @@ impl Restore {
                     *input = &input[1..];
                     self.ended = true;
                 }
-                SESSION => {
+                mark @ (SESSION | ZOOKEEPER_SESSION) => {
                     *input = &input[1..];
-                    let (id, session) = take_session(input)?;
+                    let (id, mut session) = take_session(input)?;
+                    if mark == ZOOKEEPER_SESSION {
+                        session.password = PasswordRule::Zookeeper;
+                    }
                     head.sessions.insert(id, session);
                 }
                 LIST => {
@@ -241,7 +250,7 @@ fn take_session(input: &mut &[u8]) -> Option<(i64, Session)> {
     let id = i64::from_le_bytes(take(input)?);
     let timeout_ms = i32::from_le_bytes(take(input)?);
     let [origin] = take(input)?;
-    Some((id, Session { timeout_ms, origin }))
+    Some((id, Session { timeout_ms, origin, password: PasswordRule::Keyed }))
 }
 
 fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {

@@ -1,7 +1,7 @@
 //! ACLs stored once: a znode carries the number of its list, as `ReferenceCountedACLCache` does.
 
 use super::index;
-use crate::wire::acl::{Acl, AclList};
+use crate::wire::acl::{Acl, AclList, perms};
 use crate::wire::jute::Reader;
 use foldhash::quality::FixedState;
 use hashbrown::HashTable;
@@ -34,10 +34,14 @@ struct Entry {
 
 impl Entry {
     fn new(bytes: &[u8]) -> Self {
-        let anyone = decode(bytes)
+        let list = decode(bytes);
+        let granted = list
             .iter()
             .filter(|acl| (acl.scheme, acl.id) == ("world", "anyone"))
             .fold(0, |perms, acl| perms | acl.perms);
+        // An empty list comes from other servers' files alone. `ZooKeeperServer.checkACL` lets
+        // everyone pass there.
+        let anyone = if list.is_empty() { perms::ALL } else { granted };
         Self { bytes: bytes.into(), uses: 0, anyone }
     }
 }

@@ -8,6 +8,7 @@
 
 pub mod acl;
 pub mod arena;
+mod graft;
 pub(crate) mod index;
 pub mod node;
 mod owner;
@@ -21,6 +22,7 @@ mod walk;
 use crate::wire::stat::Stat;
 use acl::{AclId, AclTable};
 use arena::Arena;
+pub use graft::Graft;
 use index::{Index, hash_name};
 use node::{Changed, Family, Fields, Kind, NONE, Node, NodeId, ROOT, flag};
 use owner::Owners;
@@ -281,6 +283,11 @@ impl Tree {
     /// Ephemerals of a session, in no particular order.
     pub fn ephemerals_of(&self, session: i64) -> impl Iterator<Item = NodeId> {
         self.owners.nodes_of(session)
+    }
+
+    /// Sessions with ephemerals, in no particular order.
+    pub fn owning_sessions(&self) -> impl Iterator<Item = i64> {
+        self.owners.sessions()
     }
 
     pub fn containers(&self) -> impl Iterator<Item = NodeId> {

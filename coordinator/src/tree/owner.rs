@@ -67,6 +67,11 @@ impl Owners {
         self.nodes_of.get(&session).into_iter().flatten().copied()
     }
 
+    /// Sessions with ephemerals, in no particular order.
+    pub(super) fn sessions(&self) -> impl Iterator<Item = i64> {
+        self.nodes_of.keys().copied()
+    }
+
     pub(super) fn ephemerals(&self) -> usize {
         self.session_of.len()
     }

@@ -102,5 +102,6 @@ fn describe(config: &Config) -> Vec<String> {
         format!("busy poll {}", config.busy_poll),
         format!("secret {:?}", config.secret),
         format!("admin socket {}", config.admin_socket.display()),
+        format!("passwords {:?}", config.session_passwords),
     ]
 }

@@ -156,6 +156,7 @@ fn config(id: u8, servers: usize) -> NodeConfig {
         initialize: false,
         fresh_cluster_id: u128::from(id),
         fresh_secret: [id; 32],
+        session_passwords: crate::whole::state::PasswordRule::default(),
         boot: u64::from(id),
     }
 }

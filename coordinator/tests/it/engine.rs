@@ -22,12 +22,27 @@ const PORTS: Range<u16> = 12_000..20_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Engine {
     Apache,
+    /// A release of Apache ZooKeeper that `.ci/apache` has fetched.
+    Release(&'static str),
     Ours,
+}
+
+/// Where `.ci/apache` puts the jars of a release.
+fn jars(release: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../out/apache").join(release)
 }
 
 impl Engine {
     /// False where it is not installed, said by the test's name.
     pub(crate) fn is_there(self, test: &str) -> bool {
+        if let Self::Release(release) = self {
+            let there = jars(release).exists();
+            if !there {
+                let why = format!("Apache ZooKeeper {release} is not there: run `.ci/apache`");
+                skip(test, &why);
+            }
+            return there;
+        }
         if self == Self::Ours || Path::new(ZOOKEEPER_JAR).exists() {
             return true;
         }
@@ -41,10 +56,14 @@ impl Engine {
             command.arg("serve").arg(config);
             return command;
         }
+        let class_path = match self {
+            Self::Release(release) => format!("{}/*", jars(release).display()),
+            _ => ZOOKEEPER_JAR.to_owned(),
+        };
         let mut java = Command::new("java");
         java.args(["-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"])
             .args(["-Dzookeeper.extendedTypesEnabled=true", "-Dlog4j.configuration=none"])
-            .args(["-cp", ZOOKEEPER_JAR, "org.apache.zookeeper.server.quorum.QuorumPeerMain"])
+            .args(["-cp", &class_path, "org.apache.zookeeper.server.quorum.QuorumPeerMain"])
             .arg(config);
         java
     }
@@ -121,6 +140,18 @@ impl Ensemble {
         let members: Vec<String> = listed.iter().map(member).collect();
         let server = &self.servers[at];
         configure(&server.directory, at + 1, server.client_port, &members);
+    }
+
+    /// Whatever runs from now on is of this engine.
+    pub(crate) fn become_engine(&mut self, engine: Engine) {
+        self.engine = engine;
+    }
+
+    /// Adds a line to the configuration of server `at`; counts from its next start.
+    pub(crate) fn add_key(&self, at: usize, line: &str) {
+        let config = self.config(at);
+        let keys = fs::read_to_string(&config).unwrap();
+        fs::write(&config, format!("{keys}{line}\n")).unwrap();
     }
 
     pub(crate) fn is_running(&self, at: usize) -> bool {

@@ -49,6 +49,7 @@ fn alone() -> NodeConfig {
         initialize: false,
         fresh_cluster_id: 1,
         fresh_secret: [1; 32],
+        session_passwords: coordinator::state::PasswordRule::default(),
         boot: 1,
     }
 }

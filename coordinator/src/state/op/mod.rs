@@ -10,7 +10,7 @@ mod session;
 mod set_acl;
 mod set_data;
 
-use super::{Effects, Identity, Stamp, State, Txn};
+use super::{Effects, Identity, PasswordRule, Stamp, State, Txn};
 use crate::tree::node::{NodeId, ROOT};
 use crate::tree::path;
 use crate::wire::code::Code;
@@ -96,10 +96,12 @@ impl State {
                 Ok(())
             }
             Request::CreateSession { timeout_ms } => {
-                self.create_session(call, timeout_ms);
+                self.create_session(call, timeout_ms, PasswordRule::of_body(body));
                 Ok(())
             }
-            Request::AttachSession { timeout_ms } => self.attach_session(call, timeout_ms),
+            Request::AttachSession { timeout_ms } => {
+                self.attach_session(call, timeout_ms, PasswordRule::of_body(body))
+            }
             Request::CloseSession => self.close_session(call, effects),
             _ => Err(Code::Unimplemented),
         }

@@ -1,18 +1,34 @@
 //! The life of a session, through the log like any other write.
 
 use super::Call;
-use crate::state::{Effects, Session, State};
+use crate::state::{Effects, PasswordRule, Session, State};
 use crate::wire::code::Code;
 
 impl State {
-    pub(super) fn create_session(&mut self, call: Call<'_>, timeout_ms: i32) {
-        self.sessions.insert(call.session, Session { timeout_ms, origin: call.origin });
+    pub(super) fn create_session(
+        &mut self,
+        call: Call<'_>,
+        timeout_ms: i32,
+        password: PasswordRule,
+    ) {
+        let session = Session { timeout_ms, origin: call.origin, password };
+        self.sessions.insert(call.session, session);
     }
 
     /// The client came back through another server, or with another timeout.
-    pub(super) fn attach_session(&mut self, call: Call<'_>, timeout_ms: i32) -> Result<(), Code> {
+    /// `proof` is the rule by which its password was right: one that anybody can compute is none
+    /// for a session of another rule.
+    pub(super) fn attach_session(
+        &mut self,
+        call: Call<'_>,
+        timeout_ms: i32,
+        proof: PasswordRule,
+    ) -> Result<(), Code> {
         let session = self.sessions.get_mut(&call.session).ok_or(Code::SessionExpired)?;
-        *session = Session { timeout_ms, origin: call.origin };
+        if proof == PasswordRule::Zookeeper && session.password != proof {
+            return Err(Code::SessionExpired);
+        }
+        *session = Session { timeout_ms, origin: call.origin, ..*session };
         Ok(())
     }
 

@@ -1,3 +1,6 @@
 //! Data directories of Apache ZooKeeper: refused where they would be passed over, read, written.
 
 mod beside;
+mod history;
+mod living;
+mod walk;
