@@ -15,6 +15,7 @@ mod connections;
 mod engine;
 mod ensemble;
 mod membership;
+mod older;
 mod poison;
 mod shell;
 mod snapshot_size;
