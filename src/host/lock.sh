@@ -43,6 +43,7 @@ lock_hold() {
 # text may name one that is long gone, and others may wait for the lock.
 lock_holders() {
   zk_holders=''
+  # shellcheck disable=SC2044 # paths under /proc have no blanks
   for zk_fd in $(find /proc/[0-9]*/fd -maxdepth 1 -lname /run/zkprov/lock 2>/dev/null); do
     case $(cat "${zk_fd%/fd/*}/fdinfo/${zk_fd##*/}" 2>/dev/null) in *lock:*)
       zk_fd=${zk_fd#/proc/}

@@ -136,7 +136,7 @@ pub enum Output {
         index: u64,
         term: u64,
     },
-    /// Answer a four-letter word into the connection's output, then [`Node::word_answered`].
+    /// Answer a four-letter word into the connection's output.
     Word {
         conn: ConnId,
         word: [u8; 4],

@@ -100,10 +100,13 @@ do_archive_fetched() {
   shift 5
   zk_tarball=$zk_tmp/.tarball
   for zk_url in "$@"; do
+    # A download that fails unlinks the file that head still writes to.
     if command -v curl >/dev/null 2>&1; then
+      # shellcheck disable=SC2094
       { curl --fail --silent --show-error --location --connect-timeout 10 --output - -- "$zk_url" ||
         rm -f -- "$zk_tarball"; } | head -c "$zk_tarball_bytes_max" >"$zk_tarball"
     else
+      # shellcheck disable=SC2094
       { wget --quiet --timeout=10 --tries=1 -O - -- "$zk_url" ||
         rm -f -- "$zk_tarball"; } | head -c "$zk_tarball_bytes_max" >"$zk_tarball"
     fi
