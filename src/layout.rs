@@ -16,3 +16,13 @@ pub const SYSCTL_FILE: &str = "/etc/sysctl.d/60-zkprov.conf";
 pub const BINARY_DIR: &str = "/usr/local/lib/zkprov";
 /// The name under which the current one is run.
 pub const BINARY: &str = "/usr/local/lib/zkprov/coordinator";
+/// What stands before a line of `/etc/fstab` that zkprov has put out of action; `destroy` finds the
+/// lines by it.
+pub const SWAP_LINE_PREFIX: &str = "#zkprov# ";
+/// Where a host keeps what its services ran before.
+pub const STATE_DIR: &str = "/var/lib/zkprov";
+
+/// The socket on which a coordinator takes operators' commands.
+pub fn admin_socket(data_dir: &str) -> String {
+    format!("{data_dir}/coordinator/admin.sock")
+}

@@ -22,6 +22,7 @@ pub mod run;
 
 pub mod lab;
 
+pub mod digest;
 pub mod exit;
 pub mod failure;
 pub mod layout;

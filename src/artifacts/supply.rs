@@ -88,7 +88,7 @@ fn supply(path: &Path) -> Result<Supply, Failure> {
         hash.update(&piece[..count]);
         bytes += count as u64;
     }
-    let sha256 = crate::probe::hex(&hash.finalize());
+    let sha256 = crate::digest::hex(&hash.finalize());
     let supply = Supply { path: path.to_path_buf(), sha256, bytes };
     hashed.push((changed, supply.clone()));
     Ok(supply)

@@ -15,12 +15,13 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::health::ensemble;
 use crate::host::Event;
-use crate::host::fleet::Asked;
 use crate::host::lock::{self, Operator};
+use crate::host::session::HostSession;
 use crate::inventory::{Engine, Inventory};
 use crate::layout::BINARY;
 use crate::plan::Only;
 use crate::run::{Drawn, Run};
+use crate::script::frame::Kind;
 use crate::script::{self, Script};
 
 pub(super) const SHELL: &str = include_str!("backup.sh");
@@ -83,7 +84,7 @@ async fn whole(run: &Run, part: &mut Part) -> Outcome {
 }
 
 /// The leader has everything that was acknowledged anywhere.
-fn leader<'a, 'b>(run: &Run, drawn: &'b Drawn<'a>) -> Result<&'b Asked<'a>, Failure> {
+fn leader<'a, 'b>(run: &Run, drawn: &'b Drawn<'a>) -> Result<&'b HostSession<'a>, Failure> {
     let find = |name: &str| drawn.asked.iter().find(|asked| asked.host.name == name);
     let view = ensemble::view(
         &run.inventory,
@@ -97,7 +98,7 @@ fn leader<'a, 'b>(run: &Run, drawn: &'b Drawn<'a>) -> Result<&'b Asked<'a>, Fail
 }
 
 /// Writes what the host sends to the file; gives what its coordinator says about it.
-async fn receive(leader: &Asked<'_>, part: &mut Part) -> Result<Value, Failure> {
+async fn receive(leader: &HostSession<'_>, part: &mut Part) -> Result<Value, Failure> {
     let socket = format!("{}/coordinator/admin.sock", leader.host.data_dir);
     let mut script = Script::new(&script::nonce());
     script.library(SHELL);
@@ -108,14 +109,14 @@ async fn receive(leader: &Asked<'_>, part: &mut Part) -> Result<Value, Failure> 
     let mut broken = None;
     let ended = leader.link.run_until(&script, &[], DEADLINE, None, stopped, |event| {
         let Event::Frame(frame) = event else { return };
-        match frame.kind.as_str() {
-            "piece" if broken.is_none() => {
+        match frame.kind {
+            Kind::Piece if broken.is_none() => {
                 if let Err(error) = part.write(&frame.body) {
                     broken = Some(error);
                     let _ = stop.send(true);
                 }
             }
-            "backup" => said = Some(frame.text()),
+            Kind::Backup => said = Some(frame.text()),
             _ => {}
         }
     });
@@ -174,7 +175,7 @@ impl Part {
 
     /// Whole, as the other end says, on disk, and only then under its name.
     fn finish(&mut self, said: &Value) -> Result<(), Failure> {
-        let sha256 = crate::probe::hex(&self.hash.clone().finalize());
+        let sha256 = crate::digest::hex(&self.hash.clone().finalize());
         if said["sha256"].as_str() != Some(&sha256) || said["bytes"].as_u64() != Some(self.bytes) {
             return Err(Failure::failed(format!(
                 "what arrived is not what was sent: {} bytes with sha256 {sha256}, instead of {} with {}",

@@ -23,14 +23,3 @@ backup_send() {
 ask_empty() {
   zk_frame fact root "$("$1" shell --server "$2" ls / 2>&1)"
 }
-
-# do_stop UNIT
-do_stop() {
-  zk_run systemctl stop -- "$1"
-}
-
-# do_restore BINARY CONFIG SIZE WORD EPOCH: from the next SIZE bytes of payload. What was there is moved aside.
-do_restore() {
-  dd bs=65536 iflag=fullblock,count_bytes count="$3" status=none <&3 |
-    "$1" restore "$2" - --ensemble-id "$4" --epoch "$5" --force
-}

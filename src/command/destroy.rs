@@ -9,18 +9,20 @@ use crate::cli;
 use crate::command::Outcome;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::host::fleet::{Asked, gather};
 use crate::host::lock::{self, Operator};
+use crate::host::session::{self, HostSession, gather};
 use crate::inventory::{Host, Inventory};
 use crate::layout::{
     ACCOUNT, BINARY_DIR, BROKER_CONFIG_FILE, BROKER_UNIT, BROKER_UNIT_FILE, CONFIG_DIR,
-    CONFIG_FILE, SECRET_FILE, UNIT, UNIT_FILE,
+    CONFIG_FILE, SECRET_FILE, STATE_DIR, SYSCTL_FILE, UNIT, UNIT_FILE,
 };
 use crate::plan::Only;
-use crate::plan::resource::{self, fstab, service};
+use crate::plan::operation::Operation;
 use crate::plan::show;
+use crate::plan::subject::Subject;
 use crate::report;
 use crate::run::{self, Run};
+use crate::script::frame::{self, Kind};
 use crate::script::{self, Script};
 
 const DEADLINE: Duration = Duration::from_mins(5);
@@ -71,7 +73,7 @@ async fn whole(run: &Run, arguments: &cli::Destroy) -> Outcome {
         Ok(join_all(drawn.asked.iter().map(|asked| async {
             let script = program(run, asked.host, arguments.purge_data);
             let (frames, stderr) = gather(&asked.link, &script, DEADLINE).await?;
-            for frame in frames.iter().filter(|frame| frame.kind == "end") {
+            for frame in frames.iter().filter(|frame| frame.kind == Kind::End) {
                 let note = frame.text();
                 let note = if note.trim().is_empty() {
                     String::new()
@@ -84,9 +86,9 @@ async fn whole(run: &Run, arguments: &cli::Destroy) -> Outcome {
                 );
                 run.reporter.text(&format!("{}  gone  {}{note}\n", asked.host.name, frame.name));
             }
-            if let Some(failed) = frames.iter().find(|frame| frame.kind == "fail") {
-                return Err(Failure::failed(failed.text())
-                    .step(&failed.name)
+            if let Some(failed) = frame::failed(&frames) {
+                return Err(Failure::failed(failed.said())
+                    .step(&failed.step)
                     .host(&asked.host.name));
             }
             if frames.iter().any(|frame| frame.name == "finished") {
@@ -113,25 +115,17 @@ async fn whole(run: &Run, arguments: &cli::Destroy) -> Outcome {
 }
 
 /// Ends all brokers at once, before anything else goes.
-async fn stop_brokers(run: &Run, asked: &[Asked<'_>]) -> Result<(), Failure> {
+async fn stop_brokers(run: &Run, asked: &[HostSession<'_>]) -> Result<(), Failure> {
     let hosts = asked.iter().filter(|asked| run.inventory.broker_on(asked.host).is_some());
     let outcomes = join_all(hosts.map(|asked| async move {
         let mut script = Script::new(&script::nonce());
-        script.library(service::SHELL);
         script.call("zk_guard", [BROKERS_DEADLINE.as_secs().to_string().as_str()]);
-        script.step(&format!("service {BROKER_UNIT}"), "undo_service", [BROKER_UNIT]);
-        let (frames, stderr) = gather(&asked.link, &script, BROKERS_DEADLINE).await?;
-        match frames.iter().find(|frame| frame.kind == "fail" || frame.kind == "end") {
-            Some(frame) if frame.kind == "end" => {
-                run.reporter.text(&format!("{}  gone  {}\n", asked.host.name, frame.name));
-                Ok(())
-            }
-            Some(frame) => {
-                Err(Failure::failed(frame.text()).step(&frame.name).host(&asked.host.name))
-            }
-            None => Err(Failure::failed(format!("it did not come to its end: {stderr}"))
-                .host(&asked.host.name)),
-        }
+        let name = format!("service {BROKER_UNIT}");
+        Operation::DisableUnit { unit: BROKER_UNIT.into() }.step(&name, &mut script);
+        let done = session::steps(&asked.link, &script, BROKERS_DEADLINE).await;
+        done.map_err(|error| error.said().host(&asked.host.name))?;
+        run.reporter.text(&format!("{}  gone  {name}\n", asked.host.name));
+        Ok(())
     }))
     .await;
     outcomes.into_iter().collect()
@@ -143,38 +137,59 @@ fn program(run: &Run, host: &Host, purge_data: bool) -> Script {
     let link = format!("{root}/kafka");
     let mut script = Script::new(&script::nonce());
     script.call("zk_guard", [DEADLINE.as_secs().to_string().as_str()]);
-    let mut undo = |name: &str, function: &str, arguments: &[&str]| {
-        script.library(resource::library(function));
-        let words = [name, function].into_iter().chain(arguments.iter().copied());
-        script.call("zk_step", words);
+    let mut undo = |name: &dyn std::fmt::Display, operation: Operation| {
+        operation.step(&name.to_string(), &mut script)
     };
+    let file =
+        |path: &str| (Subject::File(path.into()), Operation::RemoveFile { path: path.into() });
+    let purge = |path: &str| {
+        (Subject::Directory(path.into()), Operation::PurgeDirectory { path: path.into() })
+    };
+    let mut all = Vec::new();
     let broker = run.inventory.broker_on(host);
     if broker.is_some() {
-        undo(&format!("file {BROKER_UNIT_FILE}"), "undo_file", &[BROKER_UNIT_FILE]);
-        undo(&format!("file {BROKER_CONFIG_FILE}"), "undo_file", &[BROKER_CONFIG_FILE]);
+        all.extend([file(BROKER_UNIT_FILE), file(BROKER_CONFIG_FILE)]);
     }
-    undo(&format!("service {UNIT}"), "undo_service", &[UNIT]);
-    undo(&format!("file {UNIT_FILE}"), "undo_file", &[UNIT_FILE]);
-    undo("systemd's view", "do_reload", &[]);
-    undo(&format!("file {CONFIG_FILE}"), "undo_file", &[CONFIG_FILE]);
-    undo(&format!("file {SECRET_FILE}"), "undo_file", &[SECRET_FILE]);
-    undo(&format!("directory {CONFIG_DIR}"), "undo_directory", &[CONFIG_DIR]);
-    undo(&format!("symlink {link}"), "undo_symlink", &[&link]);
-    undo(&format!("archives in {root}"), "undo_archives", &[&root]);
-    undo(&format!("directory {BINARY_DIR}"), "purge_directory", &[BINARY_DIR]);
-    undo("file /etc/sysctl.d/60-zkprov.conf", "undo_file", &["/etc/sysctl.d/60-zkprov.conf"]);
-    undo(fstab::Fstab::NAME, "undo_fstab", &[fstab::PREFIX]);
-    undo("kept state", "purge_directory", &["/var/lib/zkprov"]);
+    all.push((Subject::Unit(UNIT.into()), Operation::DisableUnit { unit: UNIT.into() }));
+    all.push(file(UNIT_FILE));
+    for (subject, operation) in all {
+        undo(&subject, operation);
+    }
+    undo(&"systemd's view", Operation::ReloadUnits);
+    let mut all = vec![file(CONFIG_FILE), file(SECRET_FILE)];
+    let path = CONFIG_DIR.to_owned();
+    all.push((Subject::Directory(path.clone()), Operation::RemoveDirectory { path }));
+    all.push((Subject::Symlink(link.clone()), Operation::RemoveSymlink { path: link }));
+    for (subject, operation) in all {
+        undo(&subject, operation);
+    }
+    undo(&format!("archives in {root}"), Operation::RemoveReleases { root });
+    let mut all = vec![purge(BINARY_DIR), file(SYSCTL_FILE)];
+    all.push((Subject::Fstab, Operation::RestoreSwapLines));
+    for (subject, operation) in all {
+        undo(&subject, operation);
+    }
+    undo(&"kept state", Operation::PurgeDirectory { path: STATE_DIR.into() });
     if purge_data {
         let paths = [Some(&host.data_dir), host.data_log_dir.as_ref()];
         let logs = broker.iter().flat_map(|broker| &broker.log_dirs);
-        for path in paths.into_iter().flatten().filter(|_| host.is_member()).chain(logs) {
-            undo(&format!("directory {path}"), "purge_data", &[path, ACCOUNT]);
+        let data = paths.into_iter().flatten().filter(|_| host.is_member()).chain(logs);
+        // What systemd has made for the units of brokers, and of Apache ZooKeeper, too.
+        let mut all: Vec<_> = data
+            .map(|path| {
+                (
+                    Subject::Directory(path.clone()),
+                    Operation::PurgeData { path: path.clone(), owner: ACCOUNT.into() },
+                )
+            })
+            .chain([purge("/var/log/kafka")])
+            .collect();
+        let name = ACCOUNT.to_owned();
+        all.push((Subject::User(name.clone()), Operation::RemoveUser { name: name.clone() }));
+        all.push((Subject::Group(name.clone()), Operation::RemoveGroup { name }));
+        for (subject, operation) in all {
+            undo(&subject, operation);
         }
-        // What systemd has made for the units of brokers, and of Apache ZooKeeper.
-        undo("directory /var/log/kafka", "purge_directory", &["/var/log/kafka"]);
-        undo(&format!("user {ACCOUNT}"), "undo_user", &[ACCOUNT]);
-        undo(&format!("group {ACCOUNT}"), "undo_group", &[ACCOUNT]);
     }
     script.line("zk_frame live finished \"$zk_bad\"");
     script

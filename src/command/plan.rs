@@ -53,7 +53,7 @@ pub(super) fn only(planning: &cli::Planning) -> Result<Only, Failure> {
     let only = Only::new(&planning.only).map(|only| only.taking_over(planning.take_over));
     only.map_err(|unknown| {
         Failure::usage(format!("--only: there is no kind `{unknown}`"))
-            .hint(format!("the kinds are {}", crate::plan::resource::KINDS.join(", ")))
+            .hint(format!("the kinds are {}", crate::plan::subject::KINDS.join(", ")))
     })
 }
 
@@ -99,10 +99,8 @@ fn scripts(run: &Run, drawn: &Drawn<'_>) -> Result<(), Failure> {
             continue;
         }
         let mut shown = plan.clone();
-        for step in shown.steps.iter_mut().filter(|step| step.change.secret) {
-            if let Some(last) = step.change.arguments.last_mut() {
-                *last = "(secret)".into();
-            }
+        for step in &mut shown.steps {
+            step.change.operation = step.change.operation.shown();
         }
         let steps: Vec<_> = shown.steps.iter().collect();
         let program = execute::program("NONCE", &Operator::me(), &steps, asked.host);

@@ -7,7 +7,7 @@ use crate::command::Outcome;
 use crate::exit::Exit;
 use crate::host::lock::{self, Operator};
 use crate::inventory::{Host, Inventory};
-use crate::plan::resource::Phase;
+use crate::plan::change::Phase;
 use crate::plan::{Only, Plan, Step};
 use crate::rolling::engine::{self, Recorded, Wish};
 use crate::rolling::gate::Target;
@@ -111,12 +111,9 @@ fn targets(run: &Run, plan: &Plan, phase: Phase, limit: &[&str], all: bool) -> V
         .filter(|host| limit.contains(&host.host.as_str()) && hosts.contains(&host.host.as_str()))
         .filter_map(|host| {
             // What `apply` would change first is not this command's business: only what is stale now.
-            let restarts =
-                |step: &&Step| step.phase == phase && step.change.function == "do_restart";
-            let stale = host.steps.iter().find(restarts);
-            let stale = stale.filter(|step| !step.change.why.starts_with("it runs without"));
-            let why = match stale {
-                Some(step) => step.change.why.clone(),
+            let mut of_phase = host.steps.iter().filter(|step| step.phase == phase);
+            let why = match of_phase.find_map(Step::stale_now) {
+                Some(stale) => stale.to_string(),
                 None if all => "--all".to_owned(),
                 None => return None,
             };

@@ -14,20 +14,22 @@ use crate::command::backup::{DEADLINE, SHELL, engine};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::health::ensemble;
-use crate::host::fleet::{Asked, gather};
 use crate::host::lock::{self, Operator};
+use crate::host::session::{HostSession, gather};
 use crate::host::{Event, Payload};
 use crate::inventory::Inventory;
 use crate::layout::{BINARY, CONFIG_FILE, UNIT};
 use crate::plan::Only;
+use crate::plan::change::Phase;
 use crate::plan::desired;
-use crate::plan::resource::{Phase, service};
+use crate::plan::operation::Operation;
 use crate::plan::show;
 use crate::run::{Drawn, Run, confirm};
-use crate::script::{self, Script};
+use crate::script::frame::Kind;
+use crate::script::{self, Script, frame};
 
 /// How long a restored member may need until it serves in a quorum.
-const SERVING_S: &str = "120";
+const SERVING_S: u64 = 120;
 /// A restore goes on in the next epoch that is a multiple of this.
 const EPOCH_STRIDE: u64 = 4096;
 
@@ -107,7 +109,10 @@ async fn replace(
     let operator = Operator::me();
     let work = async {
         // All of them down first: no member may serve beside one that has other data.
-        each(run, &drawn.asked, |_, script| script.step("stop", "do_stop", [UNIT])).await?;
+        each(run, &drawn.asked, |_, script| {
+            Operation::StopUnit { unit: UNIT.into() }.step("stop", script);
+        })
+        .await?;
         let restored = load(run, arguments, &drawn.asked, epoch(run, drawn, sound)).await?;
         let digest = &sound["digest"];
         if let Some((host, _)) = restored.iter().find(|(_, told)| told["digest"] != *digest) {
@@ -116,9 +121,8 @@ async fn replace(
         }
         each(run, &drawn.asked, |asked, script| {
             let server = desired::server(asked.host);
-            script.step("start", "do_start", [UNIT]);
-            let words = [UNIT, SERVING_S, BINARY, "status", "--server", &server];
-            script.step("serves", "do_await", words);
+            Operation::StartUnit { unit: UNIT.into(), again: false }.step("start", script);
+            Operation::serving(UNIT, SERVING_S, &server).step("serves", script);
         })
         .await?;
         Ok(restored.into_iter().next().map(|(_, told)| told).unwrap_or_default())
@@ -149,7 +153,7 @@ fn ready(run: &Run, drawn: &Drawn<'_>) -> Result<(), Failure> {
 }
 
 /// Refuses when a member holds anything.
-async fn empty(asked: &[Asked<'_>]) -> Result<(), Failure> {
+async fn empty(asked: &[HostSession<'_>]) -> Result<(), Failure> {
     for asked in asked {
         let held = asked.observed.listing(&asked.host.data_dir);
         if !held.contains(&"coordinator".into()) && !held.contains(&"version-2".into()) {
@@ -203,17 +207,22 @@ fn next_epoch(backup: u64, seen: u64) -> u64 {
 async fn load(
     run: &Run,
     arguments: &cli::Restore,
-    asked: &[Asked<'_>],
+    asked: &[HostSession<'_>],
     epoch: u64,
 ) -> Result<Vec<(String, Value)>, Failure> {
     let bytes = std::fs::metadata(&arguments.file).map_or(0, |data| data.len());
     let payload = Payload { path: arguments.file.clone(), bytes };
     let word = script::nonce();
     let outcomes = join_all(asked.iter().map(|asked| async {
-        let (size, epoch) = (bytes.to_string(), epoch.to_string());
         let mut script = Script::new(&script::nonce());
-        script.library(SHELL);
-        script.step("restore", "do_restore", [BINARY, CONFIG_FILE, &size, &word, &epoch]);
+        Operation::LoadBackup {
+            tool: BINARY.into(),
+            config: CONFIG_FILE.into(),
+            bytes,
+            ensemble_id: word.clone(),
+            epoch,
+        }
+        .step("restore", &mut script);
         script.call("zk_guard", [DEADLINE.as_secs().to_string().as_str()]);
         let mut frames = Vec::new();
         let payloads = std::slice::from_ref(&payload);
@@ -224,10 +233,11 @@ async fn load(
         });
         let ended = ended.await.map_err(|failure| failure.host(&asked.host.name))?;
         let at = |cause: String| Failure::failed(cause).host(&asked.host.name).step("restore");
-        if let Some(failed) = frames.iter().find(|frame| frame.kind == "fail") {
-            return Err(at(failed.text().trim().replace('\n', "\n    ")));
+        if let Some(failed) = frame::failed(&frames) {
+            return Err(at(failed.said()));
         }
-        let said = frames.iter().find(|f| f.kind == "end").map(crate::script::frame::Frame::text);
+        let said =
+            frames.iter().find(|f| f.kind == Kind::End).map(crate::script::frame::Frame::text);
         let told = said.as_deref().and_then(|said| {
             said.lines().find_map(|line| serde_json::from_str::<Value>(line).ok())
         });
@@ -248,13 +258,11 @@ async fn load(
 /// One script on every host; the first failure is told.
 async fn each(
     run: &Run,
-    asked: &[Asked<'_>],
-    steps: impl Fn(&Asked<'_>, &mut Script),
+    asked: &[HostSession<'_>],
+    steps: impl Fn(&HostSession<'_>, &mut Script),
 ) -> Result<(), Failure> {
     let outcomes = join_all(asked.iter().map(|asked| {
         let mut script = Script::new(&script::nonce());
-        script.library(service::SHELL);
-        script.library(SHELL);
         script.call("zk_guard", ["300"]);
         steps(asked, &mut script);
         script.line("zk_frame live finished \"$zk_bad\"");
@@ -262,11 +270,10 @@ async fn each(
             let host = &asked.host.name;
             let deadline = std::time::Duration::from_mins(5);
             let (frames, stderr) = gather(&asked.link, &script, deadline).await?;
-            if let Some(failed) = frames.iter().find(|frame| frame.kind == "fail") {
-                let said = failed.text().trim().replace('\n', "\n    ");
-                return Err(Failure::failed(said).host(host).step(&failed.name));
+            if let Some(failed) = frame::failed(&frames) {
+                return Err(Failure::failed(failed.said()).host(host).step(&failed.step));
             }
-            for frame in frames.iter().filter(|frame| frame.kind == "end") {
+            for frame in frames.iter().filter(|frame| frame.kind == Kind::End) {
                 run.reporter.aside(&format!("{host}  {}", frame.name));
             }
             if frames.iter().any(|frame| frame.name == "finished") {

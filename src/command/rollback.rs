@@ -9,11 +9,11 @@ use crate::cli::{self, Part};
 use crate::command::Outcome;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::host::fleet::Asked;
 use crate::host::lock::{self, Operator};
+use crate::host::session::HostSession;
 use crate::inventory::{Host, Inventory};
 use crate::layout;
-use crate::plan::resource::service;
+use crate::plan::library;
 use crate::plan::show;
 use crate::plan::{FORMAT, HostPlan, Plan, Refusal, Step};
 use crate::probe::Reading;
@@ -60,7 +60,7 @@ async fn whole(run: &Run, arguments: &cli::Rollback) -> Outcome {
 async fn go(
     run: &Run,
     arguments: &cli::Rollback,
-    asked: &[Asked<'_>],
+    asked: &[HostSession<'_>],
     failures: &[Failure],
     back: &Back,
 ) -> Outcome {
@@ -128,7 +128,7 @@ async fn go(
 
 fn reading(inventory: &Inventory, host: &Host) -> Reading {
     let mut reading = Reading::default();
-    reading.library(service::SHELL);
+    reading.library(library::SERVICE);
     if host.is_member() {
         reading.unit(layout::UNIT);
         Kept::read(inventory, Part::Coordinator, &mut reading);
@@ -152,7 +152,12 @@ struct Back {
 }
 
 impl Back {
-    fn of(inventory: &Inventory, asked: &[Asked<'_>], parts: &[Part], limit: &[&str]) -> Self {
+    fn of(
+        inventory: &Inventory,
+        asked: &[HostSession<'_>],
+        parts: &[Part],
+        limit: &[&str],
+    ) -> Self {
         let mut all = Vec::new();
         for asked in asked {
             for &part in parts {
@@ -206,14 +211,9 @@ impl Back {
         let mut hosts: BTreeMap<usize, HostPlan> = BTreeMap::new();
         for (host, part, kept) in &self.hosts {
             let place = inventory.hosts.iter().position(|one| one.name == *host).unwrap_or(0);
-            let plan = hosts.entry(place).or_insert_with(|| HostPlan {
-                host: host.clone(),
-                steps: Vec::new(),
-                same: Vec::new(),
-                notes: Vec::new(),
-                refusals: Vec::new(),
-                running: true,
-            });
+            let plan = hosts
+                .entry(place)
+                .or_insert_with(|| HostPlan { running: true, ..HostPlan::new(host) });
             plan.steps.extend(kept.steps.iter().cloned());
             let unit = match part {
                 Part::Coordinator => layout::UNIT,
@@ -255,24 +255,18 @@ impl Back {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::resource::{Action, Change, Lane, Phase};
+    use crate::plan::change::{Action, Change, Lane, Phase};
+    use crate::plan::operation::Operation;
+    use crate::plan::reason::Reason;
+    use crate::plan::subject::Subject;
 
     fn kept(host: &str, change: &str, differs: bool) -> (String, Part, Kept) {
-        let change_of = Change {
-            action: Action::Update,
-            why: String::new(),
-            diff: None,
-            function: "do_back".into(),
-            arguments: Vec::new(),
-            secret: false,
-            carried: None,
-        };
+        let operation = Operation::RollBack { folder: String::new(), files: Vec::new() };
         let step = Step {
-            name: "file x".into(),
-            kind: "file".into(),
+            subject: Subject::File("x".into()),
             phase: Phase::Switch,
             lane: Lane::Main,
-            change: change_of,
+            change: Change::new(Action::Update, Reason::Previous, operation),
         };
         let steps = if differs { vec![step] } else { Vec::new() };
         let kept = Kept { change: change.into(), steps, stale: false, refused: None };

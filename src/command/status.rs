@@ -13,7 +13,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::health::ensemble::{self, Member, Mode, View};
 use crate::health::kafka::{self, Cluster, Partition};
-use crate::host::fleet;
+use crate::host::session;
 use crate::inventory::{Host, Inventory};
 use crate::layout::BINARY;
 use crate::plan::Only;
@@ -143,7 +143,7 @@ async fn cluster(run: &Run, drawn: &Drawn<'_>) -> Cluster {
     for asked in drawn.asked.iter().filter(|asked| inventory.broker_on(asked.host).is_some()) {
         let mut reading = Reading::default();
         reading.function("probe_brokers", [BINARY, &connect]);
-        told = match fleet::observe(&asked.link, asked.host, reading).await {
+        told = match session::observe(&asked.link, asked.host, reading).await {
             Ok((observed, _)) => Ok(observed.text("brokers")),
             Err(failure) => Err(failure.cause),
         };
@@ -185,7 +185,7 @@ fn host_json(view: &View, member: &Member, drawn: &Drawn<'_>) -> serde_json::Val
     value["zxid"] = json!(member.zxid.map(|zxid| format!("{zxid:#x}")));
     value["lag"] = json!(view.lag(member));
     let plan = drawn.plan.hosts.iter().find(|host| host.host == member.host);
-    let drift = plan.map(|plan| plan.steps.iter().map(|step| &step.name).collect::<Vec<_>>());
+    let drift = plan.map(|plan| plan.steps.iter().map(|step| step.name()).collect::<Vec<_>>());
     value["drift"] = json!(drift);
     value
 }

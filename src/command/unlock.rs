@@ -7,10 +7,11 @@ use futures_util::future::join_all;
 use crate::cli;
 use crate::command::Outcome;
 use crate::failure::Failure;
-use crate::host::fleet::gather;
 use crate::host::lock;
+use crate::host::session::gather;
 use crate::inventory::Inventory;
 use crate::run::{self, Run, confirm};
+use crate::script::frame::Kind;
 use crate::script::{self, Script};
 
 pub async fn run(arguments: cli::Unlock) -> Outcome {
@@ -29,8 +30,8 @@ pub async fn run(arguments: cli::Unlock) -> Outcome {
         let answer = gather(&link, &script, Duration::from_secs(30)).await;
         link.close().await;
         let (frames, stderr) = answer.map_err(|failure| failure.host(&host.name))?;
-        match frames.iter().find(|frame| frame.kind == "end" || frame.kind == "fail") {
-            Some(frame) if frame.kind == "end" => {
+        match frames.iter().find(|frame| frame.kind == Kind::End || frame.kind == Kind::Fail) {
+            Some(frame) if frame.kind == Kind::End => {
                 let said = frame.text().trim().replace('\n', ", ");
                 run.reporter.text(&format!("{}: {said}\n", host.name));
                 Ok(())

@@ -4,14 +4,16 @@ use std::time::Duration;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::host::conversation::{Ended, Payload, Unsent};
 use crate::host::lock::{Answer, Operator};
-use crate::host::{Ended, Payload, STOPPED};
 use crate::inventory::Host;
 use crate::layout::CONFIG_DIR;
-use crate::plan::resource::{self, Lane, Phase};
+use crate::plan::change::{Lane, Phase};
+use crate::plan::operation::Operation;
+use crate::plan::subject::Subject;
 use crate::plan::{HostPlan, Step};
 use crate::script::Script;
-use crate::script::frame::Frame;
+use crate::script::frame::{Frame, Kind, StepFailure};
 
 /// A host that has not finished by then has hung: each step is bounded well below it, and a release
 /// of 100 MB needs a minute and a half at 10 Mbit/s.
@@ -36,26 +38,19 @@ pub fn program(nonce: &str, operator: &Operator, steps: &[&Step], host: &Host) -
     let folders = [Some(&host.data_dir), host.data_log_dir.as_ref()].into_iter().flatten();
     let folders = folders.filter(|_| host.is_member()).map(String::as_str);
     script.call("zk_leftovers", folders.chain([CONFIG_DIR]));
-    for step in steps {
-        script.library(resource::library(&step.change.function));
-    }
-    let binary = |step: &&&Step| step.change.function == "do_binary";
-    let account = |step: &&&Step| step.kind == "group" || step.kind == "user";
+    let binary = |step: &&&Step| matches!(step.change.operation, Operation::InstallBinary { .. });
+    let account = |step: &&&Step| matches!(step.subject, Subject::Group(_) | Subject::User(_));
     let archive = |step: &&&Step| step.lane == Lane::Archive;
     let payloads = steps.iter().filter(binary).chain(steps.iter().filter(archive));
     let payloads = payloads.filter_map(|step| payload(step)).collect();
     let add = |script: &mut Script, step: &Step| {
-        let change = &step.change;
-        script.step(&step.name, &change.function, change.arguments.iter().map(String::as_str));
+        step.change.operation.step(&step.name(), script);
     };
     for step in steps.iter().filter(account) {
         add(&mut script, step);
     }
     for step in steps.iter().filter(binary) {
-        let [path, _, bytes] = &step.change.arguments[..] else {
-            unreachable!("as `Binary::differ` makes them")
-        };
-        script.call("binary_take", [step.name.as_str(), path, bytes]);
+        step.change.operation.take(&step.name(), &mut script);
     }
     let beside: Vec<&&Step> = steps.iter().filter(archive).collect();
     let deadline = DEADLINE.as_secs().to_string();
@@ -72,10 +67,7 @@ pub fn program(nonce: &str, operator: &Operator, steps: &[&Step], host: &Host) -
         script.line("zk_lane=$!");
     }
     for step in steps.iter().filter(binary) {
-        let change = [step.name.as_str(), &step.change.function];
-        let arguments = step.change.arguments.iter().map(String::as_str);
-        script.call("zk_conclude", change.into_iter().chain(arguments));
-        script.call("binary_drop", step.change.arguments.first().map(String::as_str));
+        step.change.operation.take_end(&step.name(), &mut script);
     }
     let rest = |step: &&&Step| !binary(step) && !account(step) && !archive(step);
     // Apache's engine is started out of the archive.
@@ -97,7 +89,7 @@ pub fn program(nonce: &str, operator: &Operator, steps: &[&Step], host: &Host) -
 }
 
 fn payload(step: &Step) -> Option<Payload> {
-    let carried = step.change.carried.as_ref()?;
+    let carried = step.change.operation.carried()?;
     Some(Payload { path: carried.path.clone(), bytes: carried.bytes })
 }
 
@@ -108,7 +100,7 @@ pub struct Progress {
     begun: Vec<String>,
     /// Steps that are done, in the order in which they ended.
     pub done: Vec<String>,
-    failed: Option<(String, i32, String)>,
+    failed: Option<StepFailure>,
     /// The script came to its end, in whichever way.
     finished: bool,
     /// Who holds the operator lock instead.
@@ -122,29 +114,23 @@ impl Progress {
             return;
         }
         let name = frame.name.clone();
-        match frame.kind.as_str() {
-            "begin" => self.begun.push(name),
-            "end" => {
+        match frame.kind {
+            Kind::Begin => self.begun.push(name),
+            Kind::End => {
                 self.begun.retain(|begun| *begun != name);
                 self.done.push(name);
             }
-            "fail" => {
-                let text = frame.text();
-                let (status, output) = text.split_once('\n').unwrap_or((text.as_str(), ""));
+            Kind::Fail => {
                 self.begun.retain(|begun| *begun != name);
                 // The first one is the cause; a second lane may fail because of it.
-                self.failed.get_or_insert((
-                    name,
-                    status.trim().parse().unwrap_or(1),
-                    output.trim().to_owned(),
-                ));
+                self.failed = self.failed.take().or_else(|| StepFailure::of(frame));
             }
-            "lock" => {
+            Kind::Lock => {
                 if let Some(Answer::Refused(holder)) = Answer::of(frame) {
                     self.locked = Some(holder);
                 }
             }
-            "live" if name == "finished" => self.finished = true,
+            Kind::Live if name == "finished" => self.finished = true,
             _ => {}
         }
     }
@@ -163,28 +149,30 @@ impl Progress {
                 "wait for it; should it be dead for good, `zkprov unlock` ends it on the hosts",
             )));
         }
-        if ended.sending.as_deref() == Some("not told to go on") {
+        if ended.unsent == Some(Unsent::NotGranted) {
             return Err(at(Failure::refused("another run holds the lock on the other hosts")));
         }
         if self.finished && self.done.len() == steps && ended.status == Some(0) {
             return Ok(());
         }
-        if ended.sending.as_deref() == Some(STOPPED) {
+        if ended.unsent == Some(Unsent::Stopped) {
             // What a step says that gets no more bytes is no trouble of its own.
-            let during = self.begun.first().or(self.failed.as_ref().map(|(step, ..)| step));
+            let during = self.begun.first().or(self.failed.as_ref().map(|failed| &failed.step));
             let during = during.map(|step| format!(", in step `{step}`")).unwrap_or_default();
             let cause = format!("stopped after {} of {steps} steps{during}", self.done.len());
             return Err(at(Failure::failed(cause).hint("run `zkprov apply` again to go on")));
         }
-        if let Some((step, status, output)) = &self.failed {
-            let output = output.replace('\n', "\n    ");
+        if let Some(failed) = &self.failed {
             // A payload that could not be read here explains what the host saw.
-            let sending = ended.sending.as_deref().filter(|text| text.starts_with("cannot read"));
-            let sending = sending.map(|text| format!("; {text}")).unwrap_or_default();
-            let cause = format!("ended with status {status}{sending}\n    {output}");
-            return Err(at(Failure::failed(cause).step(step).hint(again)));
+            let unread = match &ended.unsent {
+                Some(Unsent::Unreadable(why)) => format!("; {why}"),
+                _ => String::new(),
+            };
+            let cause =
+                format!("ended with status {}{unread}\n    {}", failed.status, failed.said());
+            return Err(at(Failure::failed(cause).step(&failed.step).hint(again)));
         }
-        if self.finished && ended.sending.is_some() {
+        if self.finished && ended.unsent.is_some() {
             let cause = format!("stopped after {} of {steps} steps", self.done.len());
             return Err(at(Failure::failed(cause).hint("run `zkprov apply` again to go on")));
         }
@@ -205,30 +193,23 @@ impl Progress {
 mod tests {
     use super::*;
 
-    fn frame(kind: &str, name: &str, body: &str) -> Frame {
-        Frame { kind: kind.into(), name: name.into(), body: body.into() }
+    fn frame(kind: Kind, name: &str, body: &str) -> Frame {
+        Frame { kind, name: name.into(), body: body.into() }
     }
 
     fn plan() -> HostPlan {
-        HostPlan {
-            host: "kafka1".into(),
-            steps: Vec::new(),
-            same: Vec::new(),
-            notes: Vec::new(),
-            refusals: Vec::new(),
-            running: false,
-        }
+        HostPlan::new("kafka1")
     }
 
     fn ended(status: Option<i32>) -> Ended {
-        Ended { status, stderr: String::new(), sending: None }
+        Ended { status, stderr: String::new(), unsent: None }
     }
 
     #[test]
     fn a_failure_names_step_status_and_output() {
         let mut progress = Progress::default();
-        progress.hear(&frame("begin", "user kafka", ""));
-        progress.hear(&frame("fail", "user kafka", "9\nuseradd: no space\n"));
+        progress.hear(&frame(Kind::Begin, "user kafka", ""));
+        progress.hear(&frame(Kind::Fail, "user kafka", "9\nuseradd: no space\n"));
         let failure = progress.conclude(&plan(), 3, &ended(Some(1))).expect_err("it failed");
         let text = failure.to_string();
         assert!(text.contains("kafka1: user kafka: ended with status 9"), "{text}");
@@ -238,9 +219,9 @@ mod tests {
     #[test]
     fn a_cut_connection_names_the_step_it_reached() {
         let mut progress = Progress::default();
-        progress.hear(&frame("begin", "group kafka", ""));
-        progress.hear(&frame("end", "group kafka", ""));
-        progress.hear(&frame("begin", "archive /opt/kafka_2.13-3.3.1", ""));
+        progress.hear(&frame(Kind::Begin, "group kafka", ""));
+        progress.hear(&frame(Kind::End, "group kafka", ""));
+        progress.hear(&frame(Kind::Begin, "archive /opt/kafka_2.13-3.3.1", ""));
         let failure = progress.conclude(&plan(), 3, &ended(None)).expect_err("it was cut");
         assert!(failure.cause.contains("in step `archive /opt/kafka_2.13-3.3.1`"), "{failure}");
     }
@@ -249,7 +230,7 @@ mod tests {
     fn silence_is_not_success() {
         assert!(Progress::default().conclude(&plan(), 0, &ended(Some(0))).is_err());
         let mut progress = Progress::default();
-        progress.hear(&frame("live", "finished", ""));
+        progress.hear(&frame(Kind::Live, "finished", ""));
         assert!(progress.conclude(&plan(), 0, &ended(Some(0))).is_ok());
         assert!(progress.conclude(&plan(), 1, &ended(Some(0))).is_err());
     }

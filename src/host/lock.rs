@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::failure::Failure;
-use crate::host::Event;
-use crate::host::fleet::Asked;
-use crate::script::frame::Frame;
+use crate::host::conversation::Event;
+use crate::host::session::HostSession;
+use crate::script::frame::{Frame, Kind};
 use crate::script::{self, Script};
 
 pub const SHELL: &str = include_str!("lock.sh");
@@ -66,7 +66,7 @@ pub enum Answer {
 impl Answer {
     /// From the frame of `lock_take`.
     pub fn of(frame: &Frame) -> Option<Self> {
-        if frame.kind != "lock" {
+        if frame.kind != Kind::Lock {
             return None;
         }
         if frame.name == "held" {
@@ -152,7 +152,7 @@ pub struct Held {
 /// somebody's `zkprov unlock`.
 pub async fn holding<T>(
     operator: &Operator,
-    asked: &[Asked<'_>],
+    asked: &[HostSession<'_>],
     lost: impl Fn(),
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
@@ -243,7 +243,7 @@ mod tests {
     #[test]
     fn a_refusal_says_who_and_since_when() {
         let frame = Frame {
-            kind: "lock".into(),
+            kind: Kind::Lock,
             name: "refused".into(),
             body: b"1000\nabc\nann@ops, pid 7\n940\n4711".to_vec(),
         };

@@ -10,9 +10,10 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::Semaphore;
 
-use super::{Ended, Event, Go, Payload, Stop, converse, patience, ssh_config};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::host::conversation::{Ended, Event, Go, Payload, Stop, converse, patience};
+use crate::host::ssh_config;
 use crate::inventory::{Become, Host, Secret, SshTarget};
 use crate::script::{self, Script};
 
@@ -395,10 +396,10 @@ impl Link {
                 else {
                     unreachable!("all three were asked for")
                 };
-                let (sending, stderr) =
+                let (unsent, stderr) =
                     converse(talk, payloads, (stdin, stdout, stderr), go, stop, hear).await?;
                 let status = child.wait().await.ok().and_then(|status| status.code());
-                Ok(Ended { status, stderr, sending })
+                Ok(Ended { status, stderr, unsent })
             }
             Channel::Ssh(session, _) => {
                 self.run_over_ssh(session, talk, &loader, payloads, go, stop, hear).await
@@ -446,7 +447,7 @@ impl Link {
         if let Escalation::Password(password) = &self.escalation {
             give_password(&mark, password, &mut stdin, &mut stderr).await?;
         }
-        let (sending, stderr) =
+        let (unsent, stderr) =
             converse(talk, payloads, (stdin, stdout, stderr), go, stop, hear).await?;
         let status = match child.wait().await {
             Ok(status) => status.code(),
@@ -460,7 +461,7 @@ impl Link {
         {
             return Err(failure);
         }
-        Ok(Ended { status, stderr, sending })
+        Ok(Ended { status, stderr, unsent })
     }
 
     /// Ends the login, and the control master with it.

@@ -4,8 +4,6 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest as _, Sha256};
-
 use super::tool::{self, run, tool};
 use crate::failure::Failure;
 use crate::report;
@@ -46,7 +44,8 @@ pub(super) fn find_or_build(directory: &Path, flavour: Flavour) -> Result<PathBu
         packages.push(JAVA);
     }
     let packages = packages.join(",");
-    let root = directory.join(format!("base-{}", &hex(packages.as_bytes())[..10]));
+    let root =
+        directory.join(format!("base-{}", &crate::digest::sha256(packages.as_bytes())[..10]));
     // Two labs may come up at the same moment: one builds, the other waits for it.
     let lock = open_lock(&directory.join("base.lock"))?;
     lock.lock().map_err(|error| Failure::failed(format!("cannot lock the base: {error}")))?;
@@ -154,13 +153,4 @@ pub(super) fn clear(folder: &Path) -> Result<(), Failure> {
 pub(super) fn open_lock(path: &Path) -> Result<File, Failure> {
     File::create(path)
         .map_err(|error| Failure::failed(format!("cannot create `{}`: {error}", path.display())))
-}
-
-/// Bytes as a name: equal inputs, equal names.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    Sha256::digest(bytes).iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::cgroup::Cgroup;
 use super::seed::write;
 use super::tool::{output, run, succeeds, tool};
-use super::{Lab, base, mount};
+use super::{Lab, mount};
 use crate::failure::Failure;
 
 /// How long a host may take from power on until its sshd answers.
@@ -87,7 +87,7 @@ impl Lab {
         let root = self.disk(host);
         let etc = root.join("etc");
         write(&etc.join("hostname"), &format!("{}\n", host.name), 0o644)?;
-        let machine = base::hex(format!("{}-{}", self.name(), host.name).as_bytes());
+        let machine = crate::digest::sha256(format!("{}-{}", self.name(), host.name).as_bytes());
         write(&etc.join("machine-id"), &format!("{}\n", &machine[..32]), 0o444)?;
         copy(&self.directory().join("hosts"), &etc.join("hosts"), 0o644)?;
         let fstab = FSTAB[usize::from(host.number) % FSTAB.len()];

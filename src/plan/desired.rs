@@ -9,6 +9,8 @@ use crate::inventory::{Engine, FetchMode, Host, Inventory, Secret};
 use crate::layout::{
     ACCOUNT, BINARY, BINARY_DIR, CONFIG_DIR, CONFIG_FILE, SECRET_FILE, SYSCTL_FILE, UNIT, UNIT_FILE,
 };
+use crate::plan::change::Phase;
+use crate::plan::operation::Access;
 use crate::plan::resource::account::{Group, User};
 use crate::plan::resource::archive::{Archive, Origin};
 use crate::plan::resource::binary::{Binary, OldBinaries};
@@ -19,7 +21,8 @@ use crate::plan::resource::service::{self, Service};
 use crate::plan::resource::swap::{Swap, SwapUnits, Zram};
 use crate::plan::resource::symlink::Symlink;
 use crate::plan::resource::sysctl::{Setting, Sysctl};
-use crate::plan::resource::{Phase, Resource};
+use crate::plan::resource::{self, Resource};
+use crate::plan::subject::Subject;
 use crate::plan::template::Page;
 use crate::probe::Reading;
 
@@ -70,24 +73,24 @@ pub fn resources(
         Resource::SwapUnits(SwapUnits),
         Resource::Zram(Zram),
         Resource::Fstab(Fstab),
-        Resource::File(plain(SYSCTL_FILE, sysctl_file(), Phase::Prepare)),
+        Resource::File(File::plain(SYSCTL_FILE, sysctl_file(), Phase::Prepare)),
         Resource::Sysctl(Sysctl { settings: SETTINGS.to_vec() }),
     ];
     if host.is_member() {
-        all.push(Resource::Directory(owned(&host.data_dir)));
-        all.extend(host.data_log_dir.iter().map(|folder| Resource::Directory(owned(folder))));
+        all.push(Resource::Directory(Directory::owned(&host.data_dir)));
+        all.extend(
+            host.data_log_dir.iter().map(|folder| Resource::Directory(Directory::owned(folder))),
+        );
     }
     let broker = inventory.broker_on(host);
     for folder in broker.iter().flat_map(|broker| &broker.log_dirs) {
-        all.push(Resource::Directory(owned(folder)));
+        all.push(Resource::Directory(Directory::owned(folder)));
     }
     // The second holds what the services run: it must be where only root can put something.
     for path in [CONFIG_DIR, BINARY_DIR] {
         all.push(Resource::Directory(Directory {
             path: path.into(),
-            owner: "root".into(),
-            group: "root".into(),
-            mode: "755".into(),
+            access: Access::new("root", "root", "755"),
         }));
     }
     release(inventory, supplies, &mut all);
@@ -114,16 +117,13 @@ fn member(
     let config = page.render("zookeeper.properties")?;
     // What is passed through may hold digests and passwords.
     all.push(Resource::File(File {
-        group: ACCOUNT.into(),
-        mode: "640".into(),
-        ..plain(CONFIG_FILE, config, Phase::Switch)
+        access: Access::new("root", ACCOUNT, "640"),
+        ..File::plain(CONFIG_FILE, config, Phase::Switch)
     }));
     if let Some(secret) = &supplies.secret {
         all.push(Resource::File(File {
             path: SECRET_FILE.into(),
-            owner: ACCOUNT.into(),
-            group: ACCOUNT.into(),
-            mode: "600".into(),
+            access: Access::new(ACCOUNT, ACCOUNT, "600"),
             content: String::from_utf8_lossy(secret.reveal()).into_owned(),
             phase: Phase::Switch,
             rule: Rule::Secret,
@@ -131,9 +131,7 @@ fn member(
     }
     all.push(Resource::File(File {
         path: format!("{}/myid", host.data_dir),
-        owner: ACCOUNT.into(),
-        group: ACCOUNT.into(),
-        mode: "644".into(),
+        access: Access::new(ACCOUNT, ACCOUNT, "644"),
         content: page.render("myid")?,
         phase: Phase::Switch,
         rule: Rule::Once,
@@ -141,14 +139,14 @@ fn member(
 
     let unit = page.render("zookeeper.service")?;
     let settings = service::settings(&unit);
-    all.push(Resource::File(plain(UNIT_FILE, unit, Phase::Switch)));
+    all.push(Resource::File(File::plain(UNIT_FILE, unit, Phase::Switch)));
     all.push(Resource::Service(Service {
         unit: UNIT.into(),
         fragment: UNIT_FILE.into(),
         reads: vec![UNIT_FILE.into(), CONFIG_FILE.into()],
         exe: exe.filter(|_| inventory.coordinator.engine == Engine::Coordinator),
         ports: vec![host.ports.client, host.ports.quorum, host.ports.election],
-        reload_after: vec![format!("file {UNIT_FILE}"), Fstab::NAME.into()],
+        reload_after: vec![Subject::File(UNIT_FILE.into()), Subject::Fstab],
         phase: Phase::Serve,
         settings,
     }));
@@ -192,7 +190,7 @@ pub fn reading(
     host: &Host,
     supplies: &Supplies,
 ) -> Result<Reading, Failure> {
-    let mut reading = Reading::of(&resources(inventory, host, supplies)?);
+    let mut reading = resource::reading(&resources(inventory, host, supplies)?);
     reading.path(BINARY);
     reading.digest(BINARY);
     let mut written = vec!["/etc", "/etc/systemd/system", BINARY_DIR];
@@ -261,7 +259,7 @@ fn release(inventory: &Inventory, supplies: &Supplies, all: &mut Vec<Resource>) 
         },
     };
     let home = archive.path();
-    let name = format!("archive {home}");
+    let release = Subject::Archive(home.clone());
     all.push(Resource::Archive(archive));
     all.push(Resource::Symlink(Symlink {
         path: format!("{root}/kafka"),
@@ -278,31 +276,8 @@ fn release(inventory: &Inventory, supplies: &Supplies, all: &mut Vec<Resource>) 
         target: CONFIG_FILE.into(),
         with_archive: true,
         phase: Phase::Prepare,
-        inside: Some(name),
+        inside: Some(release),
     }));
-}
-
-/// A file of root's that everybody may read.
-fn plain(path: &str, content: String, phase: Phase) -> File {
-    File {
-        path: path.into(),
-        owner: "root".into(),
-        group: "root".into(),
-        mode: "644".into(),
-        content,
-        phase,
-        rule: Rule::None,
-    }
-}
-
-/// A directory of the service's own.
-fn owned(path: &str) -> Directory {
-    Directory {
-        path: path.into(),
-        owner: ACCOUNT.into(),
-        group: ACCOUNT.into(),
-        mode: "750".into(),
-    }
 }
 
 fn sysctl_file() -> String {

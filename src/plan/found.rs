@@ -5,13 +5,15 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::Refusal;
 use crate::inventory::{Engine, Host, Inventory};
 use crate::layout::{
     ACCOUNT, BINARY, BROKER_CONFIG_FILE, BROKER_UNIT, BROKER_UNIT_FILE, CONFIG_FILE, UNIT,
     UNIT_FILE,
 };
-use crate::plan::resource::Difference;
+use crate::plan::change::Difference;
+use crate::plan::model::Refusal;
+use crate::plan::operation::Operation;
+use crate::plan::reason::Reason;
 use crate::plan::resource::archive::aside;
 use crate::plan::resource::file::File;
 use crate::probe::Observed;
@@ -305,8 +307,10 @@ pub(super) fn others_file(
         };
     }
     if let [change] = &mut changes[..] {
-        change.why = format!("{}; what is there is kept as {aside}", change.why);
-        change.arguments.push(aside);
+        if let Operation::WriteFile { aside: kept, .. } = &mut change.operation {
+            *kept = Some(aside.clone());
+        }
+        change.reason = Reason::TakenOver { reason: Box::new(change.reason.clone()), aside };
     }
     Difference::Changes(changes)
 }

@@ -10,7 +10,7 @@ pub struct Only {
 impl Only {
     /// Kinds by name; none is all. The name that is no kind comes back as the error.
     pub fn new(kinds: &[String]) -> Result<Self, String> {
-        match kinds.iter().find(|kind| !crate::plan::resource::KINDS.contains(&kind.as_str())) {
+        match kinds.iter().find(|kind| !crate::plan::subject::KINDS.contains(&kind.as_str())) {
             Some(unknown) => Err(unknown.clone()),
             None => Ok(Self { kinds: kinds.to_vec(), take_over: false }),
         }

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use crate::plan::resource::Action;
-use crate::plan::{HostPlan, Plan};
+use crate::plan::change::Action;
+use crate::plan::model::{HostPlan, Plan};
 use crate::report::printable;
 
 /// How much is told.
@@ -62,8 +62,8 @@ fn host_plan(host: &HostPlan, detail: Detail, text: &mut String) {
             text,
             "  {} {}  ({})",
             paint(code, &word),
-            plain(&step.name),
-            plain(&step.change.why)
+            plain(&step.target()),
+            plain(&step.change.reason.to_string())
         );
         if detail.diff {
             for line in step.change.diff.iter().flat_map(|diff| diff.lines()) {
@@ -124,10 +124,10 @@ pub fn host_json(host: &HostPlan, diff: bool) -> Value {
         .iter()
         .map(|step| {
             let mut value = json!({
-                "step": step.name,
-                "kind": step.kind,
+                "step": step.name(),
+                "kind": step.subject.kind(),
                 "action": step.change.action.word(),
-                "why": step.change.why,
+                "why": step.change.reason.to_string(),
             });
             if let (true, Some(diff)) = (diff, &step.change.diff) {
                 value["diff"] = json!(diff);
@@ -142,86 +142,4 @@ pub fn host_json(host: &HostPlan, diff: bool) -> Value {
         "notes": host.notes.iter().map(|(n, t)| json!({"resource": n, "note": t})).collect::<Vec<_>>(),
         "refusals": host.refusals,
     })
-}
-
-/// Old and new text as a unified diff with three lines of context.
-pub fn unified(name: &str, old: &str, new: &str) -> String {
-    const CONTEXT: usize = 3;
-    let old: Vec<&str> = old.lines().collect();
-    let new: Vec<&str> = new.lines().collect();
-    let lines = align(&old, &new);
-    let mut text = format!("--- {name}\n+++ {name}\n");
-    let near = |index: usize| {
-        let from = index.saturating_sub(CONTEXT);
-        let to = (index + CONTEXT + 1).min(lines.len());
-        lines[from..to].iter().any(|(sign, _)| *sign != ' ')
-    };
-    let mut gap = false;
-    for (index, (sign, line)) in lines.iter().enumerate() {
-        if near(index) {
-            if gap && index > 0 {
-                text.push_str("@@\n");
-            }
-            gap = false;
-            let _ = writeln!(text, "{sign}{line}");
-        } else {
-            gap = true;
-        }
-    }
-    text
-}
-
-/// Every line of both, with `-`, `+` or ` ` before it: a longest common subsequence. Files here have
-/// some tens of lines; longer ones are told as replaced.
-fn align<'a>(old: &[&'a str], new: &[&'a str]) -> Vec<(char, &'a str)> {
-    const LINES_MAX: usize = 2000;
-    let mut lines = Vec::new();
-    if old.len() > LINES_MAX || new.len() > LINES_MAX {
-        lines.extend(old.iter().map(|line| ('-', *line)));
-        lines.extend(new.iter().map(|line| ('+', *line)));
-        return lines;
-    }
-    let width = new.len() + 1;
-    let mut common = vec![0_u16; (old.len() + 1) * width];
-    for i in (0..old.len()).rev() {
-        for j in (0..new.len()).rev() {
-            common[i * width + j] = if old[i] == new[j] {
-                common[(i + 1) * width + j + 1] + 1
-            } else {
-                common[(i + 1) * width + j].max(common[i * width + j + 1])
-            };
-        }
-    }
-    let (mut i, mut j) = (0, 0);
-    while i < old.len() || j < new.len() {
-        if i < old.len() && j < new.len() && old[i] == new[j] {
-            lines.push((' ', old[i]));
-            (i, j) = (i + 1, j + 1);
-        } else if j == new.len()
-            || (i < old.len() && common[(i + 1) * width + j] >= common[i * width + j + 1])
-        {
-            lines.push(('-', old[i]));
-            i += 1;
-        } else {
-            lines.push(('+', new[j]));
-            j += 1;
-        }
-    }
-    lines
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_diff_shows_what_changed_and_a_little_around_it() {
-        let old = "1\n2\n3\n4\n5\n6\n7\n8\n9\n";
-        let new = "1\n2\n3\n4\nfive\n6\n7\n8\n9\n10\n";
-        assert_eq!(
-            unified("f", old, new),
-            "--- f\n+++ f\n@@\n 2\n 3\n 4\n-5\n+five\n 6\n 7\n 8\n 9\n+10\n"
-        );
-        assert_eq!(unified("f", "", "a\n"), "--- f\n+++ f\n+a\n");
-    }
 }

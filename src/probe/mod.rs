@@ -3,10 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sha2::{Digest as _, Sha256};
-
-use crate::plan::resource::Resource;
-use crate::script::frame::Frame;
+use crate::script::frame::{self, Frame};
 use crate::script::{Call, Script};
 
 pub(crate) const SHELL: &str = include_str!("probe.sh");
@@ -30,15 +27,6 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// What `resources` read, and what is asked of every host.
-    pub fn of(resources: &[Resource]) -> Self {
-        let mut reading = Self::default();
-        for resource in resources {
-            resource.read(&mut reading);
-        }
-        reading
-    }
-
     pub fn path(&mut self, path: &str) {
         self.paths.insert(path.to_owned());
     }
@@ -204,7 +192,7 @@ impl Observed {
     /// Facts by name, for tests.
     pub fn of<'a>(facts: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         Self::new(facts.into_iter().map(|(name, body)| Frame {
-            kind: "fact".into(),
+            kind: frame::Kind::Fact,
             name: name.into(),
             body: body.as_bytes().to_vec(),
         }))
@@ -343,18 +331,6 @@ fn spaces(text: &str) -> BTreeMap<String, u64> {
     let free = answers.lines().skip(1).map(|line| line.split_whitespace().nth(3)?.parse().ok());
     let known = paths.lines().zip(free).filter_map(|(path, free)| Some((path.to_owned(), free?)));
     known.collect()
-}
-
-/// SHA-256 in hex.
-pub fn sha256(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
-}
-
-/// Bytes as lower-case hex digits.
-pub fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble)]);
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 #[cfg(test)]

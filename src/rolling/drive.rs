@@ -1,6 +1,6 @@
-//! Drives a roll: looks at the ensemble, asks the machine, does what it says, writes it down. The same
-//! for `zkprov restart`, where a member is only restarted, and for `zkprov apply` on a serving
-//! ensemble, where what it reads is changed just before.
+//! Drives a roll: looks at the hosts, asks the machine, does what it says, writes it down. The same loop
+//! for members and for brokers, for `restart`, where a process is only restarted, and for `apply` and
+//! `rollback`, where what it reads is changed just before.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -12,55 +12,66 @@ use serde_json::json;
 use crate::cli::Part;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::health::ensemble::{self, View};
 use crate::host::Link;
-use crate::host::fleet::{Asked, gather};
-use crate::inventory::{Engine, Host};
-use crate::layout::{BINARY, UNIT};
+use crate::host::session::{self, HostSession, StepsError};
+use crate::inventory::Host;
+use crate::layout::{self, BINARY};
 use crate::plan::Step;
-use crate::plan::desired;
-use crate::plan::resource::{self, service};
-use crate::probe::{Observed, Reading};
-use crate::rolling::gate::Next;
+use crate::plan::library;
+use crate::plan::operation::Operation;
+use crate::plan::show;
+use crate::probe::Observed;
+use crate::rolling::gate::{Next, Target};
 use crate::rolling::journal::{Entry, Journal};
-use crate::rolling::members::Roll;
 use crate::rolling::previous::{self, Switches};
 use crate::run::Run;
-use crate::script::frame::Frame;
+use crate::script::frame::{Frame, Kind};
 use crate::script::{self, Script};
 
-/// A look that takes longer counts as no answer.
+/// Logging in anew that takes longer counts as no answer.
 const LOOK: Duration = Duration::from_secs(15);
-/// How often it is looked whether a member has lost its vote.
-const REMOVAL_LOOKS: usize = 40;
-/// The step before anything is changed.
-const KEEP: &str = "keep what it runs";
-/// How long a member that was put back may take to serve again.
-const ROLLBACK_S: &str = "120";
 
-/// A service that is changed and restarted.
+/// The pure machine of one roll, and how its driver looks at what it rolls.
+pub(super) trait Machine {
+    /// What the machine decides by.
+    type View;
+    const SERVICE: Service;
+
+    fn next(&mut self, view: &Self::View, now_ms: u64) -> Next;
+    /// The process on `host` was restarted, seen from `before`.
+    fn restarted(&mut self, host: &str, before: &Self::View, now_ms: u64);
+    /// The leader was asked to hand over.
+    fn transferred(&mut self) {}
+    /// Those whose turn has not come.
+    fn pending(&self) -> &[Target];
+
+    async fn look(drive: &Drive<'_>) -> Self::View;
+    /// By which a process that was put back counts as well.
+    fn awaited(drive: &Drive<'_>, host: &Host) -> Operation;
+}
+
+/// A service that is changed and restarted, and the words for it.
 #[derive(Debug)]
 pub(super) struct Service {
     pub part: Part,
     pub unit: &'static str,
+    pub noun: &'static str,
+    /// Before what is told of one: members are what is meant where nothing is said.
+    pub prefix: &'static str,
     /// How long its old process may take to end, where that is not the usual time.
-    pub stops_s: Option<&'static str>,
+    pub stop_s: Option<u32>,
     /// After so long the host ends a restart, and so does the controller.
     pub restart_s: u16,
+    /// The same for putting back what it ran before.
+    pub put_back_s: u16,
+    /// What is true when it is back.
+    pub back: &'static str,
+    pub well: &'static str,
 }
 
-const MEMBER: Service = Service {
-    part: Part::Coordinator,
-    unit: UNIT,
-    stops_s: None,
-    // The old process is ended in an orderly way first.
-    restart_s: 150,
-};
-
 impl Service {
-    /// The words of a restart.
-    pub(super) fn restart(&self) -> impl Iterator<Item = &'static str> {
-        [self.unit].into_iter().chain(self.stops_s)
+    fn restart(&self) -> Operation {
+        Operation::RestartUnit { unit: self.unit.to_owned(), stop_s: self.stop_s }
     }
 }
 
@@ -69,18 +80,18 @@ impl Service {
 pub struct Drive<'a> {
     pub run: &'a Run,
     /// Every host of the inventory that can be reached.
-    pub asked: &'a [Asked<'a>],
-    /// What is changed on a member just before it is restarted.
+    pub sessions: &'a [HostSession<'a>],
+    /// What is changed on a host just before its service is restarted.
     pub switches: Switches,
     /// Logins in the place of those that a boot of their host has ended.
-    pub again: Again,
+    pub reconnects: Reconnects,
 }
 
 /// Logins made anew in the middle of a roll, by host.
 #[derive(Debug, Default)]
-pub struct Again(Mutex<BTreeMap<String, Arc<Link>>>);
+pub struct Reconnects(Mutex<BTreeMap<String, Arc<Link>>>);
 
-impl Again {
+impl Reconnects {
     fn link(&self, host: &str) -> Option<Arc<Link>> {
         self.0.lock().expect("no panic while held").get(host).cloned()
     }
@@ -92,18 +103,33 @@ impl Again {
     }
 }
 
+/// Why a turn failed, and what it has left behind.
+struct TurnError {
+    failure: Failure,
+    harm: Option<Harm>,
+}
+
 impl Drive<'_> {
     /// The roll from its first look to its end.
-    pub async fn drive(&self, roll: &mut Roll, journal: &mut Journal) -> Result<(), Failure> {
+    pub(super) async fn drive<M: Machine>(
+        &self,
+        machine: &mut M,
+        journal: &mut Journal,
+    ) -> Result<(), Failure> {
+        let service = M::SERVICE;
         let began = Instant::now();
         let now_ms = || u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let resume = format!("`zkprov restart --resume {}`", journal.run);
+        let (noun, prefix) = (service.noun, service.prefix);
         let mut told = String::new();
         loop {
-            let view = self.look().await;
+            let view = M::look(self).await;
+            let left = show::count(machine.pending().len(), noun);
             if self.run.stopped() {
-                return Err(Self::interrupted(roll, journal));
+                let cause = format!("stopped between two {noun}s; {left} not begun");
+                return Err(Failure::failed(cause).hint(format!("{resume} goes on")));
             }
-            match roll.next(&view, now_ms()) {
+            match machine.next(&view, now_ms()) {
                 Next::Wait { pause_ms, why } => {
                     if why != told {
                         self.tell("wait", "", &why);
@@ -113,57 +139,44 @@ impl Drive<'_> {
                 }
                 Next::Transfer { host } => {
                     self.tell("transfer", &host, "hands its leadership over");
-                    if let Err(failure) = self.transfer(&host).await {
+                    let command = ["transfer-leadership".to_owned()];
+                    if let Err(failure) = self.admin(&host, "hand over", &command).await {
                         // The restart itself makes the others elect; it only takes them longer.
-                        self.tell("transfer", &host, &format!("did not: {}", failure.cause));
+                        self.tell("transfer", &host, &format!("failed: {}", failure.cause));
                     }
-                    roll.transferred();
+                    machine.transferred();
                 }
                 Next::Restart { host, why } => {
-                    self.tell("restart", &host, &why);
+                    self.tell("restart", &host, &format!("{prefix}{why}"));
                     journal.write(&Entry::Restart { host: host.clone() })?;
-                    roll.restarted(&host, &view, now_ms());
-                    if let Err(failure) = self.restart(&host, &MEMBER).await {
-                        return Err(self.failed(&host, failure).await);
+                    machine.restarted(&host, &view, now_ms());
+                    if let Err(error) = self.restart(&host, &service).await {
+                        return Err(self.put_back::<M>(&host, error).await);
                     }
                 }
                 Next::Back { host } => {
                     journal.write(&Entry::Back { host: host.clone() })?;
-                    self.tell("back", &host, "serves and has caught up");
+                    self.tell("back", &host, &format!("{prefix}{}", service.back));
                 }
                 Next::Finished => {
                     journal.write(&Entry::Finished)?;
                     return Ok(());
                 }
                 Next::Refused { why } => {
-                    return Err(Failure::refused(format!("the roll was stopped: {why}")).hint(
-                        format!(
-                            "{} members are untouched; mend it, then `zkprov restart --resume {}`",
-                            roll.pending().len(),
-                            journal.run
-                        ),
-                    ));
+                    return Err(Failure::refused(format!("the roll stopped: {why}"))
+                        .hint(format!("{left} untouched; fix the cause, then {resume}")));
                 }
                 Next::Failed { host, why } => {
-                    let said = self.said(&host, UNIT).await;
-                    let failure = Failure::failed(format!("{why}\n    {}", said.replace('\n', "\n    ")))
+                    let said = self.said(&host, service.unit).await.replace('\n', "\n    ");
+                    let failure = Failure::failed(format!("{why}\n    {said}"))
                         .host(&host)
-                        .step("restart")
-                        .hint(format!(
-                            "the roll stopped, {} members are untouched; `zkprov restart --resume {}` goes on",
-                            roll.pending().len(),
-                            journal.run
-                        ));
-                    return Err(self.failed(&host, failure).await);
+                        .step(format!("restart {}", service.unit))
+                        .hint(format!("the roll stopped, {left} untouched; {resume} goes on"));
+                    let harm = self.switches(&host).then_some(Harm::Restarted);
+                    return Err(self.put_back::<M>(&host, TurnError { failure, harm }).await);
                 }
             }
         }
-    }
-
-    fn interrupted(roll: &Roll, journal: &Journal) -> Failure {
-        let left = roll.pending().len();
-        Failure::failed(format!("stopped between two members; {left} were not begun"))
-            .hint(format!("`zkprov restart --resume {}` goes on", journal.run))
     }
 
     pub(super) fn tell(&self, what: &str, host: &str, why: &str) {
@@ -172,51 +185,22 @@ impl Drive<'_> {
         self.run.reporter.aside(&format!("{elapsed:7.1}s  {what:<8}  {host}  {why}"));
     }
 
-    /// The ensemble now, every host asked at the same time.
-    pub async fn look(&self) -> View {
-        let answers: Vec<(String, Result<Observed, Failure>)> = join_all(
-            self.asked
-                .iter()
-                .map(|asked| async move { (asked.host.name.clone(), self.look_at(asked).await) }),
-        )
-        .await;
-        let find = |host: &Host| answers.iter().find(|(name, _)| *name == host.name);
-        ensemble::view(
-            &self.run.inventory,
-            |host| find(host).and_then(|(_, answer)| answer.as_ref().ok()),
-            |host| {
-                find(host).and_then(|(_, answer)| answer.as_ref().err()).map(|f| f.cause.clone())
-            },
-        )
-    }
-
-    pub(super) fn asked(&self, host: &str) -> Result<&Asked<'_>, Failure> {
-        self.asked
+    pub(super) fn session(&self, host: &str) -> Result<&HostSession<'_>, Failure> {
+        self.sessions
             .iter()
-            .find(|asked| asked.host.name == host)
+            .find(|session| session.host.name == host)
             .ok_or_else(|| Failure::new(Exit::Unreachable, "it cannot be reached").host(host))
-    }
-
-    async fn look_at(&self, asked: &Asked<'_>) -> Result<Observed, Failure> {
-        let mut script = Script::new(&script::nonce());
-        script.library(service::SHELL);
-        script.call("zk_guard", ["15"]);
-        let mut reading = Reading::default();
-        reading.function("read_service", [UNIT]);
-        reading.function("probe_status", [BINARY, &desired::server(asked.host)]);
-        reading.ask_only(&mut script);
-        self.observe(asked, &script, LOOK).await
     }
 
     /// What a script answers. A host that gives none may have been booted: the next look finds a login
     /// made anew, as soon as there can be one.
     pub(super) async fn observe(
         &self,
-        asked: &Asked<'_>,
+        session: &HostSession<'_>,
         script: &Script,
         deadline: Duration,
     ) -> Result<Observed, Failure> {
-        let failure = match self.gather(asked, script, deadline).await {
+        let failure = match self.gather(session, script, deadline).await {
             Ok((frames, stderr)) => {
                 let observed = Observed::new(frames);
                 if observed.is_whole() {
@@ -228,10 +212,10 @@ impl Drive<'_> {
             Err(failure) => failure,
         };
         let connected =
-            tokio::time::timeout(LOOK, self.run.fleet.connector.connect(asked.host)).await;
+            tokio::time::timeout(LOOK, self.run.fleet.connector.connect(session.host)).await;
         if let Ok(Ok(link)) = connected {
-            let mut again = self.again.0.lock().expect("no panic while held");
-            again.insert(asked.host.name.clone(), Arc::new(link));
+            let mut reconnects = self.reconnects.0.lock().expect("no panic while held");
+            reconnects.insert(session.host.name.clone(), Arc::new(link));
         }
         Err(failure)
     }
@@ -239,171 +223,144 @@ impl Drive<'_> {
     /// Runs a script that answers with facts, through the newest login.
     async fn gather(
         &self,
-        asked: &Asked<'_>,
+        session: &HostSession<'_>,
         script: &Script,
         deadline: Duration,
     ) -> Result<(Vec<Frame>, String), Failure> {
-        match self.again.link(&asked.host.name) {
-            Some(link) => gather(&link, script, deadline).await,
-            None => gather(&asked.link, script, deadline).await,
+        match self.reconnects.link(&session.host.name) {
+            Some(link) => session::gather(&link, script, deadline).await,
+            None => session::gather(&session.link, script, deadline).await,
         }
-    }
-
-    async fn transfer(&self, host: &str) -> Result<(), Failure> {
-        self.admin(host, "hand over", &["transfer-leadership"]).await
     }
 
     /// A command of operators on a host's own server.
-    async fn admin(&self, host: &str, step: &str, words: &[&str]) -> Result<(), Failure> {
-        let asked = self.asked(host)?;
-        let socket = format!("{}/coordinator/admin.sock", asked.host.data_dir);
+    pub(super) async fn admin(
+        &self,
+        host: &str,
+        step: &str,
+        command: &[String],
+    ) -> Result<(), Failure> {
+        let session = self.session(host)?;
         let mut script = Script::new(&script::nonce());
         script.call("zk_guard", ["30"]);
-        let command = ["zk_run", BINARY, "admin", "--socket", &socket];
-        script.call("zk_step", [step].into_iter().chain(command).chain(words.iter().copied()));
-        self.done(asked, &script, Duration::from_secs(30)).await
-    }
-
-    /// Takes the vote from a member that is stopped and not in the inventory any more: with more votes
-    /// than servers nobody could be spared for a restart.
-    pub async fn remove(&self, id: u8) -> Result<(), Failure> {
-        let unlisted = |view: &View| view.unlisted() > 0 && view.unlisted_up() == 0;
-        let view = self.look().await;
-        let Some(leader) = view.leader().filter(|_| self.transfers() && unlisted(&view)) else {
-            return Ok(());
-        };
-        self.tell("remove", &leader.host, &format!("takes the vote from member {id}"));
-        self.admin(&leader.host, "remove a member", &["remove-member", &id.to_string()]).await?;
-        for _ in 0..REMOVAL_LOOKS {
-            if !unlisted(&self.look().await) {
-                return Ok(());
-            }
-            tokio::time::sleep(Duration::from_millis(250)).await;
+        Operation::Admin {
+            tool: BINARY.into(),
+            socket: layout::admin_socket(&session.host.data_dir),
+            command: command.to_vec(),
         }
-        Err(Failure::failed(format!("member {id} still has its vote"))
-            .host(&leader.host)
-            .hint("the leader's journal says why: `zkprov logs`; apply again when it is mended"))
+        .step(step, &mut script);
+        let done = self.steps(session, &script, Duration::from_secs(30)).await;
+        done.map_err(|error| error.with_status().host(host))
     }
 
-    /// What is changed on a host's service just before its restart; `None` where nothing is.
-    pub(super) fn switch(&self, host: &str) -> Option<&[Step]> {
+    /// What is changed on a host's service just before its restart.
+    fn switch(&self, host: &str) -> Option<&[Step]> {
         self.switches.hosts.iter().find(|(name, _)| name == host).map(|(_, steps)| &steps[..])
     }
 
-    /// The words of the step that keeps what a service runs, and of the one that puts it back.
-    pub(super) fn keep(&self, service: &Service) -> (Vec<String>, Vec<String>) {
-        let folder = self.switches.keep.folder(service.part);
-        let reads = previous::reads(&self.run.inventory, service.part);
-        let change = self.switches.change.clone();
-        let undo = [folder.clone(), change.clone()].into_iter().chain(reads.clone()).collect();
-        let keep = [folder, change, service.unit.to_owned()].into_iter().chain(reads).collect();
-        (keep, undo)
+    fn switches(&self, host: &str) -> bool {
+        self.switch(host).is_some_and(|steps| !steps.is_empty())
     }
 
     /// Changes what the service reads, where there is something to change, and restarts it.
-    pub(super) async fn restart(&self, host: &str, service: &Service) -> Result<(), Failure> {
-        let asked = self.asked(host)?;
+    async fn restart(&self, host: &str, service: &Service) -> Result<(), TurnError> {
+        let session = self.session(host).map_err(|failure| TurnError { failure, harm: None })?;
         let mut script = Script::new(&script::nonce());
-        script.library(service::SHELL);
         script.call("zk_guard", [service.restart_s.to_string().as_str()]);
-        let switch = self.switch(host);
-        if let Some(steps) = switch {
-            let (keep, _) = self.keep(service);
-            script.step(KEEP, "do_keep", keep.iter().map(String::as_str));
-            for step in steps {
-                script.library(resource::library(&step.change.function));
-                let arguments = step.change.arguments.iter().map(String::as_str);
-                script.step(&step.name, &step.change.function, arguments);
+        // The steps' names, and what each has left behind when it fails.
+        let mut steps: Vec<(String, Operation, Option<Harm>)> = Vec::new();
+        let mut restarts = false;
+        if let Some(switch) = self.switch(host) {
+            let keep = Operation::KeepPrevious {
+                folder: self.switches.keep.folder(service.part),
+                change: self.switches.change.clone(),
+                unit: service.unit.to_owned(),
+                files: previous::reads(&self.run.inventory, service.part),
+            };
+            steps.push(("keep what it runs".into(), keep, None));
+            for step in switch {
+                let restart = matches!(step.change.operation, Operation::RestartUnit { .. });
+                let harm = if restart { Harm::Restarted } else { Harm::Written };
+                restarts |= restart;
+                steps.push((step.name(), step.change.operation.clone(), Some(harm)));
             }
         }
-        if switch.is_none_or(|steps| steps.iter().all(|s| s.change.function != "do_restart")) {
-            script.step("restart", "do_restart", service.restart());
+        if !restarts {
+            steps.push(("restart".into(), service.restart(), Some(Harm::Restarted)));
         }
-        self.done(asked, &script, Duration::from_secs(service.restart_s.into())).await
+        for (name, operation, _) in &steps {
+            operation.step(name, &mut script);
+        }
+        let deadline = Duration::from_secs(service.restart_s.into());
+        let Err(error) = self.steps(session, &script, deadline).await else { return Ok(()) };
+        let harm = match &error {
+            StepsError::Step(failed) => steps
+                .iter()
+                .find(|(name, ..)| *name == failed.step)
+                .map_or(Some(Harm::Restarted), |(.., harm)| *harm),
+            // A lost connection may have got as far as the restart.
+            StepsError::Lost(_) => Some(Harm::Restarted),
+        };
+        let harm = harm.filter(|_| self.switches(host));
+        Err(TurnError { failure: error.with_status().host(host), harm })
     }
 
-    /// Runs a script of steps; the first that fails is the failure.
-    pub(super) async fn done(
+    /// Runs a script of steps through the newest login.
+    async fn steps(
         &self,
-        asked: &Asked<'_>,
+        session: &HostSession<'_>,
         script: &Script,
         deadline: Duration,
-    ) -> Result<(), Failure> {
-        let host = &asked.host.name;
-        let (frames, stderr) =
-            self.gather(asked, script, deadline).await.map_err(|failure| failure.host(host))?;
-        if let Some(failed) = frames.iter().find(|frame| frame.kind == "fail") {
-            let text = failed.text();
-            let (status, output) = text.split_once('\n').unwrap_or((text.as_str(), ""));
-            let output = output.trim().replace('\n', "\n    ");
-            let cause = format!("ended with status {}\n    {output}", status.trim());
-            return Err(Failure::failed(cause).host(host).step(&failed.name));
-        }
-        if frames.iter().any(|frame| frame.kind == "end") {
-            return Ok(());
-        }
-        let said = stderr.lines().last().unwrap_or("the connection was lost").to_owned();
-        Err(Failure::failed(said).host(host))
+    ) -> Result<(), StepsError> {
+        let link = self.reconnects.link(&session.host.name);
+        let link = link.as_deref().unwrap_or(&session.link);
+        session::steps(link, script, deadline).await.map(drop)
     }
 
     /// The end of a unit's journal on a host.
     pub(super) async fn said(&self, host: &str, unit: &str) -> String {
-        let Ok(asked) = self.asked(host) else { return String::new() };
+        let Ok(session) = self.session(host) else { return String::new() };
         let mut script = Script::new(&script::nonce());
-        script.library(service::SHELL);
+        script.library(library::SERVICE);
         script.call("zk_guard", ["15"]);
         script.call("zk_step", ["said", "service_said", unit]);
-        let frames = self.gather(asked, &script, LOOK).await;
+        let frames = self.gather(session, &script, LOOK).await;
         frames
             .ok()
-            .and_then(|(frames, _)| frames.iter().find(|f| f.kind == "end").map(Frame::text))
+            .and_then(|(frames, _)| frames.iter().find(|f| f.kind == Kind::End).map(Frame::text))
             .unwrap_or_default()
     }
 
-    /// A member that was changed and did not come back gets what it ran before.
-    async fn failed(&self, host: &str, failure: Failure) -> Failure {
-        let Some(harm) = self.harm(host, &failure) else { return failure };
-        self.tell("rollback", host, harm.word());
+    /// A service that was changed and did not come back gets what it ran before.
+    async fn put_back<M: Machine>(&self, host: &str, error: TurnError) -> Failure {
+        let (TurnError { failure, harm }, service) = (error, M::SERVICE);
+        let Some(harm) = harm else { return failure };
+        self.tell("rollback", host, &format!("{}{}", service.prefix, harm.word()));
         let back = async {
-            let asked = self.asked(host)?;
+            let session = self.session(host)?;
             let mut script = Script::new(&script::nonce());
-            script.library(service::SHELL);
-            script.call("zk_guard", ["240"]);
-            let (_, undo) = self.keep(&MEMBER);
-            script.step("put back", "undo_switch", undo.iter().map(String::as_str));
-            if harm == Harm::Restarted {
-                script.step("restart", "do_restart", MEMBER.restart());
+            script.call("zk_guard", [service.put_back_s.to_string().as_str()]);
+            Operation::PutBack {
+                folder: self.switches.keep.folder(service.part),
+                change: self.switches.change.clone(),
+                files: previous::reads(&self.run.inventory, service.part),
             }
-            let server = desired::server(asked.host);
-            let words = [UNIT, ROLLBACK_S, BINARY, "status", "--server", &server];
-            script.step("serves again", "do_await", words);
-            self.done(asked, &script, Duration::from_mins(4)).await
+            .step("put back", &mut script);
+            if harm == Harm::Restarted {
+                service.restart().step("restart", &mut script);
+            }
+            M::awaited(self, session.host).step("serves again", &mut script);
+            let deadline = Duration::from_secs(service.put_back_s.into());
+            let done = self.steps(session, &script, deadline).await;
+            done.map_err(|error| error.with_status().host(host))
         };
-        put_back(failure, back.await, "serves", "members")
-    }
-
-    /// What a failed turn has left to be undone on a host; `None`: nothing.
-    pub(super) fn harm(&self, host: &str, failure: &Failure) -> Option<Harm> {
-        if self.switch(host).is_none_or(<[Step]>::is_empty) {
-            return None;
-        }
-        match failure.step.as_deref() {
-            Some(KEEP) => None,
-            Some(step) if !step.contains("restart") => Some(Harm::Written),
-            // A lost connection may have got as far as the restart.
-            _ => Some(Harm::Restarted),
-        }
-    }
-
-    /// Whether the engine can hand its leadership over.
-    pub fn transfers(&self) -> bool {
-        self.run.inventory.coordinator.engine == Engine::Coordinator
+        put_back(failure, back.await, &service)
     }
 }
 
 /// What a turn that failed has done to its host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Harm {
+enum Harm {
     /// Files were changed; the process is still the one from before.
     Written,
     /// The process may be another one.
@@ -411,7 +368,7 @@ pub(super) enum Harm {
 }
 
 impl Harm {
-    pub(super) const fn word(self) -> &'static str {
+    const fn word(self) -> &'static str {
         match self {
             Self::Written => "its files are put back; it was not restarted",
             Self::Restarted => "is put back to what it ran before",
@@ -420,22 +377,18 @@ impl Harm {
 }
 
 /// The failure of a service that was to be put back to what it ran before, and how that went.
-pub(super) fn put_back(
-    failure: Failure,
-    back: Result<(), Failure>,
-    well: &str,
-    others: &str,
-) -> Failure {
+fn put_back(failure: Failure, back: Result<(), Failure>, service: &Service) -> Failure {
+    let (noun, well) = (service.noun, service.well);
     let (exit, cause, hint) = match back {
         Ok(()) => (
             Exit::RolledBack,
             format!("{}\n    it was put back to what it ran before, and {well}", failure.cause),
-            format!("the other {others} are untouched; correct the inventory, then apply again"),
+            format!("the other {noun}s are untouched; correct the inventory, then apply again"),
         ),
         Err(second) => (
             Exit::RollbackFailed,
             format!("{}\n    putting it back failed too: {}", failure.cause, second.cause),
-            format!("the other {others} are untouched and serve; look at this host first"),
+            format!("the other {noun}s are untouched and serve; look at this host first"),
         ),
     };
     Failure { exit, cause, hint: Some(hint), ..failure }

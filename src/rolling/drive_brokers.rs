@@ -1,42 +1,75 @@
-//! Drives a roll of brokers: looks at hosts and coordinators, asks the machine, does what it says,
-//! writes it down. What is known of partitions comes from the coordinators, by the tool that every
-//! host has (docs/decisions/0009 says why).
+//! How brokers, and what Kafka itself says about them, are looked at while they are rolled. What is known
+//! of partitions comes from the coordinators, by the tool that every host has (docs/decisions/0009 says
+//! why).
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 
 use crate::cli::Part;
 use crate::failure::Failure;
 use crate::health::kafka::{self, Cluster};
-use crate::host::fleet::Asked;
+use crate::host::session::HostSession;
+use crate::inventory::Host;
 use crate::layout::{BINARY, BROKER_UNIT};
+use crate::plan::library;
+use crate::plan::operation::Operation;
 use crate::plan::resource::service;
 use crate::probe::{Observed, Reading};
 use crate::rolling::brokers::BrokerRoll;
-use crate::rolling::drive::{Drive, Harm, Service, put_back};
-use crate::rolling::gate::Next;
-use crate::rolling::journal::{Entry, Journal};
+use crate::rolling::drive::{Drive, Machine, Service};
+use crate::rolling::gate::{Next, Target};
 use crate::script::{self, Script};
 
 /// A look that takes longer counts as no answer.
 const LOOK: Duration = Duration::from_secs(20);
 /// How long a broker that was put back may take to register.
-const ROLLBACK_S: &str = "240";
-const BROKER: Service = Service {
-    part: Part::Broker,
-    unit: BROKER_UNIT,
-    stops_s: Some(service::BROKER_STOPS_S),
-    // A broker hands its leaderships over and closes its logs first: the unit gives it 300 s.
-    restart_s: 420,
-};
+const REGISTERED_S: u64 = 240;
+
+impl Machine for BrokerRoll {
+    type View = Cluster;
+    const SERVICE: Service = Service {
+        part: Part::Broker,
+        unit: BROKER_UNIT,
+        noun: "broker",
+        prefix: "broker: ",
+        stop_s: Some(service::BROKER_STOPS_S),
+        // A broker hands its leaderships over and closes its logs first: the unit gives it 300 s.
+        restart_s: 420,
+        put_back_s: 720,
+        back: "registered, no partition under-replicated",
+        well: "is registered",
+    };
+
+    fn next(&mut self, cluster: &Cluster, now_ms: u64) -> Next {
+        self.next(cluster, now_ms)
+    }
+
+    fn restarted(&mut self, host: &str, before: &Cluster, now_ms: u64) {
+        self.restarted(host, before, now_ms);
+    }
+
+    fn pending(&self) -> &[Target] {
+        self.pending()
+    }
+
+    async fn look(drive: &Drive<'_>) -> Cluster {
+        look(drive).await
+    }
+
+    fn awaited(drive: &Drive<'_>, host: &Host) -> Operation {
+        let inventory = &drive.run.inventory;
+        let id = inventory.broker_on(host).map_or(0, |broker| broker.id);
+        Operation::registered(BROKER_UNIT, REGISTERED_S, &inventory.connect(), id)
+    }
+}
 
 /// The cluster now, every broker's host asked at the same time, and the coordinators by one of them.
-pub async fn look(drive: &Drive<'_>) -> Cluster {
+pub(super) async fn look(drive: &Drive<'_>) -> Cluster {
     let inventory = &drive.run.inventory;
     let connect = inventory.connect();
-    let hosts: Vec<&Asked<'_>> =
-        drive.asked.iter().filter(|asked| inventory.broker_on(asked.host).is_some()).collect();
+    let hosts: Vec<&HostSession<'_>> =
+        drive.sessions.iter().filter(|asked| inventory.broker_on(asked.host).is_some()).collect();
     let answers: Vec<(String, Result<Observed, Failure>)> =
         join_all(hosts.into_iter().map(|asked| {
             let connect = connect.as_str();
@@ -65,98 +98,17 @@ pub async fn look(drive: &Drive<'_>) -> Cluster {
     )
 }
 
-async fn look_at(drive: &Drive<'_>, asked: &Asked<'_>, connect: &str) -> Result<Observed, Failure> {
+async fn look_at(
+    drive: &Drive<'_>,
+    asked: &HostSession<'_>,
+    connect: &str,
+) -> Result<Observed, Failure> {
     let mut script = Script::new(&script::nonce());
-    script.library(service::SHELL);
+    script.library(library::SERVICE);
     script.call("zk_guard", ["20"]);
     let mut reading = Reading::default();
     reading.unit(BROKER_UNIT);
     reading.function("probe_brokers", [BINARY, connect]);
     reading.ask_only(&mut script);
     drive.observe(asked, &script, LOOK).await
-}
-
-/// The roll from its first look to its end.
-pub async fn drive(
-    drive: &Drive<'_>,
-    roll: &mut BrokerRoll,
-    journal: &mut Journal,
-) -> Result<(), Failure> {
-    let began = Instant::now();
-    let now_ms = || u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let again = format!("`zkprov restart --resume {}`", journal.run);
-    let mut told = String::new();
-    loop {
-        let cluster = look(drive).await;
-        let left = roll.pending().len();
-        if drive.run.stopped() {
-            let cause = format!("stopped between two brokers; {left} were not begun");
-            return Err(Failure::failed(cause).hint(format!("{again} goes on")));
-        }
-        match roll.next(&cluster, now_ms()) {
-            Next::Wait { pause_ms, why } => {
-                if why != told {
-                    drive.tell("wait", "", &why);
-                    told = why;
-                }
-                tokio::time::sleep(Duration::from_millis(pause_ms)).await;
-            }
-            Next::Transfer { .. } => {}
-            Next::Restart { host, why } => {
-                drive.tell("restart", &host, &format!("broker: {why}"));
-                journal.write(&Entry::Restart { host: host.clone() })?;
-                roll.restarted(&host, &cluster, now_ms());
-                if let Err(failure) = drive.restart(&host, &BROKER).await {
-                    return Err(failed(drive, &host, failure).await);
-                }
-            }
-            Next::Back { host } => {
-                journal.write(&Entry::Back { host: host.clone() })?;
-                drive.tell("back", &host, "broker: registered, no partition under-replicated");
-            }
-            Next::Finished => {
-                journal.write(&Entry::Finished)?;
-                return Ok(());
-            }
-            Next::Refused { why } => {
-                let cause = format!("the roll of the brokers was stopped: {why}");
-                return Err(Failure::refused(cause)
-                    .hint(format!("{left} brokers are untouched; mend it, then {again}")));
-            }
-            Next::Failed { host, why } => {
-                let said = drive.said(&host, BROKER_UNIT).await.replace('\n', "\n    ");
-                let failure = Failure::failed(format!("{why}\n    {said}"))
-                    .host(&host)
-                    .step("restart of the broker")
-                    .hint(format!(
-                        "the roll stopped, {left} brokers are untouched; {again} goes on"
-                    ));
-                return Err(failed(drive, &host, failure).await);
-            }
-        }
-    }
-}
-
-/// A broker that was changed and did not come back gets what it ran before.
-async fn failed(drive: &Drive<'_>, host: &str, failure: Failure) -> Failure {
-    let Some(harm) = drive.harm(host, &failure) else { return failure };
-    drive.tell("rollback", host, &format!("broker: {}", harm.word()));
-    let inventory = &drive.run.inventory;
-    let back = async {
-        let asked = drive.asked(host)?;
-        let id = inventory.broker_on(asked.host).map_or(0, |broker| broker.id).to_string();
-        let connect = inventory.connect();
-        let mut script = Script::new(&script::nonce());
-        script.library(service::SHELL);
-        script.call("zk_guard", ["700"]);
-        let (_, undo) = drive.keep(&BROKER);
-        script.step("put back", "undo_switch", undo.iter().map(String::as_str));
-        if harm == Harm::Restarted {
-            script.step("restart", "do_restart", BROKER.restart());
-        }
-        let words = [BROKER_UNIT, ROLLBACK_S, BINARY, "brokers", "--server", &connect, "--id", &id];
-        script.step("registers again", "do_await", words);
-        drive.done(asked, &script, Duration::from_mins(12)).await
-    };
-    put_back(failure, back.await, "is registered", "brokers")
 }

@@ -4,15 +4,15 @@ use std::time::{Duration, Instant};
 
 use crate::failure::Failure;
 use crate::health::ensemble::Member;
-use crate::host::fleet::Asked;
+use crate::host::session::HostSession;
 use crate::plan::show;
 use crate::rolling::brokers::{self, BrokerRoll};
-use crate::rolling::drive::{Again, Drive};
-use crate::rolling::drive_brokers;
+use crate::rolling::drive::{Drive, Reconnects};
 use crate::rolling::gate::Target;
 use crate::rolling::journal::{Entry, Journal};
 use crate::rolling::members::{Policy, Roll};
 use crate::rolling::previous::Switches;
+use crate::rolling::{drive_brokers, drive_members};
 use crate::run::Run;
 
 /// How long members that serve no more may take to elect a leader.
@@ -43,30 +43,30 @@ pub struct Recorded<'a> {
 /// One roll, from the preflight to its end; gives its journal.
 pub async fn roll(
     run: &Run,
-    asked: &[Asked<'_>],
+    asked: &[HostSession<'_>],
     switches: Switches,
     targets: Vec<Target>,
     recorded: Recorded<'_>,
     wish: Wish,
 ) -> Result<Journal, Failure> {
     let coordinator = &run.inventory.coordinator;
-    let drive = Drive { run, asked, switches, again: Again::default() };
+    let drive = Drive { run, sessions: asked, switches, reconnects: Reconnects::default() };
     let settled_ms =
         (2 * u64::from(coordinator.tick_time_ms) * u64::from(coordinator.sync_limit)).max(10_000);
     let policy = Policy {
         gate_timeout_ms: 300_000,
         settle_ms: wish.settle_s.map_or(settled_ms, |seconds| u64::from(seconds) * 1000),
         allow_quorum_loss: wish.allow_quorum_loss,
-        transfer: drive.transfers(),
+        transfer: drive_members::transfers(&drive),
         dark: false,
     };
     let mut roll = Roll::new(policy, targets.clone());
     if let Some(id) = wish.leaving {
-        drive.remove(id).await?;
+        drive_members::remove(&drive, id).await?;
     }
     let begun = Instant::now();
     let reasons = loop {
-        let view = drive.look().await;
+        let view = drive_members::look(&drive).await;
         let mut patience = Duration::from_secs(wish.patience_s.into());
         if wish.changes && !view.members.iter().any(Member::serves) {
             // With other files they may come to serve; before, they are given the time of an election.
@@ -95,7 +95,7 @@ pub async fn roll(
     };
     run.reporter.aside(&format!("run {}", journal.run));
     let driven = drive.drive(&mut roll, &mut journal).await;
-    drive.again.close().await;
+    drive.reconnects.close().await;
     driven.map(|()| journal)
 }
 
@@ -103,13 +103,13 @@ pub async fn roll(
 /// it follows.
 pub async fn roll_brokers(
     run: &Run,
-    asked: &[Asked<'_>],
+    asked: &[HostSession<'_>],
     switches: Switches,
     targets: Vec<Target>,
     (journal, before): (Option<Journal>, Option<Journal>),
     wish: Wish,
 ) -> Result<(), Failure> {
-    let drive = Drive { run, asked, switches, again: Again::default() };
+    let drive = Drive { run, sessions: asked, switches, reconnects: Reconnects::default() };
     let policy = brokers::Policy {
         gate_timeout_ms: 300_000,
         back_timeout_ms: 600_000,
@@ -138,8 +138,8 @@ pub async fn roll_brokers(
         before.write(&Entry::Handed { run: journal.run.clone() })?;
     }
     run.reporter.aside(&format!("run {}", journal.run));
-    let driven = drive_brokers::drive(&drive, &mut roll, &mut journal).await;
-    drive.again.close().await;
+    let driven = drive.drive(&mut roll, &mut journal).await;
+    drive.reconnects.close().await;
     driven
 }
 

@@ -100,7 +100,10 @@ impl Restarted {
             if now_ms - since >= pace.settle_ms {
                 return Next::Back { host };
             }
-            return Next::Wait { pause_ms: PAUSE_MS, why: back + "; it has to stay so" };
+            return Next::Wait {
+                pause_ms: PAUSE_MS,
+                why: format!("{back}; observing for {} s", pace.settle_ms / 1000),
+            };
         };
         self.well_since_ms = None;
         if now_ms - self.since_ms >= pace.timeout_ms {

@@ -3,7 +3,8 @@
 
 pub mod brokers;
 pub mod drive;
-pub mod drive_brokers;
+mod drive_brokers;
+pub mod drive_members;
 pub mod engine;
 pub mod gate;
 pub mod journal;

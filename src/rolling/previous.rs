@@ -5,15 +5,15 @@ use crate::cli::Part;
 use crate::inventory::{Engine, Inventory};
 use crate::layout::{
     BINARY, BINARY_DIR, BROKER_CONFIG_FILE, BROKER_UNIT, BROKER_UNIT_FILE, CONFIG_FILE,
-    SECRET_FILE, UNIT, UNIT_FILE,
+    SECRET_FILE, STATE_DIR, UNIT, UNIT_FILE,
 };
 use crate::plan::Step;
-use crate::plan::resource::{Action, Change, Lane, Phase};
-use crate::plan::show;
+use crate::plan::change::{Action, Change, Lane, Phase};
+use crate::plan::diff::unified;
+use crate::plan::operation::Operation;
+use crate::plan::reason::Reason;
+use crate::plan::subject::Subject;
 use crate::probe::{Kind, Observed, Reading, Unit};
-
-/// Where on a host what its services ran before is kept.
-const FOLDER: &str = "/var/lib/zkprov";
 
 /// Which way a change goes: each keeps what it replaces in a folder of its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,8 +32,8 @@ impl Keep {
             Self::Undone => "undone",
         };
         match part {
-            Part::Coordinator => format!("{FOLDER}/{way}"),
-            Part::Broker => format!("{FOLDER}/{way}-broker"),
+            Part::Coordinator => format!("{STATE_DIR}/{way}"),
+            Part::Broker => format!("{STATE_DIR}/{way}-broker"),
         }
     }
 }
@@ -139,22 +139,24 @@ fn process(unit: &Unit) -> String {
 
 /// What is put back at `path` from `kept`; `None` where it is the same.
 fn step(observed: &Observed, part: Part, path: &str, kept: &str) -> Option<Step> {
-    let (kind, why, diff) = match &observed.path(kept)?.kind {
+    let subject = Subject::File(path.to_owned());
+    let (subject, reason, diff) = match &observed.path(kept)?.kind {
         Kind::Symlink(old) => {
             let now = match &observed.path(path).map(|there| &there.kind) {
-                Some(Kind::Symlink(now)) => now.clone(),
-                _ => "nothing".into(),
+                Some(Kind::Symlink(now)) => Some(now.clone()),
+                _ => None,
             };
-            if now == *old {
+            if now.as_ref() == Some(old) {
                 return None;
             }
-            ("symlink", format!("from {now} to {old}"), None)
+            let reason = Reason::PreviousLink { from: now, to: old.clone() };
+            (Subject::Symlink(path.to_owned()), reason, None)
         }
-        _ if path.ends_with(".secret") => {
+        _ if path == SECRET_FILE => {
             if observed.digest(path) == observed.digest(kept) {
                 return None;
             }
-            ("file", "the one before".to_owned(), None)
+            (subject, Reason::PreviousSecret, None)
         }
         _ => {
             let (now, old) = (observed.content(path).unwrap_or_default(), observed.content(kept)?);
@@ -162,24 +164,17 @@ fn step(observed: &Observed, part: Part, path: &str, kept: &str) -> Option<Step>
                 return None;
             }
             let (now, old) = (String::from_utf8_lossy(now), String::from_utf8_lossy(old));
-            ("file", "as it was before".to_owned(), Some(show::unified(path, &now, &old)))
+            (subject, Reason::Previous, Some(unified(path, &now, &old)))
         }
     };
     let phase = match part {
         Part::Coordinator => Phase::Switch,
         Part::Broker => Phase::BrokerSwitch,
     };
-    let change = Change {
-        action: Action::Update,
-        why,
-        diff,
-        function: "do_back".into(),
-        arguments: vec![Keep::Previous.folder(part), path.to_owned()],
-        secret: false,
-        carried: None,
-    };
-    let name = format!("{kind} {path}");
-    Some(Step { name, kind: kind.into(), phase, lane: Lane::Main, change })
+    let operation =
+        Operation::RollBack { folder: Keep::Previous.folder(part), files: vec![path.to_owned()] };
+    let change = Change { diff, ..Change::new(Action::Update, reason, operation) };
+    Some(Step { subject, phase, lane: Lane::Main, change })
 }
 
 /// Why a host must not go back, and what to do instead.
@@ -244,8 +239,8 @@ mod tests {
         Kept::of(&inventory, Part::Coordinator, &observed)
     }
 
-    fn names(kept: &Kept) -> Vec<&str> {
-        kept.steps.iter().map(|step| step.name.as_str()).collect()
+    fn names(kept: &Kept) -> Vec<String> {
+        kept.steps.iter().map(Step::name).collect()
     }
 
     #[test]

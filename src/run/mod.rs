@@ -15,7 +15,8 @@ use crate::cli::{self, Connection, Planning, Selection, Telling};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::host::Connector;
-use crate::host::fleet::{self, Asked, Fleet, Skew};
+use crate::host::fleet::Fleet;
+use crate::host::session::{self, HostSession, Skew};
 use crate::inventory::{self, Host, Inventory};
 use crate::plan::desired::{self, Supplies, Supply};
 use crate::plan::{self, HostPlan, Only, Plan, valid};
@@ -39,7 +40,7 @@ pub struct Run {
 #[derive(Debug)]
 pub struct Drawn<'a> {
     pub plan: Plan,
-    pub asked: Vec<Asked<'a>>,
+    pub asked: Vec<HostSession<'a>>,
     pub failures: Vec<Failure>,
 }
 
@@ -52,7 +53,7 @@ pub struct Answer<'a> {
 }
 
 /// What hosts have said, without their logins.
-pub fn answers<'a>(asked: &'a [Asked<'_>]) -> Vec<Answer<'a>> {
+pub fn answers<'a>(asked: &'a [HostSession<'_>]) -> Vec<Answer<'a>> {
     asked
         .iter()
         .map(|asked| Answer { host: asked.host, observed: &asked.observed, skew: asked.skew })
@@ -100,7 +101,8 @@ impl Run {
         };
         let (_stop, stopped) = tokio::sync::watch::channel(false);
         let connector = Connector::new(connection.accept_new_host_keys, None, stopped)?;
-        let answers = join_all(adrift.iter().map(|host| fleet::addresses(&connector, host))).await;
+        let answers =
+            join_all(adrift.iter().map(|host| session::addresses(&connector, host))).await;
         let told = adrift.iter().zip(answers).filter_map(|(host, addresses)| {
             let addresses = addresses.ok().filter(|addresses| !addresses.is_empty())?;
             Some(format!("{} has {}", host.name, addresses.join(", ")))

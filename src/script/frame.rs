@@ -9,11 +9,75 @@ const BODY_BYTES_MAX: usize = 4 << 20;
 /// Longest line that can open a frame.
 const HEADER_BYTES_MAX: usize = 4096;
 
+/// What kind of answer a frame is: its first word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Fact,
+    /// A step begins, has ended well, or has failed.
+    Begin,
+    End,
+    Fail,
+    /// Of the operator lock.
+    Lock,
+    /// Of the script as a whole: that it lives, that it came to its end.
+    Live,
+    /// A piece of a backup, and what was said about the whole.
+    Piece,
+    Backup,
+    /// Of no script of this version.
+    Unknown,
+}
+
+impl Kind {
+    fn of(word: &str) -> Self {
+        match word {
+            "fact" => Self::Fact,
+            "begin" => Self::Begin,
+            "end" => Self::End,
+            "fail" => Self::Fail,
+            "lock" => Self::Lock,
+            "live" => Self::Live,
+            "piece" => Self::Piece,
+            "backup" => Self::Backup,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// A step that failed, as `zk_conclude` tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepFailure {
+    pub step: String,
+    pub status: i32,
+    pub output: String,
+}
+
+impl StepFailure {
+    pub fn of(frame: &Frame) -> Option<Self> {
+        if frame.kind != Kind::Fail {
+            return None;
+        }
+        let text = frame.text();
+        let (status, output) = text.split_once('\n').unwrap_or((text.as_str(), ""));
+        let (status, output) = (status.trim().parse().unwrap_or(1), output.trim().to_owned());
+        Some(Self { step: frame.name.clone(), status, output })
+    }
+
+    /// What the step printed, indented as a failure's further lines are.
+    pub fn said(&self) -> String {
+        self.output.replace('\n', "\n    ")
+    }
+}
+
+/// The first step that failed.
+pub fn failed(frames: &[Frame]) -> Option<StepFailure> {
+    frames.iter().find_map(StepFailure::of)
+}
+
 /// One answer of a script.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// What kind of answer: `fact`, `begin`, `end`, `fail`…
-    pub kind: String,
+    pub kind: Kind,
     /// What it is about.
     pub name: String,
     pub body: Vec<u8>,
@@ -43,7 +107,7 @@ pub struct Frames {
     mark: Vec<u8>,
     buffer: Vec<u8>,
     /// The frame whose body is being collected.
-    open: Option<(String, String)>,
+    open: Option<(Kind, String)>,
     /// Where in the buffer the search goes on; nothing before it can begin a mark.
     searched: usize,
 }
@@ -92,7 +156,7 @@ impl Frames {
                 return Ok(Some(Frame { kind, name, body }));
             }
             let (kind, name) = header.split_once(' ').unwrap_or((header.as_str(), ""));
-            self.open = Some((kind.to_owned(), name.to_owned()));
+            self.open = Some((Kind::of(kind), name.to_owned()));
             // The body begins behind the newline.
             self.buffer.drain(..=after);
             self.searched = 0;
@@ -129,14 +193,14 @@ mod tests {
     use super::*;
 
     /// Feeds `stream` in pieces of every size; the frames must not depend on them.
-    fn frames(stream: &str) -> Vec<(String, String, String)> {
+    fn frames(stream: &str) -> Vec<(Kind, String, String)> {
         let read = |piece: usize| {
             let mut frames = Frames::new("n0");
             let mut found = Vec::new();
             for chunk in stream.as_bytes().chunks(piece) {
                 frames.push(chunk);
                 while let Some(frame) = frames.pop().expect("a readable stream") {
-                    found.push((frame.kind.clone(), frame.name.clone(), frame.text()));
+                    found.push((frame.kind, frame.name.clone(), frame.text()));
                 }
             }
             found
@@ -148,8 +212,8 @@ mod tests {
         whole
     }
 
-    fn frame(kind: &str, name: &str, body: &str) -> (String, String, String) {
-        (kind.into(), name.into(), body.into())
+    fn frame(kind: &str, name: &str, body: &str) -> (Kind, String, String) {
+        (Kind::of(kind), name.into(), body.into())
     }
 
     #[test]

@@ -159,7 +159,7 @@ pub fn nonce() -> String {
             chunk.copy_from_slice(&RandomState::new().build_hasher().finish().to_ne_bytes());
         }
     }
-    crate::probe::hex(&bytes)
+    crate::digest::hex(&bytes)
 }
 
 #[cfg(test)]

@@ -166,7 +166,7 @@ impl Try {
     }
 
     fn expected(&self) -> Expected {
-        Expected { sha512: fetch::hex(&Sha512::digest(&self.body)), bytes: None }
+        Expected { sha512: zkprov::digest::hex(&Sha512::digest(&self.body)), bytes: None }
     }
 
     fn kafka(sources: Vec<Source>) -> Kafka {
@@ -247,7 +247,7 @@ fn a_wrong_digest_is_deleted_and_refused_with_both() {
     let server = Server::new(Manner::OtherBytes, &one.body);
     let (result, _) = one.fetch(vec![server.source()]);
     let failure = result.expect_err("other bytes");
-    let got = fetch::hex(&Sha512::digest(vec![b'x'; one.body.len()]));
+    let got = zkprov::digest::hex(&Sha512::digest(vec![b'x'; one.body.len()]));
     for part in [one.expected().sha512, got, server.url.clone()] {
         assert!(failure.cause.contains(&part), "{failure}");
     }

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use zkprov::inventory::{self, Inventory};
 use zkprov::plan::desired::{self, Supplies};
+use zkprov::plan::reason::Reason;
 use zkprov::plan::{self, HostPlan, Only};
 use zkprov::probe::Observed;
 
@@ -113,15 +114,22 @@ fn shown(plan: &HostPlan) -> String {
     }
     let mut others = 0;
     for step in &plan.steps {
-        let why = &step.change.why;
-        let usual = why.starts_with("missing; ")
-            || ["not enabled", "not running", "no such group", "no such user"]
-                .contains(&why.as_str());
-        if usual || step.name.ends_with("/initialize") {
+        let why = step.change.reason.to_string();
+        let name = step.name();
+        let usual = matches!(
+            step.change.reason,
+            Reason::Missing { .. }
+                | Reason::LinkMissing { .. }
+                | Reason::NotEnabled
+                | Reason::NotRunning
+                | Reason::NoSuchGroup
+                | Reason::NoSuchUser
+        );
+        if usual || name.ends_with("/initialize") {
             others += 1;
             continue;
         }
-        let _ = writeln!(text, "  {:7} {} ({why})", step.change.action.word(), step.name);
+        let _ = writeln!(text, "  {:7} {} ({why})", step.change.action.word(), step.target());
     }
     let _ = writeln!(text, "  and {others} changes as on a bare host");
     text

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha512};
 
-use crate::artifacts::fetch::hex;
+use crate::digest::hex;
 use crate::failure::Failure;
 
 /// Where releases are kept.

@@ -322,7 +322,7 @@ impl Partial {
     }
 
     fn digest(&self) -> String {
-        hex(&self.hash.clone().finalize())
+        crate::digest::hex(&self.hash.clone().finalize())
     }
 
     /// Forgets what is here.
@@ -345,15 +345,4 @@ fn here(path: &Path, error: &std::io::Error) -> Trouble {
             .step("fetch")
             .hint("the cache is under $XDG_CACHE_HOME, or ~/.cache; is there room?"),
     )
-}
-
-/// Bytes as lower-case hex digits.
-pub fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        text.push(DIGITS[usize::from(byte >> 4)] as char);
-        text.push(DIGITS[usize::from(byte & 15)] as char);
-    }
-    text
 }

@@ -7,13 +7,13 @@ use futures_util::future::join_all;
 
 use super::{SERVING_S, change_hosts};
 use crate::cli;
-use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::host::fleet::{Asked, gather};
 use crate::host::lock::{self, Operator};
-use crate::layout::{BINARY, BROKER_UNIT, UNIT};
+use crate::host::session::{self, HostSession};
+use crate::layout::{BROKER_UNIT, UNIT};
+use crate::plan::change::Action;
 use crate::plan::desired;
-use crate::plan::resource::{Action, service};
+use crate::plan::operation::Operation;
 use crate::plan::{HostPlan, Plan};
 use crate::rolling::engine::{self, Wish};
 use crate::rolling::gate::Target;
@@ -34,9 +34,8 @@ pub(super) async fn change(
 ) -> Vec<Failure> {
     let serving = awaited(&drawn.asked, SERVING_S, |asked| {
         let server = desired::server(asked.host);
-        asked.host.is_member().then(|| {
-            ["ensemble serves", UNIT, "status", "--server", &server].map(str::to_owned).to_vec()
-        })
+        let operation = Operation::serving(UNIT, SERVING_S, &server);
+        asked.host.is_member().then_some(("ensemble serves", operation))
     })
     .await;
     if !serving.is_empty() {
@@ -48,17 +47,14 @@ pub(super) async fn change(
     if !failures.is_empty() || run.stopped() {
         return failures;
     }
-    let started = |asked: &Asked<'_>| {
+    let started = |asked: &HostSession<'_>| {
         first.hosts.iter().any(|host| host.host == asked.host.name && host.starts_broker())
     };
     let connect = run.inventory.connect();
     let registered = awaited(&drawn.asked, REGISTERED_S, |asked| {
-        let id = run.inventory.broker_on(asked.host)?.id.to_string();
-        started(asked).then(|| {
-            ["broker registers", BROKER_UNIT, "brokers", "--server", &connect, "--id", &id]
-                .map(str::to_owned)
-                .to_vec()
-        })
+        let id = run.inventory.broker_on(asked.host)?.id;
+        let operation = Operation::registered(BROKER_UNIT, REGISTERED_S, &connect, id);
+        started(asked).then_some(("broker registers", operation))
     })
     .await;
     let rolled: Vec<&HostPlan> = plan.hosts.iter().filter(|host| host.restarts_broker()).collect();
@@ -67,7 +63,7 @@ pub(super) async fn change(
     }
     let target = |host: &&HostPlan| {
         let restart = host.steps.iter().find(|step| step.change.action == Action::Restart);
-        let why = restart.map_or_else(String::new, |step| step.change.why.clone());
+        let why = restart.map_or_else(String::new, |step| step.change.reason.to_string());
         Target { host: host.host.clone(), why }
     };
     let targets = rolled.iter().map(target).collect();
@@ -87,45 +83,22 @@ pub(super) async fn change(
     Box::pin(rolled).await.err().into_iter().collect()
 }
 
-/// Waits on all hosts at once, by a step of `do_await`: its name, the unit, and the words behind the
-/// tool's own name.
+/// Waits on all hosts at once, by one named step each.
 async fn awaited(
-    asked: &[Asked<'_>],
+    sessions: &[HostSession<'_>],
     seconds: u64,
-    words: impl Fn(&Asked<'_>) -> Option<Vec<String>>,
+    step: impl Fn(&HostSession<'_>) -> Option<(&'static str, Operation)>,
 ) -> Vec<Failure> {
-    let seconds_text = seconds.to_string();
-    let outcomes = join_all(asked.iter().filter_map(|asked| Some((asked, words(asked)?))).map(
-        |(asked, words)| {
-            let seconds_text = seconds_text.as_str();
-            async move {
-                let mut script = Script::new(&script::nonce());
-                script.library(service::SHELL);
-                script.call("zk_guard", [(2 * seconds).to_string().as_str()]);
-                let (name, unit) = (words[0].as_str(), words[1].as_str());
-                let rest = words[2..].iter().map(String::as_str);
-                let call = [unit, seconds_text, BINARY].into_iter().chain(rest);
-                script.step(name, "do_await", call);
-                let deadline = Duration::from_secs(2 * seconds);
-                let host = &asked.host.name;
-                let (frames, stderr) = match gather(&asked.link, &script, deadline).await {
-                    Ok(gathered) => gathered,
-                    Err(failure) => return Some(failure.host(host)),
-                };
-                if let Some(failed) = frames.iter().find(|frame| frame.kind == "fail") {
-                    let text = failed.text();
-                    let output = text.split_once('\n').map_or("", |(_, output)| output);
-                    let cause = output.trim().replace('\n', "\n    ");
-                    return Some(Failure::failed(cause).step(name).host(host));
-                }
-                if frames.iter().any(|frame| frame.kind == "end") {
-                    return None;
-                }
-                let said = stderr.lines().last().unwrap_or("the connection was lost").to_owned();
-                Some(Failure::new(Exit::Unreachable, said).step(name).host(host))
-            }
-        },
-    ))
+    let steps = sessions.iter().filter_map(|session| Some((session, step(session)?)));
+    let outcomes = join_all(steps.map(|(session, (name, operation))| async move {
+        let mut script = Script::new(&script::nonce());
+        script.call("zk_guard", [(2 * seconds).to_string().as_str()]);
+        operation.step(name, &mut script);
+        let done = session::steps(&session.link, &script, Duration::from_secs(2 * seconds)).await;
+        let failure = done.err()?.said();
+        let step = failure.step.clone().unwrap_or_else(|| name.to_owned());
+        Some(failure.step(step).host(&session.host.name))
+    }))
     .await;
     outcomes.into_iter().flatten().collect()
 }

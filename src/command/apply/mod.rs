@@ -12,22 +12,25 @@ use crate::command::{Outcome, plan as dry};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::health::ensemble::{self, Member, View};
-use crate::host::fleet::{Asked, News, gather};
+use crate::host::fleet::StepEvent;
 use crate::host::lock::{self, Ballot, Operator};
+use crate::host::session::{HostSession, gather};
 use crate::inventory::Host;
 use crate::layout::{BINARY, UNIT};
+use crate::plan::change::{Action, Phase};
 use crate::plan::desired;
-use crate::plan::resource::{Action, Phase, service};
+use crate::plan::operation::Operation;
 use crate::plan::show;
 use crate::plan::{self, HostPlan, Only, Plan, Refusal, Step};
 use crate::probe::Observed;
 use crate::report::{self, HostLines};
-use crate::rolling::drive::{Again, Drive};
+use crate::rolling::drive::{Drive, Reconnects};
+use crate::rolling::drive_members;
 use crate::rolling::engine::{self, Recorded, Wish};
 use crate::rolling::gate::Target;
 use crate::rolling::previous::{self, Keep, Switches};
 use crate::run::{self, Drawn, Run};
-use crate::script::{self, Script};
+use crate::script::{self, Script, frame};
 
 mod broker;
 
@@ -188,12 +191,9 @@ fn apart(plan: &Plan) -> (Plan, Plan) {
 
 /// Downloads the release when a host of this plan needs it.
 async fn fetch(run: &Run, drawn: &Drawn<'_>) -> Result<Option<desired::Supplies>, Failure> {
-    let needed = drawn
-        .plan
-        .hosts
-        .iter()
-        .flat_map(|host| &host.steps)
-        .any(|step| step.change.function == "do_archive" && step.change.carried.is_none());
+    let needed = drawn.plan.hosts.iter().flat_map(|host| &host.steps).any(|step| {
+        matches!(step.change.operation, Operation::UnpackRelease { tarball: None, .. })
+    });
     let (true, Some(release)) = (needed, &run.supplies.release) else { return Ok(None) };
     let release = supply::fetched(&run.inventory, release).await?;
     Ok(Some(desired::Supplies { release: Some(release), ..run.supplies.clone() }))
@@ -224,7 +224,7 @@ async fn roll(
         .iter()
         .map(|host| {
             let restart = host.steps.iter().find(|step| step.change.action == Action::Restart);
-            let why = restart.map_or_else(String::new, |step| step.change.why.clone());
+            let why = restart.map_or_else(String::new, |step| step.change.reason.to_string());
             Target { host: host.host.clone(), why }
         })
         .collect();
@@ -253,7 +253,7 @@ async fn roll(
 }
 
 /// Changes all hosts, each apart from the others; gives the failures.
-async fn change_hosts(run: &Run, plan: &Plan, asked: &[Asked<'_>]) -> Vec<Failure> {
+async fn change_hosts(run: &Run, plan: &Plan, asked: &[HostSession<'_>]) -> Vec<Failure> {
     let changed: Vec<&HostPlan> = plan.hosts.iter().filter(|host| !host.steps.is_empty()).collect();
     if changed.is_empty() {
         return Vec::new();
@@ -279,24 +279,24 @@ async fn change_hosts(run: &Run, plan: &Plan, asked: &[Asked<'_>]) -> Vec<Failur
     outcomes.into_iter().flatten().collect()
 }
 
-fn tell(run: &Run, lines: &HostLines, host: &str, news: &News<'_>) {
+fn tell(run: &Run, lines: &HostLines, host: &str, news: &StepEvent<'_>) {
     let event = |step: &str, state: &str| {
         run.reporter.event("step", json!({"host": host, "step": step, "state": state}));
     };
     match news {
-        News::Begin(step) => {
+        StepEvent::Begin(step) => {
             event(step, "begin");
             lines.begin(host, step);
         }
-        News::Done { step, .. } => {
+        StepEvent::Done { step, .. } => {
             event(step, "done");
             lines.end(host, step, "done");
         }
-        News::Failed(step) => {
+        StepEvent::Failed(step) => {
             event(step, "failed");
             lines.end(host, step, "FAILED");
         }
-        News::Sent(bytes, total) => lines.sent(host, *bytes, *total),
+        StepEvent::Sent(bytes, total) => lines.sent(host, *bytes, *total),
     }
 }
 
@@ -313,10 +313,10 @@ async fn verify(
     let asked = &drawn.asked;
     let has_failed =
         |host: &str| failed.iter().any(|failure| failure.host.as_deref() == Some(host));
-    let whole: Vec<&Asked<'_>> =
+    let whole: Vec<&HostSession<'_>> =
         asked.iter().filter(|asked| !has_failed(&asked.host.name)).collect();
     // Hosts that are no members have nothing to serve and nothing to wait for.
-    let members: Vec<&Asked<'_>> =
+    let members: Vec<&HostSession<'_>> =
         whole.iter().filter(|asked| asked.host.is_member()).copied().collect();
     let voters = run.inventory.participants().count();
     let up =
@@ -333,35 +333,36 @@ async fn verify(
     let reader = members.last().map(|asked| asked.host.connect());
     let outcomes = join_all(whole.iter().map(|&asked| {
         let (writer, reader) = (writer.as_deref(), reader.as_deref());
-        let others = members.len().saturating_sub(1).to_string();
+        let others = members.len().saturating_sub(1);
         async move {
             let host_plan = plan.hosts.iter().find(|host| host.host == asked.host.name)?;
             if host_plan.steps.is_empty() && !serving {
                 return None;
             }
             let mut script = Script::new(&script::nonce());
-            script.library(service::SHELL);
             script.call("zk_guard", ["120"]);
             let server = desired::server(asked.host);
             if serving && asked.host.is_member() {
                 if limited {
-                    let majority = run.inventory.majority().to_string();
-                    let servers: Vec<_> = run.inventory.participants().map(Host::connect).collect();
-                    let words = [BINARY, &majority].into_iter();
-                    let words = words.chain(servers.iter().map(String::as_str));
-                    script.step("a majority is up", "do_majority", words);
+                    let servers = run.inventory.participants().map(Host::connect).collect();
+                    let majority = run.inventory.majority();
+                    Operation::AwaitMajority { majority, servers, tool: BINARY.into() }
+                        .step("a majority is up", &mut script);
                 }
-                let wait = SERVING_S.to_string();
-                let words = [UNIT, &wait, BINARY, "status", "--server", &server];
-                script.step("ensemble serves", "do_await", words);
+                Operation::serving(UNIT, SERVING_S, &server).step("ensemble serves", &mut script);
                 if !limited {
-                    script.call("await_counted", [BINARY, &server, &others]);
+                    let (tool, server) = (BINARY.into(), server.clone());
+                    Operation::AwaitCounted { tool, server, others }.between(&mut script);
                 }
                 if writer == Some(asked.host.name.as_str()) {
-                    let znode = format!("/zkprov-{}", script.nonce());
-                    let words =
-                        [BINARY, &znode, "written by zkprov", &server, reader.unwrap_or(&server)];
-                    script.step("write here, read there", "do_verify", words);
+                    Operation::WriteAndRead {
+                        tool: BINARY.into(),
+                        znode: format!("/zkprov-{}", script.nonce()),
+                        value: "written by zkprov".into(),
+                        reader: reader.unwrap_or(&server).to_owned(),
+                        writer: server,
+                    }
+                    .step("write here, read there", &mut script);
                 }
             }
             let verified = verify_host(run, asked, script, only).await;
@@ -391,11 +392,16 @@ async fn verify(
 /// what the hosts said when they were verified; where that was too early, it is looked again.
 async fn all_back(
     run: &Run,
-    asked: &[Asked<'_>],
+    asked: &[HostSession<'_>],
     mut view: View,
     touched: &[&str],
 ) -> Vec<Failure> {
-    let drive = Drive { run, asked, switches: Switches::default(), again: Again::default() };
+    let drive = Drive {
+        run,
+        sessions: asked,
+        switches: Switches::default(),
+        reconnects: Reconnects::default(),
+    };
     let begun = Instant::now();
     let lacking = loop {
         let lacking: Vec<(&str, String)> =
@@ -405,9 +411,9 @@ async fn all_back(
             break lacking;
         }
         tokio::time::sleep(Duration::from_millis(250)).await;
-        view = drive.look().await;
+        view = drive_members::look(&drive).await;
     };
-    drive.again.close().await;
+    drive.reconnects.close().await;
     let failure = |(host, why): (&str, String)| {
         Failure::failed(why).host(host).step("verify").hint(format!(
             "it was changed as planned, and is not a member that counts: `zkprov logs` shows {UNIT}'s journal"
@@ -418,7 +424,7 @@ async fn all_back(
 
 async fn verify_host(
     run: &Run,
-    asked: &Asked<'_>,
+    asked: &HostSession<'_>,
     mut script: Script,
     only: &Only,
 ) -> Result<Observed, Failure> {
@@ -428,18 +434,14 @@ async fn verify_host(
     };
     let deadline = Duration::from_secs(2 * SERVING_S);
     let (frames, stderr) = gather(&asked.link, &script, deadline).await.map_err(lost)?;
-    if let Some(failed) = frames.iter().find(|frame| frame.kind == "fail") {
-        let text = failed.text();
-        let output = text.split_once('\n').map_or("", |(_, output)| output);
-        return Err(Failure::failed(output.trim().replace('\n', "\n    "))
-            .step(&failed.name)
-            .hint(match &run.limit {
-                Some(limit) => format!(
-                    "--limit {limit} leaves the rest of the ensemble as it is: is a majority up? \
-                     `zkprov logs` shows more of {UNIT}'s journal"
-                ),
-                None => format!("`zkprov logs` shows more of {UNIT}'s journal"),
-            }));
+    if let Some(failed) = frame::failed(&frames) {
+        return Err(Failure::failed(failed.said()).step(&failed.step).hint(match &run.limit {
+            Some(limit) => format!(
+                "--limit {limit} leaves the rest of the ensemble as it is: is a majority up? \
+                 `zkprov logs` shows more of {UNIT}'s journal"
+            ),
+            None => format!("`zkprov logs` shows more of {UNIT}'s journal"),
+        }));
     }
     let observed = Observed::new(frames);
     if !observed.is_whole() {
@@ -448,10 +450,10 @@ async fn verify_host(
     }
     let now = run::Answer { host: asked.host, observed: &observed, skew: asked.skew };
     let again = run.plan(&run.supplies, &[now], only)?;
-    let left: Vec<&str> =
-        again.hosts.iter().flat_map(|host| &host.steps).map(|step| step.name.as_str()).collect();
-    let refused: Vec<&str> =
-        again.hosts.iter().flat_map(|host| &host.refusals).map(|r| r.cause.as_str()).collect();
+    let left: Vec<String> =
+        again.hosts.iter().flat_map(|host| &host.steps).map(Step::name).collect();
+    let refused: Vec<String> =
+        again.hosts.iter().flat_map(|host| &host.refusals).map(|r| r.cause.clone()).collect();
     if left.is_empty() && refused.is_empty() {
         return Ok(observed);
     }

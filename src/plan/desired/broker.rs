@@ -1,13 +1,15 @@
 //! What a host has for its broker: configuration, unit, service. The folders of its partitions are
 //! made with the others, and the release is the same one.
 
-use super::plain;
 use crate::failure::Failure;
 use crate::inventory::broker::Broker;
 use crate::layout::{ACCOUNT, BROKER_CONFIG_FILE, BROKER_UNIT, BROKER_UNIT_FILE};
+use crate::plan::change::Phase;
+use crate::plan::operation::Access;
+use crate::plan::resource::Resource;
 use crate::plan::resource::file::{File, Rule};
 use crate::plan::resource::service::{self, Service};
-use crate::plan::resource::{Phase, Resource};
+use crate::plan::subject::Subject;
 use crate::plan::template::Page;
 
 pub(super) fn resources(
@@ -17,24 +19,22 @@ pub(super) fn resources(
 ) -> Result<(), Failure> {
     all.push(Resource::File(File {
         path: BROKER_CONFIG_FILE.into(),
-        owner: "root".into(),
-        group: ACCOUNT.into(),
         // What is passed through may hold passwords of keystores.
-        mode: "640".into(),
+        access: Access::new("root", ACCOUNT, "640"),
         content: page.render("server.properties")?,
         phase: Phase::BrokerSwitch,
         rule: Rule::None,
     }));
     let unit = page.render("kafka.service")?;
     let settings = service::settings(&unit);
-    all.push(Resource::File(plain(BROKER_UNIT_FILE, unit, Phase::BrokerSwitch)));
+    all.push(Resource::File(File::plain(BROKER_UNIT_FILE, unit, Phase::BrokerSwitch)));
     all.push(Resource::Service(Service {
         unit: BROKER_UNIT.into(),
         fragment: BROKER_UNIT_FILE.into(),
         reads: vec![BROKER_UNIT_FILE.into(), BROKER_CONFIG_FILE.into()],
         exe: None,
         ports: broker.listeners.iter().map(|listener| listener.port).collect(),
-        reload_after: vec![format!("file {BROKER_UNIT_FILE}")],
+        reload_after: vec![Subject::File(BROKER_UNIT_FILE.into())],
         phase: Phase::BrokerServe,
         settings,
     }));

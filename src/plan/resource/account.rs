@@ -1,9 +1,9 @@
 //! Group and user: system accounts without login or home.
 
-use super::{Action, Change, Difference};
+use crate::plan::change::{Action, Change, Difference};
+use crate::plan::operation::Operation;
+use crate::plan::reason::Reason;
 use crate::probe::{Observed, Reading};
-
-pub(super) const SHELL: &str = include_str!("account.sh");
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
@@ -24,7 +24,11 @@ impl Group {
 
     pub fn differ(&self, observed: &Observed) -> Difference {
         if observed.text("group").trim().is_empty() {
-            let create = Change::new(Action::Create, "no such group", "do_group", [&self.name]);
+            let create = Change::new(
+                Action::Create,
+                Reason::NoSuchGroup,
+                Operation::CreateGroup { name: self.name.clone() },
+            );
             return Difference::change(create);
         }
         Difference::Same
@@ -40,8 +44,9 @@ impl User {
         let text = observed.text("user");
         let fields: Vec<&str> = text.trim().split(':').collect();
         let [_, _, uid, gid, _, _, shell] = fields[..] else {
-            let create =
-                Change::new(Action::Create, "no such user", "do_user", [&self.name, &self.group]);
+            let operation =
+                Operation::CreateUser { name: self.name.clone(), group: self.group.clone() };
+            let create = Change::new(Action::Create, Reason::NoSuchUser, operation);
             return Difference::change(create);
         };
         if uid == "0" {

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::{Action, Carried, Change, Difference};
+use crate::plan::change::{Action, Change, Difference};
+use crate::plan::operation::{self, Carried, Operation};
+use crate::plan::reason::{Found, Reason};
 use crate::probe::{Kind, Observed, Reading};
-
-pub(super) const SHELL: &str = include_str!("archive.sh");
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Archive {
@@ -66,28 +66,32 @@ impl Archive {
         {
             return Difference::Same;
         }
-        let (action, why, keep) = match there {
-            None => (Action::Create, "missing".to_owned(), String::new()),
+        let (action, found, keep) = match there {
+            None => (Action::Create, Found::Nothing, None),
             Some(_) if observed.path(&aside).is_some() => {
                 return Difference::refused(
                     format!("{path} is not from this release, and {aside} exists already"),
                     "zkprov would keep what is there under that name; move one of them away",
                 );
             }
-            Some(_) => {
-                let what = if stamp.is_some() { "another digest" } else { "no stamp" };
-                (Action::Update, format!("{what}: kept as {aside}"), aside.clone())
+            Some(_) if stamp.is_some() => {
+                (Action::Update, Found::OtherDigest { aside: aside.clone() }, Some(aside))
             }
+            Some(_) => (Action::Update, Found::NoStamp { aside: aside.clone() }, Some(aside)),
         };
-        let root = self.root.trim_end_matches('/').to_owned();
-        let common = [root, self.name.clone(), self.user.clone(), self.sha512.clone(), keep];
-        let bytes = self.bytes;
+        let release = operation::Release {
+            root: self.root.trim_end_matches('/').to_owned(),
+            name: self.name.clone(),
+            user: self.user.clone(),
+            sha512: self.sha512.clone(),
+            aside: keep,
+        };
+        let by_host = matches!(self.origin, Origin::Host(_));
+        let reason = Reason::Release { found, bytes: self.bytes, by_host };
         match &self.origin {
             Origin::Controller(fetched) => {
-                let size =
-                    bytes.map_or_else(String::new, |b| format!("; {:.1} MB", b as f64 / 1e6));
                 // The unpacked release takes little more than the tarball: jars do not compress.
-                let need_kb = bytes.unwrap_or(0) / 1000 * 5 / 4;
+                let need_kb = self.bytes.unwrap_or(0) / 1000 * 5 / 4;
                 if let Some(free_kb) = observed.space_kb(&self.root)
                     && free_kb < need_kb
                 {
@@ -101,27 +105,20 @@ impl Archive {
                         "make room, or set kafka.install_root",
                     );
                 }
-                let size_argument = bytes.unwrap_or(0).to_string();
-                let mut change = Change::new(
-                    action,
-                    format!("{why}{size}"),
-                    "do_archive",
-                    common.into_iter().chain([size_argument]),
-                );
-                let carried = fetched.clone().zip(bytes);
-                change.carried = carried.map(|(path, bytes)| Carried { path, bytes });
-                Difference::change(change)
+                let tarball =
+                    fetched.clone().zip(self.bytes).map(|(path, bytes)| Carried { path, bytes });
+                let bytes = self.bytes.unwrap_or(0);
+                let operation = Operation::UnpackRelease { release, bytes, tarball };
+                Difference::change(Change::new(action, reason, operation))
             }
             Origin::Host(_) if observed.text("fetcher").trim().is_empty() => Difference::refused(
                 "`fetch: host` needs curl or wget, and this host has neither",
                 "install one of them, or let the controller download: `fetch: controller`",
             ),
-            Origin::Host(urls) => Difference::change(Change::new(
-                action,
-                format!("{why}; downloaded by the host"),
-                "do_archive_fetched",
-                common.into_iter().chain(urls.iter().cloned()),
-            )),
+            Origin::Host(urls) => {
+                let operation = Operation::DownloadRelease { release, urls: urls.clone() };
+                Difference::change(Change::new(action, reason, operation))
+            }
         }
     }
 }

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::{Action, Carried, Change, Difference};
+use crate::plan::change::{Action, Change, Difference};
+use crate::plan::operation::{Carried, Operation};
+use crate::plan::reason::{FoundBinary, Reason};
 use crate::probe::{Kind, Observed};
-
-pub(super) const SHELL: &str = include_str!("binary.sh");
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Binary {
@@ -21,29 +21,31 @@ impl Binary {
     /// Read through the link by which it is run, since its own name depends on an architecture that
     /// only the answer tells.
     pub fn differ(&self, observed: &Observed) -> Difference {
-        let (action, why) = match (observed.path(&self.path), observed.digest(self.link())) {
+        let (action, found) = match (observed.path(&self.path), observed.digest(self.link())) {
             (Some(there), Some(digest))
                 if linked(observed, self.link()).as_deref() == Some(self.path.as_str()) =>
             {
                 if digest != self.sha256 {
-                    (Action::Update, format!("damaged: its digest is {digest}"))
+                    (Action::Update, FoundBinary::Damaged { sha256: digest.to_owned() })
                 } else if (there.mode.as_str(), there.owner.as_str()) != ("755", "root") {
-                    (Action::Update, format!("{} {}", there.owner, there.mode))
+                    let found = FoundBinary::Access {
+                        owner: there.owner.clone(),
+                        mode: there.mode.clone(),
+                    };
+                    (Action::Update, found)
                 } else {
                     return Difference::Same;
                 }
             }
-            _ => (Action::Create, "missing".to_owned()),
+            _ => (Action::Create, FoundBinary::Nothing),
         };
-        let why = format!("{why}; {:.1} MB", self.bytes as f64 / 1e6);
-        let mut change = Change::new(
-            action,
-            why,
-            "do_binary",
-            [self.path.clone(), self.sha256.clone(), self.bytes.to_string()],
-        );
-        change.carried = Some(Carried { path: self.source.clone(), bytes: self.bytes });
-        Difference::change(change)
+        let operation = Operation::InstallBinary {
+            path: self.path.clone(),
+            sha256: self.sha256.clone(),
+            source: Carried { path: self.source.clone(), bytes: self.bytes },
+        };
+        let reason = Reason::Binary { found, bytes: self.bytes };
+        Difference::change(Change::new(action, reason, operation))
     }
 
     /// The name by which it is run: its own, without the digest.
@@ -101,10 +103,10 @@ impl OldBinaries {
         if older.is_empty() {
             return Difference::Same;
         }
-        let names: Vec<&str> =
-            older.iter().map(|path| path.rsplit('/').next().unwrap_or(path)).collect();
-        let why = format!("neither this one nor the one before: {}", names.join(", "));
-        Difference::change(Change::new(Action::Delete, why, "do_prune", older))
+        let name = |path: &String| path.rsplit('/').next().unwrap_or(path).to_owned();
+        let reason = Reason::OldBinaries(older.iter().map(name).collect());
+        let operation = Operation::RemoveBinaries { paths: older };
+        Difference::change(Change::new(Action::Delete, reason, operation))
     }
 }
 
@@ -134,7 +136,10 @@ mod tests {
         let old = OldBinaries { wanted: path(wanted), link: LINK.into() };
         match old.differ(&observed) {
             Difference::Same => Vec::new(),
-            Difference::Changes(changes) => changes[0].arguments.clone(),
+            Difference::Changes(changes) => match &changes[0].operation {
+                Operation::RemoveBinaries { paths } => paths.clone(),
+                other => panic!("{other:?}"),
+            },
             other => panic!("{other:?}"),
         }
     }
@@ -166,7 +171,7 @@ mod tests {
             let observed = Observed::of([("paths", paths.as_str()), ("digests", digests.as_str())]);
             match binary.differ(&observed) {
                 Difference::Same => "same".to_owned(),
-                Difference::Changes(changes) => changes[0].why.clone(),
+                Difference::Changes(changes) => changes[0].reason.to_string(),
                 other => panic!("{other:?}"),
             }
         };

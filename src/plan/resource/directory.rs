@@ -1,30 +1,34 @@
 //! A directory with owner and mode.
 
-use super::{Action, Change, Difference};
+use crate::layout::ACCOUNT;
+use crate::plan::change::{Action, Change, Difference};
+use crate::plan::operation::{Access, Operation};
+use crate::plan::reason::Reason;
 use crate::probe::{Kind, Observed, Reading};
-
-pub(super) const SHELL: &str = include_str!("directory.sh");
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Directory {
     pub path: String,
-    pub owner: String,
-    pub group: String,
-    /// Octal, without leading zero, as `stat` prints it.
-    pub mode: String,
+    pub access: Access,
 }
 
 impl Directory {
+    /// A directory of the service's own.
+    pub fn owned(path: &str) -> Self {
+        Self { path: path.into(), access: Access::new(ACCOUNT, ACCOUNT, "750") }
+    }
+
     pub fn read(&self, reading: &mut Reading) {
         reading.path(&self.path);
     }
 
     pub fn differ(&self, observed: &Observed) -> Difference {
-        let arguments = [&self.path, &self.owner, &self.group, &self.mode];
-        let wanted = format!("{}:{} {}", self.owner, self.group, self.mode);
+        let wanted = self.access.clone();
+        let operation =
+            Operation::MakeDirectory { path: self.path.clone(), access: wanted.clone() };
         let Some(there) = observed.path(&self.path) else {
-            let why = format!("missing; {wanted}");
-            return Difference::change(Change::new(Action::Create, why, "do_directory", arguments));
+            let reason = Reason::Missing { wanted };
+            return Difference::change(Change::new(Action::Create, reason, operation));
         };
         match &there.kind {
             Kind::Directory => {}
@@ -43,11 +47,11 @@ impl Directory {
                 );
             }
         }
-        let found = format!("{}:{} {}", there.owner, there.group, there.mode);
+        let found = Access::new(&there.owner, &there.group, &there.mode);
         if found == wanted {
             return Difference::Same;
         }
-        let why = format!("{found} -> {wanted}");
-        Difference::change(Change::new(Action::Update, why, "do_directory", arguments))
+        let reason = Reason::Access { found, wanted };
+        Difference::change(Change::new(Action::Update, reason, operation))
     }
 }

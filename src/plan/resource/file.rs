@@ -1,17 +1,15 @@
 //! A file whose whole content is known: rendered templates, and `myid`.
 
-use super::{Action, Change, Difference, Phase};
+use crate::plan::change::{Action, Change, Difference, Phase};
+use crate::plan::diff::unified;
+use crate::plan::operation::{Access, Operation};
+use crate::plan::reason::Reason;
 use crate::probe::{Kind, Observed, Reading};
-
-pub(super) const SHELL: &str = include_str!("file.sh");
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct File {
     pub path: String,
-    pub owner: String,
-    pub group: String,
-    /// Octal, without leading zero, as `stat` prints it.
-    pub mode: String,
+    pub access: Access,
     pub content: String,
     pub phase: Phase,
     pub rule: Rule,
@@ -28,6 +26,12 @@ pub enum Rule {
 }
 
 impl File {
+    /// A file of root's that everybody may read.
+    pub fn plain(path: &str, content: String, phase: Phase) -> Self {
+        let access = Access::new("root", "root", "644");
+        Self { path: path.into(), access, content, phase, rule: Rule::None }
+    }
+
     pub fn read(&self, reading: &mut Reading) {
         reading.path(&self.path);
         reading.path(&super::archive::aside(&self.path));
@@ -55,29 +59,27 @@ impl File {
                 );
             }
         }
-        let wanted = format!("{}:{} {}", self.owner, self.group, self.mode);
-        let write = |action, why: String, old: &str| {
-            let size = self.content.len().to_string();
-            let mut change = Change::new(
-                action,
-                why,
-                "do_file",
-                [&self.path, &self.owner, &self.group, &self.mode, &size, &self.content],
-            );
-            change.secret = self.rule == Rule::Secret;
-            if !change.secret {
-                change.diff = Some(crate::plan::show::unified(&self.path, old, &self.content));
-            }
-            Difference::change(change)
+        let wanted = self.access.clone();
+        let secret = self.rule == Rule::Secret;
+        let write = |action, reason, old: &str| {
+            let operation = Operation::WriteFile {
+                path: self.path.clone(),
+                access: self.access.clone(),
+                content: self.content.clone(),
+                secret,
+                aside: None,
+            };
+            let diff = (!secret).then(|| unified(&self.path, old, &self.content));
+            Difference::change(Change { action, reason, diff, operation })
         };
         let Some(there) = there else {
-            return write(Action::Create, format!("missing; {wanted}"), "");
+            return write(Action::Create, Reason::Missing { wanted }, "");
         };
-        let found = format!("{}:{} {}", there.owner, there.group, there.mode);
-        if self.rule == Rule::Secret {
-            let digest = crate::probe::sha256(self.content.as_bytes());
+        let found = Access::new(&there.owner, &there.group, &there.mode);
+        if secret {
+            let digest = crate::digest::sha256(self.content.as_bytes());
             if observed.digest(&self.path) != Some(digest.as_str()) {
-                return write(Action::Update, "content differs (secret)".into(), "");
+                return write(Action::Update, Reason::Secret, "");
             }
         } else {
             let old = String::from_utf8_lossy(observed.content(&self.path).unwrap_or_default());
@@ -104,20 +106,17 @@ impl File {
             return Difference::Same;
         }
         // Written anew: what is changed by its name may have become another file by then.
-        write(Action::Update, format!("{found} -> {wanted}"), &self.content)
+        write(Action::Update, Reason::Access { found, wanted }, &self.content)
     }
 }
 
-/// How much differs, in a few words.
-fn changed_lines(old: &str, new: &str) -> String {
+/// How much differs.
+fn changed_lines(old: &str, new: &str) -> Reason {
     let only = |a: &str, b: &str| {
         let b: Vec<&str> = b.lines().collect();
         a.lines().filter(|line| !b.contains(line)).count()
     };
-    match (only(new, old), only(old, new)) {
-        (0, 0) => "order or blanks differ".into(),
-        (added, removed) => format!("+{added} -{removed} lines"),
-    }
+    Reason::Content { added: only(new, old), removed: only(old, new) }
 }
 
 #[cfg(test)]
@@ -127,9 +126,7 @@ mod tests {
     fn myid(on_host: &str) -> Difference {
         let file = File {
             path: "/data/myid".into(),
-            owner: "kafka".into(),
-            group: "kafka".into(),
-            mode: "644".into(),
+            access: Access::new("kafka", "kafka", "644"),
             content: "2\n".into(),
             phase: Phase::Switch,
             rule: Rule::Once,

@@ -1,20 +1,17 @@
 //! Swap lines of `/etc/fstab` out of action: by the grammar that libmount and systemd use, and with
 //! every other byte as it was.
 
-use super::{Action, Change, Difference};
+use crate::layout::SWAP_LINE_PREFIX;
+use crate::plan::change::{Action, Change, Difference};
+use crate::plan::diff::unified;
+use crate::plan::operation::Operation;
+use crate::plan::reason::Reason;
 use crate::probe::{Observed, Reading};
-
-pub(super) const SHELL: &str = include_str!("fstab.sh");
-
-/// What stands before a line that zkprov has put out of action; `destroy` finds them by it.
-pub const PREFIX: &str = "#zkprov# ";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fstab;
 
 impl Fstab {
-    pub const NAME: &str = "fstab swap lines";
-
     pub fn read(&self, reading: &mut Reading) {
         reading.content("/etc/fstab");
     }
@@ -25,17 +22,20 @@ impl Fstab {
         if lines.is_empty() {
             return Difference::Same;
         }
-        let digest = crate::probe::sha256(content);
-        let numbers: Vec<String> = lines.iter().map(ToString::to_string).collect();
-        let why = format!("swap would come back at boot: line {}", numbers.join(", "));
-        let arguments = [digest, PREFIX.to_owned()].into_iter().chain(numbers);
-        let mut change = Change::new(Action::Update, why, "do_fstab", arguments);
-        change.diff = Some(crate::plan::show::unified(
+        let operation = Operation::CommentSwapLines {
+            sha256: crate::digest::sha256(content),
+            lines: lines.clone(),
+        };
+        let diff = unified(
             "/etc/fstab",
             &String::from_utf8_lossy(content),
             &String::from_utf8_lossy(&without_swap(content)),
-        ));
-        Difference::change(change)
+        );
+        let reason = Reason::SwapLines(lines);
+        Difference::change(Change {
+            diff: Some(diff),
+            ..Change::new(Action::Update, reason, operation)
+        })
     }
 }
 
@@ -71,7 +71,7 @@ pub fn without_swap(content: &[u8]) -> Vec<u8> {
             result.push(b'\n');
         }
         if is_swap(line) {
-            result.extend_from_slice(PREFIX.as_bytes());
+            result.extend_from_slice(SWAP_LINE_PREFIX.as_bytes());
         }
         result.extend_from_slice(line);
     }
@@ -153,8 +153,10 @@ mod tests {
             let after: Vec<&[u8]> = result.split(|&byte| byte == b'\n').collect();
             assert_eq!(before.len(), after.len(), "seed {seed}");
             for (old, new) in before.iter().zip(&after) {
-                let kept =
-                    new.strip_prefix(PREFIX.as_bytes()).filter(|_| is_swap(old)).unwrap_or(new);
+                let kept = new
+                    .strip_prefix(SWAP_LINE_PREFIX.as_bytes())
+                    .filter(|_| is_swap(old))
+                    .unwrap_or(new);
                 assert_eq!(kept, *old, "seed {seed}");
             }
         }
@@ -169,7 +171,7 @@ mod tests {
             let content = Random(0x9E37_79B9_7F4A_7C15_u64.wrapping_mul(seed)).fstab();
             std::fs::write(&file, &content).expect("written");
             let lines = swap_lines(&content);
-            let edits = lines.iter().map(|line| format!("{line}s/^/{PREFIX}/;"));
+            let edits = lines.iter().map(|line| format!("{line}s/^/{SWAP_LINE_PREFIX}/;"));
             let edit = edits.collect::<Vec<_>>().concat();
             let output = std::process::Command::new("sed")
                 .env("LC_ALL", "C")

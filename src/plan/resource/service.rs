@@ -1,12 +1,14 @@
 //! The unit: enabled, running, and running what is on disk.
 
-use super::fstab::Fstab;
-use super::{Action, Change, Difference, Phase};
+use crate::plan::change::{Action, Change, Difference, Phase};
+use crate::plan::library;
+use crate::plan::operation::Operation;
+use crate::plan::reason::{Reason, Stale};
+use crate::plan::subject::Subject;
 use crate::probe::{Observed, Reading, Unit};
 
-pub const SHELL: &str = include_str!("service.sh");
 /// Seconds within which a broker has ended and another process runs: a little more than its unit gives.
-pub const BROKER_STOPS_S: &str = "330";
+pub const BROKER_STOPS_S: u32 = 330;
 
 /// Automatic restarts after which a young process is no sign of a service that runs.
 const CRASHES_MAX: u32 = 3;
@@ -25,7 +27,7 @@ pub struct Service {
     /// Ports it listens on.
     pub ports: Vec<u16>,
     /// Whether systemd must read its files anew because of another resource's change.
-    pub reload_after: Vec<String>,
+    pub reload_after: Vec<Subject>,
     /// The coordinator's or the broker's.
     pub phase: Phase,
     /// What the unit's file asks of systemd, as [`settings`] finds it there.
@@ -56,7 +58,7 @@ pub enum Running {
 
 impl Service {
     pub fn read(&self, reading: &mut Reading) {
-        reading.library(SHELL);
+        reading.library(library::SERVICE);
         reading.unit(&self.unit);
         self.ports.iter().for_each(|port| reading.port(*port));
         for path in &self.reads {
@@ -98,7 +100,7 @@ impl Service {
         }
     }
 
-    pub fn differ(&self, observed: &Observed, changed: &[String]) -> Difference {
+    pub fn differ(&self, observed: &Observed, changed: &[Subject]) -> Difference {
         let unit = observed.unit(&self.unit);
         if unit.get("LoadState") == "masked" {
             return Difference::refused(
@@ -129,57 +131,50 @@ impl Service {
         // already, and once. A unit that is new to it is read when it is started.
         let known = !matches!(unit.get("LoadState"), "" | "not-found");
         let reload = unit.get("NeedDaemonReload") == "yes"
-            || changed.iter().filter(|name| self.reload_after.contains(name)).any(|name| {
-                if name.as_str() == Fstab::NAME { fstab_swaps(observed) } else { known }
-            });
+            || changed.iter().filter(|subject| self.reload_after.contains(subject)).any(
+                |subject| if *subject == Subject::Fstab { fstab_swaps(observed) } else { known },
+            );
         if unit.get("UnitFileState") != "enabled" {
-            let mut change = Change::new(Action::Enable, "not enabled", "do_enable", [&self.unit]);
-            change.arguments.extend((reload || !known).then(|| "--no-reload".to_owned()));
-            changes.push(change);
+            let operation =
+                Operation::EnableUnit { unit: self.unit.clone(), reload: !reload && known };
+            changes.push(Change::new(Action::Enable, Reason::NotEnabled, operation));
         }
         if reload {
-            changes.push(Change::new::<String>(
-                Action::Update,
-                "systemd reads its files anew",
-                "do_reload",
-                [],
-            ));
+            let operation = Operation::ReloadUnits;
+            changes.push(Change::new(Action::Update, Reason::UnitFilesChanged, operation));
         }
         if running == Running::No {
             let crashes = self.crashes(observed);
-            let why = match (unit.get("ActiveState"), crashes) {
-                (_, Some(times)) => {
-                    format!("it ends again and again: {times} times, {}", unit.get("Result"))
-                }
-                ("failed", _) => format!("failed ({})", unit.get("Result")),
-                _ => "not running".to_owned(),
+            let result = || unit.get("Result").to_owned();
+            let reason = match (unit.get("ActiveState"), crashes) {
+                (_, Some(times)) => Reason::Crashing { times, result: result() },
+                ("failed", _) => Reason::Failed { result: result() },
+                _ => Reason::NotRunning,
             };
-            let mut change = Change::new(Action::Start, why, "do_start", [&self.unit]);
-            change.arguments.extend(crashes.map(|_| "again".to_owned()));
-            changes.push(change);
-        } else if let Some(why) = self.stale(observed, changed) {
-            let mut change = Change::new(Action::Restart, why, "do_restart", [&self.unit]);
-            if self.phase == Phase::BrokerServe {
-                change.arguments.push(BROKER_STOPS_S.into());
-            }
-            changes.push(change);
+            let again = crashes.is_some();
+            let operation = Operation::StartUnit { unit: self.unit.clone(), again };
+            changes.push(Change::new(Action::Start, reason, operation));
+        } else if let Some(stale) = self.stale(observed, changed) {
+            let stop_s = (self.phase == Phase::BrokerServe).then_some(BROKER_STOPS_S);
+            let operation = Operation::RestartUnit { unit: self.unit.clone(), stop_s };
+            changes.push(Change::new(Action::Restart, Reason::Stale(stale), operation));
         }
         if changes.is_empty() { Difference::Same } else { Difference::Changes(changes) }
     }
 
     /// Why the process does not run what is, or will be, on disk.
-    fn stale(&self, observed: &Observed, changed: &[String]) -> Option<String> {
+    fn stale(&self, observed: &Observed, changed: &[Subject]) -> Option<Stale> {
         let unit = observed.unit(&self.unit);
-        let restarts = changed.iter().filter(|name| name.as_str() != Fstab::NAME);
-        let restarts: Vec<&str> = restarts.map(String::as_str).collect();
+        let restarts = changed.iter().filter(|subject| **subject != Subject::Fstab);
+        let restarts: Vec<String> = restarts.map(ToString::to_string).collect();
         if !restarts.is_empty() {
-            return Some(format!("it runs without {}", restarts.join(", ")));
+            return Some(Stale::Pending(restarts));
         }
         if let Some(wanted) = &self.exe {
             let exe = observed.text("exe");
             let exe = exe.trim().trim_end_matches(" (deleted)");
             if !exe.is_empty() && exe != wanted {
-                return Some(format!("it runs {exe}"));
+                return Some(Stale::Binary(exe.to_owned()));
             }
         }
         let started = timestamp(unit.get("ExecMainStartTimestamp"))?;
@@ -187,7 +182,7 @@ impl Service {
             .reads
             .iter()
             .find(|path| observed.path(path).is_some_and(|there| there.changed_s > started))?;
-        Some(format!("it was started before {younger} was written"))
+        Some(Stale::Older(younger.clone()))
     }
 
     /// What holds for the unit instead of what its own file asks for, and comes from drop-ins.
@@ -282,8 +277,8 @@ mod tests {
             exe: Some("/usr/local/lib/zkprov/coordinator-1".into()),
             ports: vec![2181, 2888, 3888],
             reload_after: vec![
-                "file /etc/systemd/system/zookeeper.service".into(),
-                Fstab::NAME.into(),
+                Subject::File("/etc/systemd/system/zookeeper.service".into()),
+                Subject::Fstab,
             ],
             phase: Phase::Serve,
             settings: settings("User=kafka\nNoNewPrivileges=yes\n"),
@@ -294,12 +289,11 @@ mod tests {
         UnitFileState=enabled\nFragmentPath=/etc/systemd/system/zookeeper.service\n\
         NeedDaemonReload=no\nMainPID=77\nExecMainStartTimestamp=Wed 2026-11-25 10:59:17 UTC\n";
 
-    fn actions(observed: &[(&str, &str)], changed: &[&str]) -> Vec<(Action, String)> {
-        let changed: Vec<String> = changed.iter().map(|&name| name.to_owned()).collect();
-        match service().differ(&Observed::of(observed.iter().copied()), &changed) {
+    fn actions(observed: &[(&str, &str)]) -> Vec<(Action, Reason)> {
+        match service().differ(&Observed::of(observed.iter().copied()), &[]) {
             Difference::Same => Vec::new(),
             Difference::Changes(changes) => {
-                changes.into_iter().map(|c| (c.action, c.why)).collect()
+                changes.into_iter().map(|c| (c.action, c.reason)).collect()
             }
             other => panic!("{other:?}"),
         }
@@ -314,40 +308,48 @@ mod tests {
         let exe = ("exe", "/usr/local/lib/zkprov/coordinator-1");
         let start = timestamp("Wed 2026-11-25 10:59:17 UTC").expect("a time");
         assert_eq!(start, 1_795_604_357);
-        assert!(actions(&[("units", RUNNING), exe, ("paths", &paths(start))], &[]).is_empty());
-        let late = actions(&[("units", RUNNING), exe, ("paths", &paths(start + 1))], &[]);
+        assert!(actions(&[("units", RUNNING), exe, ("paths", &paths(start))]).is_empty());
+        let late = actions(&[("units", RUNNING), exe, ("paths", &paths(start + 1))]);
         assert_eq!(late[0].0, Action::Restart);
         let old = ("exe", "/usr/local/lib/zkprov/coordinator-0 (deleted)");
-        let other = actions(&[("units", RUNNING), old, ("paths", &paths(0))], &[]);
+        let other = actions(&[("units", RUNNING), old, ("paths", &paths(0))]);
         assert_eq!(
             other,
-            [(Action::Restart, "it runs /usr/local/lib/zkprov/coordinator-0".into())]
+            [(
+                Action::Restart,
+                Reason::Stale(Stale::Binary("/usr/local/lib/zkprov/coordinator-0".into()))
+            )]
         );
     }
 
     #[test]
     fn units_are_read_anew_only_where_systemd_has_read_them() {
-        let names = |units: &str, changed: &[&str]| {
-            let changed: Vec<String> = changed.iter().map(|&name| name.to_owned()).collect();
+        let operations = |units: &str, changed: &[&Subject]| {
+            let changed: Vec<Subject> = changed.iter().map(|&subject| subject.clone()).collect();
             let Difference::Changes(changes) =
                 service().differ(&Observed::of([("units", units)]), &changed)
             else {
                 panic!("there is something to do")
             };
-            let words = |c: Change| format!("{} {}", c.function, c.arguments.join(" "));
-            changes.into_iter().map(words).collect::<Vec<_>>()
+            changes.into_iter().map(|change| change.operation).collect::<Vec<_>>()
         };
-        let (unit, fstab) = ("file /etc/systemd/system/zookeeper.service", Fstab::NAME);
+        let unit = &Subject::File("/etc/systemd/system/zookeeper.service".into());
+        let fstab = &Subject::Fstab;
         let bare = "Id=zookeeper.service\nLoadState=not-found\nActiveState=inactive\n";
-        let enable = "do_enable zookeeper.service --no-reload";
-        let start = "do_start zookeeper.service";
-        assert_eq!(names(bare, &[unit, fstab]), [enable, start]);
+        let name = || "zookeeper.service".to_owned();
+        let enable = || Operation::EnableUnit { unit: name(), reload: false };
+        let start = || Operation::StartUnit { unit: name(), again: false };
+        let reload = Operation::ReloadUnits;
+        assert_eq!(operations(bare, &[unit, fstab]), [enable(), start()]);
         let swap = format!("{bare}\nId=a.swap\nLoadState=loaded\nSourcePath=/etc/fstab\n");
-        assert_eq!(names(&swap, &[unit]), [enable, start]);
-        assert_eq!(names(&swap, &[unit, fstab]), [enable, "do_reload ", start]);
+        assert_eq!(operations(&swap, &[unit]), [enable(), start()]);
+        assert_eq!(operations(&swap, &[unit, fstab]), [enable(), reload.clone(), start()]);
         let loaded = bare.replace("not-found", "loaded");
-        assert_eq!(names(&loaded, &[unit]), [enable, "do_reload ", start]);
-        assert_eq!(names(&loaded, &[]), ["do_enable zookeeper.service", start]);
+        assert_eq!(operations(&loaded, &[unit]), [enable(), reload.clone(), start()]);
+        assert_eq!(
+            operations(&loaded, &[]),
+            [Operation::EnableUnit { unit: name(), reload: true }, start()]
+        );
     }
 
     #[test]
@@ -360,12 +362,12 @@ mod tests {
         let exe = ("exe", "/usr/local/lib/zkprov/coordinator-1");
         let planned = |unit: &str, after_s: i64| {
             let clock = format!("{}.5", start + after_s);
-            actions(&[("units", unit), exe, ("clock", &clock)], &[])
+            actions(&[("units", unit), exe, ("clock", &clock)])
         };
         let waiting = planned(&unit("ActiveState=activating\nSubState=auto-restart", 7), 1);
         assert_eq!(
             waiting,
-            [(Action::Start, "it ends again and again: 7 times, exit-code".into())]
+            [(Action::Start, Reason::Crashing { times: 7, result: "exit-code".into() })]
         );
         assert_eq!(
             planned(&unit("ActiveState=activating\nSubState=start", 1), 1)[0].0,

@@ -53,6 +53,11 @@ do_start() {
   zk_run systemctl start --no-block -- "$1"
 }
 
+# do_stop UNIT
+do_stop() {
+  zk_run systemctl stop -- "$1"
+}
+
 # do_restart UNIT [SECONDS]: until another process runs under it. That this one serves is awaited by a step of
 # its own: a unit that tells when it is ready may take as long as it catches up with the leader.
 do_restart() {

@@ -3,10 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{Action, Change, Difference};
+use crate::plan::change::{Action, Change, Difference};
+use crate::plan::library;
+use crate::plan::operation::Operation;
+use crate::plan::reason::Reason;
 use crate::probe::{Observed, Reading};
-
-pub(super) const SHELL: &str = include_str!("swap.sh");
 
 /// What swaps at this moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +38,7 @@ pub struct Zram;
 
 impl Swap {
     pub fn read(&self, reading: &mut Reading) {
-        reading.library(SHELL);
+        reading.library(library::SWAP);
         reading.function("read_swap", []);
     }
 
@@ -45,7 +46,8 @@ impl Swap {
         let active =
             observed.text("swaps").lines().skip(1).filter(|l| !l.trim().is_empty()).count();
         let own = observed.text("swaps-own");
-        let own: Vec<&str> = own.lines().filter(|line| !line.is_empty()).collect();
+        let own: Vec<String> =
+            own.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect();
         if own.is_empty() {
             return if active > 0 {
                 // In a container the list is the machine's; none of it is ours to switch off.
@@ -56,8 +58,8 @@ impl Swap {
                 Difference::Same
             };
         }
-        let why = format!("in use: {}", own.join(", "));
-        Difference::change(Change::new(Action::Delete, why, "do_swapoff", own))
+        let reason = Reason::SwapInUse(own.clone());
+        Difference::change(Change::new(Action::Delete, reason, Operation::SwapOff { areas: own }))
     }
 }
 
@@ -91,8 +93,8 @@ impl SwapUnits {
             };
         }
         let units: Vec<String> = units.into_iter().collect();
-        let why = format!("would come back at boot: {}", units.join(", "));
-        Difference::change(Change::new(Action::Delete, why, "do_swap_units", units))
+        let reason = Reason::SwapUnits(units.clone());
+        Difference::change(Change::new(Action::Delete, reason, Operation::MaskSwapUnits { units }))
     }
 }
 
@@ -100,12 +102,8 @@ impl Zram {
     pub fn differ(&self, observed: &Observed) -> Difference {
         let zram = observed.text("zram");
         if zram.contains("configured") {
-            let change = Change::new::<String>(
-                Action::Delete,
-                "the generator is configured to make swap in memory at boot",
-                "do_zram",
-                [],
-            );
+            let (reason, operation) = (Reason::ZramConfigured, Operation::DisableZram);
+            let change = Change::new(Action::Delete, reason, operation);
             return Difference::change(change);
         }
         Difference::Same
@@ -123,7 +121,7 @@ mod tests {
     fn only_what_is_the_hosts_own_is_switched_off() {
         let observed = Observed::of([("swaps", SWAPS), ("swaps-own", "/swap file\n")]);
         let Difference::Changes(changes) = Swap.differ(&observed) else { panic!("swap is on") };
-        assert_eq!(changes[0].arguments, ["/swap file"]);
+        assert_eq!(changes[0].operation, Operation::SwapOff { areas: vec!["/swap file".into()] });
         let observed = Observed::of([("swaps", SWAPS), ("swaps-own", "")]);
         assert!(matches!(Swap.differ(&observed), Difference::NotApplicable(_)));
     }
@@ -138,7 +136,8 @@ mod tests {
         let Difference::Changes(changes) = SwapUnits.differ(&observed) else {
             panic!("a generated unit would bring swap back")
         };
-        assert_eq!(changes[0].arguments, ["dev-sda5.swap"]);
+        let units = vec!["dev-sda5.swap".into()];
+        assert_eq!(changes[0].operation, Operation::MaskSwapUnits { units });
     }
 
     #[test]
@@ -152,7 +151,8 @@ mod tests {
         else {
             panic!("two would bring swap back")
         };
-        assert_eq!(changes[0].arguments, ["a.swap", "zramswap.service"]);
+        let both = vec!["a.swap".into(), "zramswap.service".into()];
+        assert_eq!(changes[0].operation, Operation::MaskSwapUnits { units: both });
         let unknown = SwapUnits.differ(&Observed::of([("swappers", "kswap-exporter.service\n")]));
         assert!(matches!(unknown, Difference::Noted(note) if note.contains("kswap-exporter")));
     }

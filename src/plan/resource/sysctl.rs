@@ -1,9 +1,10 @@
 //! Kernel settings at this moment; the file that sets them at boot is an ordinary file.
 
-use super::{Action, Change, Difference};
+use crate::plan::change::{Action, Change, Difference};
+use crate::plan::library;
+use crate::plan::operation::{self, Operation};
+use crate::plan::reason::{self, Reason};
 use crate::probe::{Observed, Reading};
-
-pub(super) const SHELL: &str = include_str!("sysctl.sh");
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sysctl {
@@ -18,13 +19,13 @@ pub struct Setting {
 
 impl Sysctl {
     pub fn read(&self, reading: &mut Reading) {
-        reading.library(SHELL);
+        reading.library(library::SYSCTL);
         reading.function("read_sysctl", self.settings.iter().map(|setting| setting.key));
     }
 
     pub fn differ(&self, observed: &Observed) -> Difference {
-        let mut why = Vec::new();
-        let mut arguments = Vec::new();
+        let mut differing = Vec::new();
+        let mut settings = Vec::new();
         let mut writable = 0;
         for Setting { key, value } in &self.settings {
             let Ok(now) = observed.text(&format!("sysctl {key}")).trim().parse::<u64>() else {
@@ -32,16 +33,18 @@ impl Sysctl {
             };
             writable += 1;
             if now != *value {
-                why.push(format!("{key} {now} -> {value}"));
-                arguments.extend([(*key).to_owned(), value.to_string()]);
+                let key = (*key).to_owned();
+                differing.push(reason::Setting { key: key.clone(), now, wanted: *value });
+                settings.push(operation::Setting { key, value: *value });
             }
         }
         if writable == 0 {
             return Difference::NotApplicable("the kernel's settings are read-only here".into());
         }
-        if why.is_empty() {
+        if settings.is_empty() {
             return Difference::Same;
         }
-        Difference::change(Change::new(Action::Update, why.join(", "), "do_sysctl", arguments))
+        let operation = Operation::SetSysctl { settings };
+        Difference::change(Change::new(Action::Update, Reason::Settings(differing), operation))
     }
 }

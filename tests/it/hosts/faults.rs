@@ -15,7 +15,7 @@ const STEPS: [&str; 7] = [
     "directory /data",
     "file /etc/kafka/zookeeper.properties",
     "file /etc/systemd",
-    "service zookeeper.service start",
+    "start zookeeper.service",
 ];
 
 fn begun(step: &str) -> String {
