@@ -131,66 +131,65 @@ async fn stop_brokers(run: &Run, asked: &[HostSession<'_>]) -> Result<(), Failur
     outcomes.into_iter().collect()
 }
 
-/// Everything back, in the opposite order of the making.
+/// Everything back, as one script.
 fn program(run: &Run, host: &Host, purge_data: bool) -> Script {
-    let root = run.inventory.kafka.install_root.trim_end_matches('/').to_owned();
-    let link = format!("{root}/kafka");
     let mut script = Script::new(&script::nonce());
     script.call("zk_guard", [DEADLINE.as_secs().to_string().as_str()]);
-    let mut undo = |name: &dyn std::fmt::Display, operation: Operation| {
-        operation.step(&name.to_string(), &mut script)
-    };
-    let file =
-        |path: &str| (Subject::File(path.into()), Operation::RemoveFile { path: path.into() });
-    let purge = |path: &str| {
-        (Subject::Directory(path.into()), Operation::PurgeDirectory { path: path.into() })
-    };
-    let mut all = Vec::new();
-    let broker = run.inventory.broker_on(host);
-    if broker.is_some() {
-        all.extend([file(BROKER_UNIT_FILE), file(BROKER_CONFIG_FILE)]);
-    }
-    all.push((Subject::Unit(UNIT.into()), Operation::DisableUnit { unit: UNIT.into() }));
-    all.push(file(UNIT_FILE));
-    for (subject, operation) in all {
-        undo(&subject, operation);
-    }
-    undo(&"systemd's view", Operation::ReloadUnits);
-    let mut all = vec![file(CONFIG_FILE), file(SECRET_FILE)];
-    let path = CONFIG_DIR.to_owned();
-    all.push((Subject::Directory(path.clone()), Operation::RemoveDirectory { path }));
-    all.push((Subject::Symlink(link.clone()), Operation::RemoveSymlink { path: link }));
-    for (subject, operation) in all {
-        undo(&subject, operation);
-    }
-    undo(&format!("archives in {root}"), Operation::RemoveReleases { root });
-    let mut all = vec![purge(BINARY_DIR), file(SYSCTL_FILE)];
-    all.push((Subject::Fstab, Operation::RestoreSwapLines));
-    for (subject, operation) in all {
-        undo(&subject, operation);
-    }
-    undo(&"kept state", Operation::PurgeDirectory { path: STATE_DIR.into() });
-    if purge_data {
-        let paths = [Some(&host.data_dir), host.data_log_dir.as_ref()];
-        let logs = broker.iter().flat_map(|broker| &broker.log_dirs);
-        let data = paths.into_iter().flatten().filter(|_| host.is_member()).chain(logs);
-        // What systemd has made for the units of brokers, and of Apache ZooKeeper, too.
-        let mut all: Vec<_> = data
-            .map(|path| {
-                (
-                    Subject::Directory(path.clone()),
-                    Operation::PurgeData { path: path.clone(), owner: ACCOUNT.into() },
-                )
-            })
-            .chain([purge("/var/log/kafka")])
-            .collect();
-        let name = ACCOUNT.to_owned();
-        all.push((Subject::User(name.clone()), Operation::RemoveUser { name: name.clone() }));
-        all.push((Subject::Group(name.clone()), Operation::RemoveGroup { name }));
-        for (subject, operation) in all {
-            undo(&subject, operation);
-        }
+    for (name, operation) in undoing(run, host, purge_data) {
+        operation.step(&name, &mut script);
     }
     script.line("zk_frame live finished \"$zk_bad\"");
     script
+}
+
+/// What undoes an apply, in the opposite order of the making, each by the name that a person reads.
+fn undoing(run: &Run, host: &Host, purge_data: bool) -> Vec<(String, Operation)> {
+    let named = |subject: Subject, operation| (subject.to_string(), operation);
+    let file =
+        |path: &str| named(Subject::File(path.into()), Operation::RemoveFile { path: path.into() });
+    let purge = |path: &str| Operation::PurgeDirectory { path: path.into() };
+    let data = |path: &str| {
+        let (path, owner) = (path.to_owned(), ACCOUNT.to_owned());
+        named(Subject::Directory(path.clone()), Operation::PurgeData { path, owner })
+    };
+    let root = run.inventory.kafka.install_root.trim_end_matches('/').to_owned();
+    let link = format!("{root}/kafka");
+    let broker = run.inventory.broker_on(host);
+    let mut all = Vec::new();
+    if broker.is_some() {
+        all.extend([file(BROKER_UNIT_FILE), file(BROKER_CONFIG_FILE)]);
+    }
+    let unit = UNIT.to_owned();
+    all.extend([
+        named(Subject::Unit(unit.clone()), Operation::DisableUnit { unit }),
+        file(UNIT_FILE),
+        ("systemd's view".into(), Operation::ReloadUnits),
+        file(CONFIG_FILE),
+        file(SECRET_FILE),
+        named(
+            Subject::Directory(CONFIG_DIR.into()),
+            Operation::RemoveDirectory { path: CONFIG_DIR.into() },
+        ),
+        named(Subject::Symlink(link.clone()), Operation::RemoveSymlink { path: link }),
+        (format!("archives in {root}"), Operation::RemoveReleases { root }),
+        named(Subject::Directory(BINARY_DIR.into()), purge(BINARY_DIR)),
+        file(SYSCTL_FILE),
+        named(Subject::Fstab, Operation::RestoreSwapLines),
+        ("kept state".into(), purge(STATE_DIR)),
+    ]);
+    if purge_data {
+        let paths = [Some(&host.data_dir), host.data_log_dir.as_ref()];
+        let logs = broker.iter().flat_map(|broker| &broker.log_dirs);
+        let paths = paths.into_iter().flatten().filter(|_| host.is_member()).chain(logs);
+        all.extend(paths.map(|path| data(path)));
+        // What systemd has made for the units of brokers, and of Apache ZooKeeper.
+        all.push((
+            Subject::Directory("/var/log/kafka".into()).to_string(),
+            purge("/var/log/kafka"),
+        ));
+        let name = ACCOUNT.to_owned();
+        all.push(named(Subject::User(name.clone()), Operation::RemoveUser { name: name.clone() }));
+        all.push(named(Subject::Group(name.clone()), Operation::RemoveGroup { name }));
+    }
+    all
 }

@@ -16,8 +16,8 @@ use crate::health::kafka::{self, Cluster, Partition};
 use crate::host::session;
 use crate::inventory::{Host, Inventory};
 use crate::layout::BINARY;
-use crate::plan::Only;
 use crate::plan::show;
+use crate::plan::{Only, Step};
 use crate::probe::Reading;
 use crate::report::{self, printable};
 use crate::run::{self, Drawn, Run};
@@ -185,7 +185,7 @@ fn host_json(view: &View, member: &Member, drawn: &Drawn<'_>) -> serde_json::Val
     value["zxid"] = json!(member.zxid.map(|zxid| format!("{zxid:#x}")));
     value["lag"] = json!(view.lag(member));
     let plan = drawn.plan.hosts.iter().find(|host| host.host == member.host);
-    let drift = plan.map(|plan| plan.steps.iter().map(|step| step.name()).collect::<Vec<_>>());
+    let drift = plan.map(|plan| plan.steps.iter().map(Step::name).collect::<Vec<_>>());
     value["drift"] = json!(drift);
     value
 }

@@ -99,7 +99,7 @@ impl Fleet {
                         match frame.kind {
                             Kind::Begin => news(StepEvent::Begin(&frame.name)),
                             Kind::End => {
-                                news(StepEvent::Done { step: &frame.name, output: &frame.text() })
+                                news(StepEvent::Done { step: &frame.name, output: &frame.text() });
                             }
                             Kind::Fail => news(StepEvent::Failed(&frame.name)),
                             _ => {}

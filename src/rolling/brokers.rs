@@ -115,7 +115,7 @@ impl BrokerRoll {
             pause_ms: 2 * PAUSE_MS,
         };
         let back = format!("{host}: its broker is back");
-        let next = current.restarted.judge(missing, back, pace, now_ms);
+        let next = current.restarted.judge(missing, &back, pace, now_ms);
         if matches!(next, Next::Back { .. }) {
             self.current = None;
         }

@@ -90,7 +90,7 @@ impl Restarted {
     pub(super) fn judge(
         &mut self,
         missing: Option<String>,
-        back: String,
+        back: &str,
         pace: Pace,
         now_ms: u64,
     ) -> Next {

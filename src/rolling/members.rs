@@ -195,7 +195,7 @@ impl Roll {
             settle_ms: self.policy.settle_ms,
             pause_ms: PAUSE_MS,
         };
-        let next = current.restarted.judge(missing, format!("{host} is back"), pace, now_ms);
+        let next = current.restarted.judge(missing, &format!("{host} is back"), pace, now_ms);
         if matches!(next, Next::Back { .. }) {
             self.current = None;
         }
