@@ -97,6 +97,9 @@ impl World {
             never_used_ms: None,
             extended_types: true,
             // Members differ in it, as in the middle of a roll: the leader decides.
+            local_sessions: false,
+            local_sessions_upgrade: false,
+            read_only_after_ms: None,
             enforce_quota: s.is_multiple_of(2),
             super_digest: None,
             skip_acl: false,

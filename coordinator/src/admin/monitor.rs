@@ -172,7 +172,7 @@ fn clients(view: &View, list: &mut List) {
     list.gauge("non_mtls_local_conn_count", 0);
     list.gauge("non_mtls_remote_conn_count", 0);
     list.gauge("global_sessions", view.sessions.count);
-    list.gauge("local_sessions", 0);
+    list.gauge("local_sessions", view.sessions.local);
     list.counter("bytes_received_count", traffic.bytes_received);
     list.counter("response_bytes", traffic.bytes_sent);
     list.counter("connection_request_count", traffic.connections_accepted);

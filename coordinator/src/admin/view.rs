@@ -107,6 +107,8 @@ pub struct SessionsView {
     pub expired: u64,
     /// Moved here from another server, since the start.
     pub attached: u64,
+    /// Known to this server alone; not among the others.
+    pub local: u64,
 }
 
 /// Clients and what passes between them and this server. Counters run since the start or the

@@ -33,12 +33,6 @@ impl Entries {
         let data_dir = self.required_path("dataDir")?;
         let data_log_dir = self.path("dataLogDir").unwrap_or_else(|| data_dir.clone());
         let read_only_mode = self.switch("readonlymode.enabled", false)?;
-        if read_only_mode {
-            self.warn(
-                "readonlymode.enabled",
-                "is not supported yet: without quorum no client is served".to_owned(),
-            );
-        }
         // Old snapshots and logs go whenever a new snapshot is complete, so only its form counts.
         self.number::<u32>("autopurge.purgeInterval", 0, 0..=100_000)?;
         let standalone_enabled = self.switch("standaloneEnabled", true)?;
@@ -101,6 +95,8 @@ impl Entries {
             enforce_quota: self.switch("enforceQuota", false)?,
             super_digest: self.super_digest()?,
             read_only_mode,
+            local_sessions: self.local_sessions(standalone)?,
+            local_sessions_upgrade: self.switch("localSessionsUpgradingEnabled", false)?,
             admin: self.admin()?,
             metrics_listen: self.metrics_listen()?,
             election_timeout_ms,
@@ -419,6 +415,15 @@ impl Entries {
             return Err(self.error_value(key, "others may read the file", "chmod 0600 it"));
         }
         Secret::parse(&contents).map(Some).map_err(|what| self.error_value(key, what, hint))
+    }
+
+    fn local_sessions(&mut self, standalone: bool) -> Result<bool> {
+        let key = "localSessionsEnabled";
+        let enabled = self.switch(key, false)?;
+        if enabled && standalone {
+            self.warn(key, "has no effect on a standalone server".to_owned());
+        }
+        Ok(enabled && !standalone)
     }
 
     // Numbers and times.

@@ -116,20 +116,8 @@ const KEYS: &[(&str, Treatment)] = &[
             hint: "put the server.N lines of that file here, and remove the key",
         },
     ),
-    (
-        "localSessionsEnabled",
-        Refused {
-            unless: &["false"],
-            hint: "every session is replicated here: set it to false or remove the key",
-        },
-    ),
-    (
-        "localSessionsUpgradingEnabled",
-        Refused {
-            unless: &["false"],
-            hint: "every session is replicated here: set it to false or remove the key",
-        },
-    ),
+    ("localSessionsEnabled", Used),
+    ("localSessionsUpgradingEnabled", Used),
     (
         "multiAddress.*",
         Refused {

@@ -73,6 +73,10 @@ pub struct Config {
     pub enforce_quota: bool,
     /// `NAME:DIGEST` that passes every permission check.
     pub super_digest: Option<String>,
+    /// New sessions are not replicated.
+    pub local_sessions: bool,
+    /// Local sessions are replicated from their first ephemeral on.
+    pub local_sessions_upgrade: bool,
     /// Serve reads to clients that allow it while there is no quorum.
     pub read_only_mode: bool,
     /// The HTTP server under `admin.*`; `None` when switched off.

@@ -34,6 +34,9 @@ use crate::store::{
     RealDisk, SnapshotReader, StoreError, Wal, WalOptions, directory_in, newest_snapshot,
 };
 
+/// Without a quorum for so long, at least, before clients that only read are served.
+const READ_ONLY_AFTER_MS: u32 = 2000;
+
 /// Why the server did not start, or could not go on; for people.
 pub(super) type Failure = String;
 
@@ -241,6 +244,11 @@ pub(crate) fn node_config(
         election_timeout_ms: u64::from(config.election_timeout_ms),
         session_timeout_min_ms: config.min_session_timeout_ms,
         session_timeout_max_ms: config.max_session_timeout_ms,
+        local_sessions: config.local_sessions,
+        local_sessions_upgrade: config.local_sessions_upgrade,
+        // As `QuorumPeer` waits while it looks for a leader.
+        read_only_after_ms: (config.read_only_mode && !alone)
+            .then(|| u64::from(config.tick_time_ms.max(READ_ONLY_AFTER_MS))),
         max_client_connections: config.max_client_cnxns,
         frame_bytes_max: config.jute_max_buffer as usize,
         snapshot_ops: u64::from(config.snap_count),

@@ -225,6 +225,7 @@ impl Node {
         client.stats.last_zxid = zxid;
         client.stats.last_reply_ms = self.now_ms;
         match client.waiting.pop_front() {
+            Some(Waiting::Upgrade) if txn.op == OpCode::CreateSession => {}
             Some(Waiting::Connect { read_only }) => self.connected(conn, read_only, code),
             Some(Waiting::Write { xid, op, .. }) if op == txn.op => {
                 match code {

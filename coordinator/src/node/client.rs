@@ -74,6 +74,8 @@ pub enum Phase {
 pub(super) enum Waiting {
     /// The write in flight that creates the session or moves it here.
     Connect { read_only: Option<bool> },
+    /// The write in flight that makes its local session one of the ensemble.
+    Upgrade,
     /// A write in flight.
     Write { xid: i32, op: OpCode },
     /// A read behind an earlier write of the same connection.
@@ -96,6 +98,10 @@ pub(super) struct Client {
     pub waiting: VecDeque<Waiting>,
     pub session: i64,
     pub timeout_ms: u32,
+    /// Only this server knows its session.
+    pub local: bool,
+    /// It connected while there was no quorum, to read.
+    pub read_only: bool,
     /// In the list of connections with something to send or to close.
     dirty: bool,
     /// Heard from since the last report to the leader.
@@ -199,6 +205,8 @@ impl Clients {
             waiting: VecDeque::new(),
             session: 0,
             timeout_ms: 0,
+            local: false,
+            read_only: false,
             dirty: false,
             touched: false,
             stats: ClientStats { since_ms: now_ms, ..ClientStats::default() },

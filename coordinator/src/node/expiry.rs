@@ -52,6 +52,14 @@ impl Expiry {
         self.sessions.get(&session).map(|t| t.heard_ms + t.timeout_ms)
     }
 
+    pub(super) fn knows(&self, session: i64) -> bool {
+        self.sessions.contains_key(&session)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.sessions.len()
+    }
+
     pub(super) fn clear(&mut self) {
         self.sessions.clear();
         self.due.clear();

@@ -24,7 +24,8 @@ impl Node {
             return self.close_client(conn);
         };
         // Never "expired" for want of a leader: the client would give its session up.
-        if !self.serving() {
+        let alone = !self.serving();
+        if alone && !(request.read_only == Some(true) && self.reads_alone()) {
             return self.close_client(conn);
         }
         if request.last_zxid_seen > self.state.last_zxid() {
@@ -41,12 +42,24 @@ impl Node {
         }
         let timeout_ms = self.negotiate(request.timeout_ms);
         let (session, op, rule) = if request.session == 0 {
-            (self.next_session_id(), OpCode::CreateSession, self.config.session_passwords)
+            let session = self.next_session_id();
+            if alone || self.config.local_sessions {
+                return self.open_local(conn, session, timeout_ms, &request);
+            }
+            (session, OpCode::CreateSession, self.config.session_passwords)
         } else {
             // The password first: a stranger must not cut the owner off.
             let Some(rule) = self.proved(request.session, request.password) else {
                 return self.refuse_session(conn, request.read_only);
             };
+            let local = self.local.knows(request.session);
+            if alone && !local {
+                // It may live on with the others: it is not said to have expired.
+                return self.close_client(conn);
+            }
+            if local && rule != PasswordRule::Keyed {
+                return self.refuse_session(conn, request.read_only);
+            }
             if let Some(&old) = self.by_session.get(&request.session) {
                 // The log knows whether Apache ZooKeeper's rule is the session's; this server, which
                 // lags, may not. The owner is not cut off for that: the client tries again.
@@ -54,6 +67,9 @@ impl Node {
                     return self.close_client(conn);
                 }
                 self.close_client(old);
+            }
+            if local {
+                return self.open_local(conn, request.session, timeout_ms, &request);
             }
             self.stats.sessions_attached += 1;
             (request.session, OpCode::AttachSession, rule)
@@ -104,7 +120,7 @@ impl Node {
             timeout_ms: client.timeout_ms as i32,
             session,
             password,
-            read_only: read_only.map(|_| false),
+            read_only: read_only.map(|_| client.read_only),
         };
         let start = frame::begin(&mut client.output);
         response.encode(&mut client.output);

@@ -113,7 +113,8 @@ impl Node {
         for conn in self.clients.ids() {
             let Some(client) = self.clients.get(conn) else { continue };
             let over = silence_ms >= Self::lease(client.timeout_ms).as_millis() as u64;
-            if over && matches!(client.phase, Phase::Open | Phase::Connecting) {
+            if over && !client.read_only && matches!(client.phase, Phase::Open | Phase::Connecting)
+            {
                 self.log(
                     Level::Warn,
                     &format!(

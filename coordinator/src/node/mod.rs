@@ -17,6 +17,7 @@ mod expiry;
 pub mod feature;
 mod handshake;
 mod lease;
+mod local;
 mod log;
 mod membership;
 mod outbox;
@@ -64,6 +65,12 @@ pub struct NodeConfig {
     pub election_timeout_ms: u64,
     pub session_timeout_min_ms: u32,
     pub session_timeout_max_ms: u32,
+    /// New sessions are this server's own (`localSessionsEnabled`).
+    pub local_sessions: bool,
+    /// They become the ensemble's with their first ephemeral (`localSessionsUpgradingEnabled`).
+    pub local_sessions_upgrade: bool,
+    /// Without a quorum for so long, clients that only read are served (`readonlymode.enabled`).
+    pub read_only_after_ms: Option<u64>,
     /// Per client address; 0 is no limit.
     pub max_client_connections: u32,
     /// Largest request (`jute.maxbuffer`).
@@ -216,6 +223,10 @@ pub struct Node {
     loss_told: bool,
 
     expiry: Expiry,
+    /// Sessions that only this server knows.
+    local: Expiry,
+    /// Since when no client could be served with writes.
+    unserved_since_ms: Option<u64>,
     /// When a leader last confirmed a report of this server.
     contact_ms: u64,
     report_number: u64,
@@ -323,6 +334,8 @@ impl Node {
             logged,
             loss_told: false,
             expiry: Expiry::default(),
+            local: Expiry::default(),
+            unserved_since_ms: None,
             contact_ms: 0,
             report_number: 0,
             reports_sent: VecDeque::new(),
@@ -370,6 +383,7 @@ impl Node {
             self.repeat_offers();
         }
         self.close_without_handshake();
+        self.review_local_sessions();
         self.watches.forget_dropped();
         if self.leading() {
             self.expire_sessions();

@@ -174,6 +174,9 @@ impl Node {
         let Some(op) = OpCode::from_client(header.op) else {
             return self.answer_in_turn(conn, header.xid, Code::Unimplemented, true);
         };
+        if self.answered_for_local(conn, header.xid, op, body) {
+            return;
+        }
         match op {
             // Behind what was asked before it: a client whose writes hang notices, and moves on.
             OpCode::Ping => self.answer_in_turn(conn, xid::PING, Code::Ok, false),
@@ -217,8 +220,9 @@ impl Node {
     /// Puts a write of this connection's session into the stream to the leader.
     pub(super) fn submit(&mut self, conn: ConnId, op: OpCode, body: &[u8]) {
         let Some(client) = self.clients.get(conn) else { return };
-        let txn =
-            Txn { session: client.session, identity: client.identity.as_identity(), op, body };
+        // A local session means nothing to other servers.
+        let session = if client.local { 0 } else { client.session };
+        let txn = Txn { session, identity: client.identity.as_identity(), op, body };
         let waiter = Waiter { conn, since_ms: self.now_ms };
         self.outbox.push(&txn, waiter);
     }
@@ -366,7 +370,12 @@ impl Node {
                     self.stats.sent += 1;
                     self.clients.mark(conn);
                 }
-                Some(Waiting::Write { .. } | Waiting::Connect { .. } | Waiting::Sync { .. })
+                Some(
+                    Waiting::Write { .. }
+                    | Waiting::Connect { .. }
+                    | Waiting::Upgrade
+                    | Waiting::Sync { .. },
+                )
                 | None => return,
             }
         }
@@ -390,7 +399,9 @@ impl Node {
     /// The session was heard from.
     fn touch(&mut self, conn: ConnId) {
         let Some(client) = self.clients.get_mut(conn) else { return };
-        if !client.touched {
+        if client.local {
+            self.local.touch(client.session, self.now_ms);
+        } else if !client.touched {
             client.touched = true;
             self.touched.push(conn);
         }

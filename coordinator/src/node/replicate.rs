@@ -524,13 +524,16 @@ impl Node {
 }
 
 /// The sessions of forwarded writes; `None` unless all of them can be read and are what a server
-/// sends on for its clients. The leader's own operations are nobody else's to propose.
+/// sends on for its clients. The leader's own operations are nobody else's to propose. Writes of
+/// local sessions come without one.
 fn writes_of_a_server(count: u32, mut ops: &[u8]) -> Option<Vec<i64>> {
     let mut sessions = Vec::new();
     while !ops.is_empty() {
         let txn = Txn::decode(&mut ops).ok()?;
         let own = matches!(txn.op, OpCode::DeleteContainer | OpCode::Reconfig);
-        if txn.session == 0 || own || !txn.op.is_write() {
+        let of_session =
+            matches!(txn.op, OpCode::CreateSession | OpCode::AttachSession | OpCode::CloseSession);
+        if own || !txn.op.is_write() || txn.session == 0 && of_session {
             return None;
         }
         sessions.push(txn.session);

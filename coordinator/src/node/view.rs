@@ -53,7 +53,7 @@ impl Node {
             now_ms: self.wall_ms,
             uptime_ms: self.now_ms - self.started_ms,
             role: self.shown_role(),
-            serving: if self.serving() { Serving::ReadWrite } else { Serving::No },
+            serving: self.shown_serving(),
             zxid: self.state.last_zxid(),
             tree: TreeView {
                 node_count: self.state.node_count() as u64,
@@ -66,6 +66,7 @@ impl Node {
                 closed: self.stats.sessions_closed,
                 expired: self.stats.sessions_expired,
                 attached: self.stats.sessions_attached,
+                local: self.local.len() as u64,
             },
             traffic: self.traffic(),
             watches: WatchesView {
@@ -88,6 +89,16 @@ impl Node {
             directories: None,
             process: None,
             extra: Vec::new(),
+        }
+    }
+
+    fn shown_serving(&self) -> Serving {
+        if self.serving() {
+            Serving::ReadWrite
+        } else if self.reads_alone() {
+            Serving::ReadOnly
+        } else {
+            Serving::No
         }
     }
 

@@ -127,7 +127,7 @@ class Server:
         main = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
         # Read from the command line alone, without `zookeeper.` before them.
         plain = [f"-D{key}={value}" for key, value in self.ensemble.extra.items()
-                 if key.startswith("znode.container.")]  # fmt: skip
+                 if key.startswith(("znode.container.", "readonlymode."))]  # fmt: skip
         return ["java", "-Xmx512m", *plain, "-cp", f"{self.directory}:{classpath}", main, configuration]
 
     def start(self):

@@ -34,7 +34,6 @@ JARS = [
 LACKING = {
     "test_client.TestSSLClient": "TLS",
     "test_client.TestReconfig": "reconfig",
-    "test_connection.TestReadOnlyMode": "read-only mode",
     "test_sasl.": "SASL",
 }
 

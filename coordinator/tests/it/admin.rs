@@ -242,7 +242,7 @@ fn view(role: &str) -> View {
             approximate_data_size: 195,
             memory_bytes: 2048,
         },
-        sessions: SessionsView { count: 2, closed: 3, expired: 1, attached: 1 },
+        sessions: SessionsView { count: 2, closed: 3, expired: 1, attached: 1, local: 0 },
         traffic: TrafficView {
             connections: 2,
             received: 9,
