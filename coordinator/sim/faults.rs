@@ -12,7 +12,7 @@ use crate::world::{What, World};
 const DISKS_LOST_MAX: u64 = 3;
 
 /// The kinds of faults, each with how often it is chosen in a run (0: never).
-const KINDS: [(Kind, u64); 17] = [
+const KINDS: [(Kind, u64); 20] = [
     (Kind::PowerLoss, 4),
     (Kind::ProcessDeath, 4),
     (Kind::OrderlyStop, 2),
@@ -30,9 +30,12 @@ const KINDS: [(Kind, u64); 17] = [
     (Kind::Wipe, 1),
     (Kind::Rot, 1),
     (Kind::HandOver, 2),
+    (Kind::Silence, 3),
+    (Kind::SlowTurns, 2),
+    (Kind::HangDisk, 1),
 ];
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     PowerLoss,
     ProcessDeath,
@@ -51,6 +54,11 @@ pub enum Kind {
     Wipe,
     Rot,
     HandOver,
+    /// The host is gone, and nobody is told: half-open connections.
+    Silence,
+    SlowTurns,
+    /// No sync ends for some seconds.
+    HangDisk,
 }
 
 /// Something that befalls, or ends befalling.
@@ -59,6 +67,7 @@ pub enum Fault {
     Next,
     Resume(usize),
     HealLinks(Vec<(usize, usize)>),
+    ResumeLink(usize, usize),
     GiveUpLink(usize, usize),
     HealWire(usize),
     Capacity(usize),
@@ -73,6 +82,10 @@ pub struct Setting {
     pub snapshot_ops: u64,
     pub sync_us: (Micros, Micros),
     pub weather: Weather,
+    /// The longest way between two servers; 0 where all stand side by side.
+    pub distance_us: Micros,
+    /// The session timeouts that clients ask for.
+    pub timeouts_ms: (u64, u64),
     pub digest_always: bool,
     kinds: Vec<(Kind, u64)>,
     /// Mean time between faults; 0: none at all.
@@ -96,6 +109,8 @@ impl Setting {
         let quiet = random.chance(1, 12);
         // Most runs are short and dense: more of them say more than few long ones.
         let long = random.chance(1, 8);
+        let far = random.chance(1, 5);
+        let distance_us = if far { [20, 50, 80][random.below(3) as usize] * MS } else { 0 };
         Setting {
             servers,
             observers,
@@ -103,6 +118,8 @@ impl Setting {
             snapshot_ops: [40, 200, 1000, 1_000_000][random.below(4) as usize],
             sync_us: [(50, 300), (200, 3000), (1000, 15_000)][random.below(3) as usize],
             weather,
+            distance_us,
+            timeouts_ms: if distance_us > 50 * MS { (6000, 15_000) } else { (2000, 5000) },
             digest_always: random.chance(1, 32),
             kinds,
             fault_every_us: match (quiet, long) {
@@ -156,6 +173,7 @@ impl World {
                 let mut choice = Seeded::new(self.random.next_u64());
                 if let Some(kind) = self.setting.kind(&mut choice) {
                     self.stats.faults += 1;
+                    *self.stats.by_kind.entry(kind).or_default() += 1;
                     self.strike(kind);
                 }
             }
@@ -165,6 +183,7 @@ impl World {
                     self.heal_link(from, to);
                 }
             }
+            Fault::ResumeLink(from, to) => self.resume_link(from, to),
             Fault::GiveUpLink(from, to) => self.lose_link(from, to, 0),
             Fault::HealWire(wire) => self.heal_wire(wire),
             Fault::Capacity(s) => self.servers[s].disk.set_capacity(None),
@@ -204,6 +223,15 @@ impl World {
                 disk.crash(model, &mut self.random);
                 self.start_later(victim, time);
             }
+            Kind::Silence => {
+                self.stats.crashes += 1;
+                self.end_process_how(victim, true);
+                let disk = self.servers[victim].disk.clone();
+                disk.crash(CrashModel::Random, &mut self.random);
+                self.start_later(victim, time);
+            }
+            Kind::SlowTurns => self.servers[victim].sluggish_until_us = self.now_us + time,
+            Kind::HangDisk => self.servers[victim].hangs_until_us = self.now_us + time,
             Kind::ProcessDeath => {
                 self.stats.crashes += 1;
                 self.end_process(victim);
@@ -308,7 +336,11 @@ impl World {
 
     fn cut(&mut self, links: Vec<(usize, usize)>, time: Micros) {
         for &(from, to) in &links {
-            self.network.link(from, to).cut = true;
+            let now_us = self.now_us;
+            let link = self.network.link(from, to);
+            if !std::mem::replace(&mut link.cut, true) {
+                link.cut_us = now_us;
+            }
             if self.random.chance(1, 3) {
                 let delay = self.random.range(500 * MS, 6 * SECOND);
                 self.schedule(delay, What::Fault(Fault::GiveUpLink(from, to)));
@@ -352,6 +384,9 @@ impl World {
 
     pub fn resume(&mut self, s: usize) {
         if std::mem::replace(&mut self.servers[s].paused, false) {
+            for what in std::mem::take(&mut self.servers[s].frozen) {
+                self.happen(what);
+            }
             self.turn(s);
         }
     }
@@ -361,6 +396,8 @@ impl World {
         self.network.weather = Weather::calm();
         for s in 0..self.servers.len() {
             self.servers[s].slow_until_us = 0;
+            self.servers[s].hangs_until_us = 0;
+            self.servers[s].sluggish_until_us = 0;
             self.servers[s].disk.set_capacity(None);
             self.servers[s].disk.fail_syncs(0);
             self.resume(s);

@@ -121,6 +121,8 @@ fn main() -> ExitCode {
     });
     let (runs, stats, failed) = total.into_inner().expect("no thread panics with it");
     println!("{stats}");
+    let kinds = stats.by_kind.iter().map(|(kind, count)| format!("{kind:?} {count}"));
+    println!("{}", kinds.collect::<Vec<_>>().join(", "));
     println!("{runs} runs in {:.1} s, {} failed", start.elapsed().as_secs_f64(), failed.len());
     match failed.first() {
         None => ExitCode::SUCCESS,
@@ -159,6 +161,10 @@ impl Statistics {
         self.events += other.events;
         self.virtual_us += other.virtual_us;
         self.faults += other.faults;
+        self.recovery_us = self.recovery_us.max(other.recovery_us);
+        for (&kind, count) in &other.by_kind {
+            *self.by_kind.entry(kind).or_default() += count;
+        }
         self.crashes += other.crashes;
         self.fatal += other.fatal;
         self.snapshots += other.snapshots;
@@ -183,7 +189,7 @@ impl std::fmt::Display for Statistics {
             f,
             "{:.0} virtual seconds, {} events; {} faults: {} crashes, {} failures of a disk, {} disks lost, \
              {} refused for rot; {} server lists changed; {} snapshots saved, {} received; {} writes and {} reads checked, \
-             {} watches fired, {} sessions expired, {} reconnects, {} inline syncs, {} digests compared",
+             {} watches fired, {} sessions expired, {} reconnects, {} inline syncs, {} digests compared; all served again after {:.1} s at most",
             self.virtual_us as f64 / 1e6,
             self.events,
             self.faults,
@@ -201,6 +207,7 @@ impl std::fmt::Display for Statistics {
             self.reconnects,
             self.inline_syncs,
             self.digests_compared,
+            self.recovery_us as f64 / 1e6,
         )
     }
 }

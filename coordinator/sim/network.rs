@@ -1,9 +1,10 @@
 //! The way between servers: ordered connections that are slow, stall, break and come back.
 //!
 //! Each server dials every other one and speaks on the connection it dialled, so a link has one
-//! direction. Data on a way that is cut off waits, as TCP keeps it, until the cut heals or the
-//! connection is given up. Raft's own messages may besides be lost, doubled or overtaken: raft
-//! must bear it. Forwarded writes and reports come in order or not at all.
+//! direction, and a length of its own. Data on a way that is cut off waits, as TCP keeps it, until
+//! the connection is given up, or until the cut has healed and TCP tries again: it doubles its
+//! pauses, so that takes up to as long again. Raft's own messages may besides be lost, doubled or
+//! overtaken: raft must bear it. Forwarded writes and reports come in order or not at all.
 
 use std::collections::VecDeque;
 
@@ -14,6 +15,9 @@ pub type Micros = u64;
 
 pub const MS: Micros = 1_000;
 pub const SECOND: Micros = 1_000_000;
+
+/// Servers farther apart could not keep leases of the sessions that clients ask for.
+const ROUND_TRIP_MAX: Micros = 500 * MS;
 
 /// How bad the network of a run is.
 #[derive(Clone, Debug)]
@@ -47,6 +51,12 @@ pub struct Link {
     pub heard: u64,
     /// Nothing gets through this way now.
     pub cut: bool,
+    /// Since when.
+    pub cut_us: Micros,
+    /// The connection that stands resumes at this time: TCP's pause after a cut.
+    pub resumes_us: Micros,
+    /// One way takes this much more.
+    pub distance_us: Micros,
     /// Sent while cut off: connection and message.
     pub waiting: VecDeque<(u64, Vec<u8>)>,
     /// When the last message arrives: the next one comes later.
@@ -60,12 +70,35 @@ pub struct Network {
     links: Vec<Link>,
     connections: u64,
     pub weather: Weather,
+    /// How far clients are from each server: there and back.
+    pub client_distance_us: Vec<[Micros; 2]>,
 }
 
 impl Network {
-    pub fn new(count: usize, weather: Weather) -> Network {
-        let links = (0..count * count).map(|_| Link::default()).collect();
-        Network { count, links, connections: 0, weather }
+    /// `distance_us`: the longest way between two servers.
+    pub fn new(
+        count: usize,
+        weather: Weather,
+        distance_us: Micros,
+        random: &mut Seeded,
+    ) -> Network {
+        let mut links: Vec<Link> = (0..count * count).map(|_| Link::default()).collect();
+        let mut client_distance_us = vec![[0; 2]; count];
+        if distance_us > 0 {
+            for a in 0..count {
+                for b in 0..a {
+                    let there = random.range(0, distance_us);
+                    // By another way, which may be much shorter.
+                    let back = random.range(0, distance_us.min(ROUND_TRIP_MAX - there));
+                    links[a * count + b].distance_us = there;
+                    links[b * count + a].distance_us = back;
+                }
+                for way in &mut client_distance_us[a] {
+                    *way = random.range(0, distance_us / 2);
+                }
+            }
+        }
+        Network { count, links, connections: 0, weather, client_distance_us }
     }
 
     pub fn link(&mut self, from: usize, to: usize) -> &mut Link {

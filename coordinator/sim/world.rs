@@ -1,7 +1,7 @@
 //! The virtual world: one clock, one queue of events, one source of chance.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use coordinator::random::Seeded;
 
 use crate::check::{Checks, Verdict};
 use crate::cluster::{Arrival, Server};
-use crate::faults::{Fault, Setting};
+use crate::faults::{Fault, Kind, Setting};
 use crate::network::{Micros, Network};
 use crate::operator::{self, Operator};
 use crate::workload::Client;
@@ -115,6 +115,10 @@ pub struct Statistics {
     pub events: u64,
     pub virtual_us: Micros,
     pub faults: u64,
+    /// By their kind.
+    pub by_kind: BTreeMap<Kind, u64>,
+    /// The longest time from the end of the faults until everybody was served again.
+    pub recovery_us: Micros,
     pub crashes: u64,
     pub fatal: u64,
     pub snapshots: u64,
@@ -169,7 +173,8 @@ impl World {
         if spares > 0 {
             setting.leave_time_for_changes();
         }
-        let network = Network::new(members + spares, setting.weather.clone());
+        let (weather, distance_us) = (setting.weather.clone(), setting.distance_us);
+        let network = Network::new(members + spares, weather, distance_us, &mut random);
         let list: Vec<u8> = (1..=members as u8).collect();
         let listed = |id| if list.contains(&id) { list.clone() } else { Vec::new() };
         let servers = (1..=(members + spares) as u8).map(|id| Server::new(id, listed(id)));
@@ -184,7 +189,9 @@ impl World {
             scheduled: 0,
             servers,
             operator: Operator::new(list),
-            clients: (0..setting.clients).map(|n| Client::new(n, random.next_u64())).collect(),
+            clients: (0..setting.clients)
+                .map(|n| Client::new(n, setting.timeouts_ms, random.next_u64()))
+                .collect(),
             network,
             random,
             setting,
@@ -290,7 +297,20 @@ impl World {
         self.failure.is_none() && done(self)
     }
 
-    fn happen(&mut self, what: What) {
+    pub fn happen(&mut self, what: What) {
+        let frozen = |s: usize, boot: u64| self.servers[s].paused && self.servers[s].boot == boot;
+        match what {
+            What::LogDone { server, boot, .. }
+            | What::Chore { server, boot, .. }
+            | What::SnapshotStep { server, boot, .. }
+            | What::Fetch { server, boot, .. }
+                if frozen(server, boot) =>
+            {
+                self.servers[server].frozen.push(what);
+                return;
+            }
+            _ => {}
+        }
         let current = |world: &World, s: usize, boot: u64| world.servers[s].boot == boot;
         match what {
             What::Turn { server, boot, number } if current(self, server, boot) => {
@@ -298,7 +318,11 @@ impl World {
             }
             What::Arrive { server, boot, arrival } if current(self, server, boot) => {
                 let cut = match &arrival {
-                    Arrival::PeerMessage { from, .. } => self.network.link(*from, server).cut,
+                    Arrival::PeerMessage { from, .. } => {
+                        let now_us = self.now_us;
+                        let link = self.network.link(*from, server);
+                        link.cut || now_us < link.resumes_us
+                    }
                     _ => false,
                 };
                 match arrival {
@@ -321,6 +345,12 @@ impl World {
             }
             What::Fetch { server, boot, from, index } if current(self, server, boot) => {
                 self.fetch(server, from, index);
+            }
+            // Packets for a process that is gone come back, once there is another one.
+            What::Arrive { server, arrival: Arrival::ClientBytes { wire, .. }, .. }
+                if self.servers[server].alive() =>
+            {
+                self.server_closed_wire(wire);
             }
             What::Turn { .. }
             | What::LogDone { .. }
@@ -368,7 +398,8 @@ impl World {
             self.wires[wire].waiting.push_back(what);
             return;
         }
-        let delay = self.network.weather.delay(&mut self.random);
+        let distance_us = self.network.client_distance_us[self.wires[wire].server][end];
+        let delay = self.network.weather.delay(&mut self.random) + distance_us;
         let last = &mut self.wires[wire].last_us[end];
         let at = (self.now_us + self.lag_us + delay).max(*last + 1);
         *last = at;
@@ -403,6 +434,14 @@ impl World {
         self.on_wire(wire, 1, What::ClientBytes { wire, bytes });
     }
 
+    /// The server has taken in something that the wire's client has sent.
+    pub fn heard_client(&mut self, wire: usize) {
+        let client = &self.clients[self.wires[wire].client];
+        if client.wire == Some(wire) && client.open {
+            self.checks.session.heard(client.session, self.now_us);
+        }
+    }
+
     pub fn server_closed_wire(&mut self, wire: usize) {
         if std::mem::replace(&mut self.wires[wire].server_open, false) {
             self.on_wire(wire, 1, What::ClientSeesEnd { wire });
@@ -419,13 +458,28 @@ impl World {
         }
     }
 
-    /// Ends the cut of a link: what waited goes on, for the connection it was meant for.
+    /// Ends the cut of a link. Who dials gets through at once; what waited on the connection that
+    /// stands goes on when TCP tries again.
     pub fn heal_link(&mut self, from: usize, to: usize) {
+        let now_us = self.now_us;
         let link = self.network.link(from, to);
         if std::mem::replace(&mut link.cut, false) {
-            for (connection, message) in std::mem::take(&mut link.waiting) {
-                self.transmit(from, to, connection, message);
-            }
+            let pause = self.random.range(0, now_us - link.cut_us);
+            let resumes_us = now_us + pause;
+            self.network.link(from, to).resumes_us = resumes_us;
+            self.schedule(pause, What::Fault(Fault::ResumeLink(from, to)));
+        }
+    }
+
+    /// TCP tries again: what waited goes on, for the connection it was meant for.
+    pub fn resume_link(&mut self, from: usize, to: usize) {
+        let now_us = self.now_us;
+        let link = self.network.link(from, to);
+        if link.cut || now_us < link.resumes_us {
+            return; // cut off once more
+        }
+        for (connection, message) in std::mem::take(&mut link.waiting) {
+            self.transmit(from, to, connection, message);
         }
     }
 }

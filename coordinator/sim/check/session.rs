@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::Verdict;
-use crate::network::Micros;
+use crate::network::{MS, Micros};
+
+/// Clocks of servers are apart by this much within a timeout, and look every so often.
+const CLOCKS_US: Micros = 150 * MS;
 
 /// What is known of one session.
 #[derive(Debug)]
@@ -13,10 +16,30 @@ pub struct Known {
     pub last_zxid: i64,
     /// The client asked for its end.
     pub closing: bool,
+    /// When a server last heard from it, and how long it was silent before, at most.
+    pub heard_us: Micros,
+    pub silence_us: Micros,
     /// When the first server applied its end.
     pub gone_us: Option<Micros>,
     /// Ephemerals: path to "its deletion was asked for".
     pub ephemerals: BTreeMap<String, bool>,
+}
+
+impl Known {
+    /// A client that has pinged in time is not expired a moment later. What a server has heard behind
+    /// its last confirmed report may be lost, but only within its lease, a third of the timeout.
+    fn not_early(&self, session: i64, now_us: Micros) -> Verdict {
+        let timeout_us = self.timeout_ms as u64 * MS;
+        let since_us = now_us.saturating_sub(self.heard_us);
+        if self.silence_us > timeout_us / 2 || since_us + CLOCKS_US >= timeout_us / 6 {
+            return Ok(());
+        }
+        Err(format!(
+            "session {session:#x} of {} ms expired {} ms after a server had heard from it",
+            self.timeout_ms,
+            since_us / MS
+        ))
+    }
 }
 
 #[derive(Default)]
@@ -28,7 +51,14 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    pub fn opened(&mut self, client: usize, session: i64, timeout_ms: i32, zxid: i64) -> Verdict {
+    pub fn opened(
+        &mut self,
+        client: usize,
+        session: i64,
+        timeout_ms: i32,
+        zxid: i64,
+        now_us: Micros,
+    ) -> Verdict {
         if session == 0 {
             return Err(format!("client {client} got session 0"));
         }
@@ -37,6 +67,8 @@ impl Sessions {
             timeout_ms,
             last_zxid: zxid,
             closing: false,
+            heard_us: now_us,
+            silence_us: 0,
             gone_us: None,
             ephemerals: BTreeMap::new(),
         });
@@ -45,6 +77,14 @@ impl Sessions {
             return Ok(());
         }
         Err(format!("clients {} and {client} both got session {session:#x}", known.client))
+    }
+
+    /// A server has heard from the session's client.
+    pub fn heard(&mut self, session: i64, now_us: Micros) {
+        if let Some(known) = self.known.get_mut(&session) {
+            known.silence_us = known.silence_us.max(now_us.saturating_sub(known.heard_us));
+            known.heard_us = known.heard_us.max(now_us);
+        }
     }
 
     pub fn get(&mut self, session: i64) -> Option<&mut Known> {
@@ -76,16 +116,21 @@ impl Sessions {
 
     /// A server that has applied everything up to `index` has only sessions that `has` knows: those
     /// that lived before are gone, even when it has never shown them because it was quick.
-    pub fn ended(&mut self, index: u64, has: impl Fn(i64) -> bool, now_us: Micros) {
+    pub fn ended(&mut self, index: u64, has: impl Fn(i64) -> bool, now_us: Micros) -> Verdict {
+        let mut verdict = Ok(());
         let gone = |session: &i64, first: &mut u64| *first <= index && !has(*session);
         for (session, _) in self.living.extract_if(.., gone) {
             if let Some(known) = self.known.get_mut(&session)
                 && known.gone_us.is_none()
             {
                 known.gone_us = Some(now_us);
-                self.expired += u64::from(!known.closing);
+                if !known.closing {
+                    self.expired += 1;
+                    verdict = verdict.and(known.not_early(session, now_us));
+                }
             }
         }
+        verdict
     }
 
     /// A server sends to the client of this session: it may not believe any more once others can

@@ -17,7 +17,8 @@ impl World {
     pub(super) fn sync_time(&mut self, s: usize) -> Micros {
         let slow = self.now_us < self.servers[s].slow_until_us;
         let (low, high) = if slow { (50 * MS, 800 * MS) } else { self.setting.sync_us };
-        self.random.range(low, high)
+        let hangs_us = self.servers[s].hangs_until_us.saturating_sub(self.now_us);
+        hangs_us + self.random.range(low, high)
     }
 
     /// Appends all that waits, and is busy with the sync until `log_done`.

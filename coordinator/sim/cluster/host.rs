@@ -46,6 +46,9 @@ impl Host for VirtualHost<'_> {
     }
 
     fn receive(&mut self, node: &mut Node) {
+        if self.world.now_us < self.world.servers[self.server].sluggish_until_us {
+            self.world.lag_us += self.world.random.range(MS, 80 * MS);
+        }
         let mut rest = std::collections::VecDeque::new();
         for arrival in std::mem::take(&mut self.running().inbox) {
             self.world.hash_arrival(self.server, &arrival);
@@ -179,7 +182,11 @@ impl VirtualHost<'_> {
                 if let Some(conn) = running.conn_of(wire) {
                     let socket = running.sockets.get_mut(&conn).expect("it is open");
                     socket.unread.extend_from_slice(&bytes);
+                    let open = !node.client_closing(conn);
                     running.read(conn, node);
+                    if open {
+                        self.world.heard_client(wire);
+                    }
                 }
             }
             Arrival::ClientClosed { wire } => {

@@ -25,6 +25,7 @@ use coordinator::node::{ConnId, Node};
 use coordinator::store::FaultyDisk;
 
 use crate::network::Micros;
+use crate::world::What;
 
 const SEGMENT_BYTES: u64 = 64 << 10;
 const SNAPSHOTS_KEPT: usize = 2;
@@ -92,6 +93,8 @@ pub struct Server {
     pub boot: u64,
     pub running: Option<Running>,
     pub paused: bool,
+    /// What its other threads would have done while it was paused.
+    pub frozen: Vec<What>,
     /// The wall clock is off by so much.
     pub wall_offset_ms: i64,
     /// The clock is fast by so many millionths.
@@ -102,6 +105,10 @@ pub struct Server {
     pub rotten: bool,
     /// Slow disk until then.
     pub slow_until_us: Micros,
+    /// No sync ends before.
+    pub hangs_until_us: Micros,
+    /// Others want its core until then: turns take long.
+    pub sluggish_until_us: Micros,
     /// The log as handed over: index to term and checksum.
     mirror: BTreeMap<u64, (u64, u32)>,
     applied: u64,
@@ -118,11 +125,14 @@ impl Server {
             boot: 0,
             running: None,
             paused: false,
+            frozen: Vec::new(),
             wall_offset_ms: 0,
             drift_ppm: 0,
             starting: false,
             rotten: false,
             slow_until_us: 0,
+            hangs_until_us: 0,
+            sluggish_until_us: 0,
             mirror: BTreeMap::new(),
             applied: 0,
             sessions: Vec::new(),

@@ -57,7 +57,7 @@ impl World {
             server.sessions = sessions;
         }
         let has = |session: i64| server.sessions.binary_search(&session).is_ok();
-        self.checks.session.ended(applied, has, now_us);
+        verdict = verdict.and(self.checks.session.ended(applied, has, now_us));
         self.judge(verdict);
     }
 

@@ -152,16 +152,33 @@ impl World {
             link.up = None;
             link.waiting.clear();
             link.retry_us = self.now_us;
+            // Who has not heard of the end of the process before does now: packets come back.
+            let delay = self.random.range(MS, 500 * MS);
+            self.lose_link(other, s, delay);
         }
         self.turn(s);
     }
 
     /// The process is gone; what that does to the disk is up to the caller.
     pub fn end_process(&mut self, s: usize) {
+        self.end_process_how(s, false);
+    }
+
+    /// `silently`: with its power, so that nobody hears of it before it is back.
+    pub fn end_process_how(&mut self, s: usize, silently: bool) {
+        self.servers[s].frozen.clear();
         let Some(running) = self.servers[s].running.take() else { return };
         self.servers[s].boot += 1;
         self.servers[s].paused = false;
         self.say(|| format!("server {} is gone", s + 1));
+        for other in 0..self.servers.len() {
+            let link = self.network.link(s, other);
+            link.up = None;
+            link.waiting.clear();
+        }
+        if silently {
+            return;
+        }
         for socket in running.sockets.into_values() {
             self.server_closed_wire(socket.wire);
         }
@@ -172,9 +189,6 @@ impl World {
             self.server_closed_wire(wire);
         }
         for other in 0..self.servers.len() {
-            let link = self.network.link(s, other);
-            link.up = None;
-            link.waiting.clear();
             // Those who dialled it hear of it at once, or when their packets come back.
             let late = if self.random.chance(1, 4) { 500 * MS } else { 2 * MS };
             let delay = self.random.range(100, late);

@@ -27,13 +27,16 @@ impl World {
     /// One message on its way, with whatever befalls it.
     pub fn transmit(&mut self, from: usize, to: usize, connection: u64, message: Vec<u8>) {
         const KIND_RAFT: u8 = 1;
-        if self.network.link(from, to).cut {
-            self.network.link(from, to).waiting.push_back((connection, message));
+        let now_us = self.time_us();
+        let link = self.network.link(from, to);
+        if link.cut || now_us < link.resumes_us {
+            link.waiting.push_back((connection, message));
             return;
         }
+        let distance_us = link.distance_us;
         let weather = self.network.weather.clone();
         let delay = weather.delay(&mut self.random);
-        let mut at = self.time_us() + delay;
+        let mut at = now_us + distance_us + delay;
         let raft = message.first() == Some(&KIND_RAFT);
         let mut copies = 1;
         if raft {

@@ -276,8 +276,9 @@ impl World {
         let (session, timeout_ms) = (response.session, response.timeout_ms);
         self.say(|| format!("client {c} has session {session:#x}, {timeout_ms} ms"));
         let client = &mut self.clients[c];
+        let (zxid, now_us) = (client.last_zxid, self.now_us);
         let opened =
-            self.checks.session.opened(c, response.session, response.timeout_ms, client.last_zxid);
+            self.checks.session.opened(c, response.session, response.timeout_ms, zxid, now_us);
         opened?;
         let (user, laid) = (client.user, client.laid);
         if user != User::Nobody {

@@ -171,9 +171,9 @@ pub struct Client {
 }
 
 impl Client {
-    pub fn new(number: usize, seed: u64) -> Client {
+    pub fn new(number: usize, timeouts_ms: (u64, u64), seed: u64) -> Client {
         let mut random = Seeded::new(seed);
-        let asks_timeout_ms = random.range(2000, 5000) as i32;
+        let asks_timeout_ms = random.range(timeouts_ms.0, timeouts_ms.1) as i32;
         Client {
             number,
             random,
