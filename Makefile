@@ -1,6 +1,6 @@
 # The same commands on a laptop and in CI. What they grow into lives in `.ci/`.
 .DEFAULT_GOAL := help
-.PHONY: help build demo demo-local clean-demo demo-kafka demo-vagrant kafka-dist test bench bench-quick soak fuzz conformance e2e
+.PHONY: help build demo demo-local clean-demo demo-kafka demo-vagrant kafka-dist test bench bench-quick soak torture fuzz conformance e2e
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,10 @@ SOAK_SEED ?= 100000
 SOAK_SECONDS ?= 3600
 soak: ## an hour of simulated faults (SOAK_SECONDS, SOAK_SEED); says which seed failed
 	cargo run --locked --profile soak -p coordinator --bin simulate -- --failed --twice 50 --seed $(SOAK_SEED) --runs 10000000 --time $(SOAK_SECONDS) --threads $$(nproc)
+
+TORTURE_SECONDS ?= 300
+torture: ## real coordinators under faults with recording clients, three and then five (TORTURE_SECONDS each)
+	@.ci/torture $(TORTURE_SECONDS)
 
 fuzz: ## decoders and parsers against random bytes
 	@.ci/fuzz
