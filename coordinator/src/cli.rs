@@ -32,6 +32,8 @@ pub enum Command {
     Restore(RestoreArguments),
     /// Go on from what Apache ZooKeeper has left on disk: run it on every member, all of them stopped
     Import(ImportArguments),
+    /// Write what this stopped member holds as a directory from which Apache ZooKeeper starts
+    Export(ExportArguments),
     /// Go on from this stopped member alone, after a majority was lost for good
     Rescue(RescueArguments),
     /// Tell a running server on this host to do something
@@ -113,6 +115,22 @@ pub struct ImportArguments {
 }
 
 #[derive(Debug, Args)]
+pub struct ExportArguments {
+    /// Configuration of this member
+    #[arg(value_name = "ZOOKEEPER.PROPERTIES")]
+    pub config: PathBuf,
+    /// Where `version-2` is made
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
+    /// Give up the sessions whose passwords Apache ZooKeeper would refuse, and their ephemerals
+    #[arg(long)]
+    pub end_sessions: bool,
+    /// Set a key on top of the file
+    #[arg(short = 'D', value_name = "KEY=VALUE")]
+    pub define: Vec<String>,
+}
+
+#[derive(Debug, Args)]
 pub struct RescueArguments {
     /// Configuration of the survivor
     #[arg(value_name = "ZOOKEEPER.PROPERTIES")]
@@ -173,6 +191,7 @@ pub fn run(arguments: Arguments) -> Result<u8, Failure> {
         Command::Check(arguments) => check(&arguments),
         Command::Restore(arguments) => restore(&arguments),
         Command::Import(arguments) => import(arguments),
+        Command::Export(arguments) => export(&arguments),
         Command::Rescue(arguments) => rescue(&arguments),
         Command::Admin(arguments) => admin(&arguments),
         Command::Version => version(),
@@ -243,6 +262,16 @@ fn import(arguments: ImportArguments) -> Result<u8, Failure> {
     };
     let report =
         offline::import(&config, &options).map_err(|why| Failure::new(exit::FAILED, why))?;
+    println!("{}", json(&report));
+    Ok(exit::OK)
+}
+
+#[expect(clippy::print_stdout, reason = "the report is this command's data")]
+fn export(arguments: &ExportArguments) -> Result<u8, Failure> {
+    let (config, _) = Config::load(&arguments.config, &arguments.define)
+        .map_err(|error| Failure::new(exit::CONFIG, error.to_string()))?;
+    let report = offline::export(&config, &arguments.directory, arguments.end_sessions)
+        .map_err(|why| Failure::new(exit::FAILED, why))?;
     println!("{}", json(&report));
     Ok(exit::OK)
 }

@@ -18,6 +18,7 @@ pub mod replica;
 pub mod snapshot;
 pub mod txn;
 mod unpack;
+pub mod write;
 
 pub use error::ReadError;
 pub use load::{Digests, Loaded, Source, load};

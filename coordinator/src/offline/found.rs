@@ -160,7 +160,7 @@ pub(super) fn chunks<E>(
 }
 
 /// What root has made belongs to whom the directory above belongs to: the server's user.
-fn give_to_owner(directory: &Path) -> Result<(), String> {
+pub(super) fn give_to_owner(directory: &Path) -> Result<(), String> {
     let give = || -> std::io::Result<()> {
         let above = directory.parent().filter(|p| !p.as_os_str().is_empty());
         let owner = std::fs::metadata(above.unwrap_or(Path::new(".")))?;

@@ -1,13 +1,16 @@
 //! Work on data directories and backups while no server runs on them.
 
 mod backup;
+mod export;
 mod foreign;
 mod found;
 mod import;
+mod replay;
 mod rescue;
 mod restore;
 
 pub use backup::{BackupCheck, check_backup};
+pub use export::{ExportReport, export};
 pub(crate) use foreign::refuse_foreign_data;
 pub use import::{ImportOptions, ImportReport, import};
 pub use rescue::{RescueReport, rescue};

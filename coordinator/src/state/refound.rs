@@ -1,14 +1,24 @@
 //! A state that another ensemble begins with: what a backup or a survivor gives to its successor.
 
-use super::{ClusterMetadata, Effects, Identity, Stamp, State, Txn};
+use super::{ClusterMetadata, Effects, Identity, Session, Stamp, State, Txn};
 use crate::wire::opcode::OpCode;
 
 impl State {
     /// All sessions end, as if they had expired one after the other, and their ephemerals go.
     /// Their zxids are the first ones of `epoch`. Returns how many sessions and znodes went.
     pub fn end_sessions(&mut self, epoch: u64) -> (usize, usize) {
-        let (znodes, sessions) = (self.node_count(), self.sessions.keys().copied().collect());
-        let sessions: Vec<i64> = sessions;
+        self.end_sessions_where(epoch, |_| true)
+    }
+
+    /// The same, of those that `ends` says.
+    pub fn end_sessions_where(
+        &mut self,
+        epoch: u64,
+        ends: impl Fn(&Session) -> bool,
+    ) -> (usize, usize) {
+        let znodes = self.node_count();
+        let ending = self.sessions.iter().filter(|(_, session)| ends(session));
+        let sessions: Vec<i64> = ending.map(|(id, _)| *id).collect();
         let mut effects = Effects::new(false);
         for &session in &sessions {
             effects.clear();
