@@ -22,9 +22,8 @@ fn read(directory: &Path) -> Result<Loaded, ReadError> {
 fn random_state(seed: u64, znodes: usize) -> State {
     let mut random = Seeded::new(seed);
     let mut tree = Tree::default();
-    let sessions: BTreeMap<i64, i32> = (0..random.below(5))
-        .map(|n| (0x0100_0000_0000_0000 + n as i64, 4000 + n as i32))
-        .collect();
+    let sessions: BTreeMap<i64, i32> =
+        (0..random.below(5)).map(|n| (0x0100_0000_0000_0000 + n as i64, 4000 + n as i32)).collect();
     let mut ids = vec![ROOT];
     for name in ["zookeeper", "quota", "config"] {
         let parent = if name == "zookeeper" { ROOT } else { ids[1] };
