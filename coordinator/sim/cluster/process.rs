@@ -7,7 +7,7 @@ use coordinator::driver::{
     Chores, Driver, DriverConfig, LogWriter, RecoverError, SnapshotThread, TICK, claim,
     read_halves, recover,
 };
-use coordinator::node::{Level, Node, NodeConfig, Recovered};
+use coordinator::node::{Authentication, Level, Node, NodeConfig, Recovered};
 use coordinator::store::{FaultyDisk, Identity, StoreError, Wal};
 
 use super::disk::options;
@@ -101,7 +101,7 @@ impl World {
             local_sessions_upgrade: false,
             read_only_after_ms: None,
             enforce_quota: s.is_multiple_of(2),
-            super_digest: None,
+            authentication: Authentication::default(),
             skip_acl: false,
             incarnation: identity.incarnation,
             blank: identity.cluster_id == 0,

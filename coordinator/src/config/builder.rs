@@ -13,7 +13,7 @@ use crate::state::PasswordRule;
 
 use super::{AdminConfig, Config, JUTE_MAX_BUFFER_DEFAULT, Listen, PeerType, Server};
 
-type Read<'a> = &'a mut dyn FnMut(&Path) -> io::Result<Vec<u8>>;
+pub(super) type Read<'a> = &'a mut dyn FnMut(&Path) -> io::Result<Vec<u8>>;
 
 /// `autopurge.snapRetainCount` is raised to this, as in ZooKeeper.
 const SNAP_RETAIN_MIN: u32 = 3;
@@ -23,7 +23,6 @@ const JUTE_MAX_BUFFER_MIN: u32 = 1024;
 const MYID_BYTES_MAX: usize = 64;
 /// More voters than this slow every write and make nothing safer.
 const PARTICIPANTS_USUAL_MAX: usize = 7;
-const SASL_PROVIDER: &str = "org.apache.zookeeper.server.auth.SASLAuthenticationProvider";
 const PROMETHEUS_PROVIDER: &str =
     "org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider";
 
@@ -36,7 +35,6 @@ impl Entries {
         // Old snapshots and logs go whenever a new snapshot is complete, so only its form counts.
         self.number::<u32>("autopurge.purgeInterval", 0, 0..=100_000)?;
         let standalone_enabled = self.switch("standaloneEnabled", true)?;
-        self.refuse_foreign_auth_providers()?;
 
         let mut servers = self.servers()?;
         let standalone = self.is_standalone(&servers, standalone_enabled)?;
@@ -94,6 +92,7 @@ impl Entries {
             skip_acl: self.yes_no("skipACL", false)?,
             enforce_quota: self.switch("enforceQuota", false)?,
             super_digest: self.super_digest()?,
+            security: self.security(&mut *read)?,
             read_only_mode,
             local_sessions: self.local_sessions(standalone)?,
             local_sessions_upgrade: self.switch("localSessionsUpgradingEnabled", false)?,
@@ -361,27 +360,6 @@ impl Entries {
 
     // Who may do what.
 
-    /// Providers that are not there would mean clients and ACLs that are judged otherwise than
-    /// the file's author expects. SASL's fails closed, and Kafka's documentation has people set it.
-    fn refuse_foreign_auth_providers(&mut self) -> Result<()> {
-        let providers = self.iter().filter(|(key, _)| key.starts_with("authProvider."));
-        let providers: Vec<_> =
-            providers.map(|(key, class)| (key.to_owned(), class == SASL_PROVIDER)).collect();
-        for (key, is_sasl) in providers {
-            if !is_sasl {
-                return Err(self.error_value(
-                    &key,
-                    "authentication providers cannot be added",
-                    "remove the key; world, auth, digest, ip and super are built in",
-                ));
-            }
-            let message =
-                "has no effect: SASL is not supported yet, clients that try it are told so";
-            self.warn(&key, message.to_owned());
-        }
-        Ok(())
-    }
-
     fn super_digest(&self) -> Result<Option<String>> {
         let key = "DigestAuthenticationProvider.superDigest";
         let Some(value) = self.text(key) else { return Ok(None) };
@@ -536,6 +514,11 @@ impl Entries {
 
 /// May anyone but the owner read the file?
 fn secret_is_open(path: &Path) -> bool {
+    permissions(path) & 0o077 != 0
+}
+
+/// The file's mode bits; 0 when it cannot be looked at.
+pub(super) fn permissions(path: &Path) -> u32 {
     use std::os::unix::fs::PermissionsExt;
-    std::fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0)
+    std::fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode())
 }

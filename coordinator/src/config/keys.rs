@@ -38,10 +38,12 @@ const NO_TLS_SWITCH: Treatment = Refused {
     unless: &["false"],
     hint: "TLS is not supported yet: set it to false or remove the key",
 };
-const NO_SASL: Treatment = Refused {
+const NO_PEER_SASL: Treatment = Refused {
     unless: &["false"],
-    hint: "SASL is not supported yet: set it to false or remove the key; peers prove themselves by `coordinator.secretFile`",
+    hint: "members do not log in to each other: set it to false or remove the key; they prove themselves by `coordinator.secretFile`",
 };
+const NO_KERBEROS: Treatment = NoEffect("Kerberos is not supported, its libraries are C");
+const BY_CLIENT: Treatment = NoEffect("it concerns clients");
 const NO_HIERARCHY: Treatment = Refused {
     unless: &[],
     hint: "hierarchical quorums are not supported: remove all group.N and weight.N, every participant has one vote",
@@ -95,6 +97,17 @@ const KEYS: &[(&str, Treatment)] = &[
     ("coordinator.adminSocket", Used),
     ("coordinator.busyPoll", Used),
     ("coordinator.sessionPasswords", Used),
+    // Who callers are: see `super::security`.
+    ("coordinator.jaasFile", Used),
+    ("java.security.auth.login.config", Used),
+    ("sasl.serverconfig", Used),
+    ("SASLAuthenticationProvider.superPassword", Used),
+    ("superUser", Used),
+    ("superUser.*", Used),
+    ("allowSaslFailedClients", Used),
+    ("sessionRequireClientSASLAuth", Used),
+    ("enforce.auth.enabled", Used),
+    ("enforce.auth.schemes", Used),
     // Refused: members, votes and configuration.
     ("group.*", NO_HIERARCHY),
     ("weight.*", NO_HIERARCHY),
@@ -142,18 +155,19 @@ const KEYS: &[(&str, Treatment)] = &[
     ("admin.portUnification", NO_TLS_SWITCH),
     ("admin.forceHttps", NO_TLS_SWITCH),
     ("ssl.*", NO_TLS),
-    ("quorum.auth.enableSasl", NO_SASL),
-    ("quorum.auth.learnerRequireSasl", NO_SASL),
-    ("quorum.auth.serverRequireSasl", NO_SASL),
+    ("quorum.auth.enableSasl", NO_PEER_SASL),
+    ("quorum.auth.learnerRequireSasl", NO_PEER_SASL),
+    ("quorum.auth.serverRequireSasl", NO_PEER_SASL),
     ("quorum.auth.*", NoEffect("peers prove themselves by `coordinator.secretFile`")),
-    ("sessionRequireClientSASLAuth", NO_SASL),
-    ("enforce.auth.enabled", NO_SASL),
     (
         "requireClientAuthScheme",
-        Refused {
-            unless: &[""],
-            hint: "clients cannot be required to authenticate yet: remove the key, protect znodes by ACLs",
-        },
+        NoEffect(
+            "nor has it in ZooKeeper: `enforce.auth.enabled` and `enforce.auth.schemes` have clients authenticate",
+        ),
+    ),
+    (
+        "letAnySaslUserDoX",
+        Refused { unless: &[""], hint: "name the users in ACLs, and remove the key" },
     ),
     (
         "DigestAuthenticationProvider.digestAlg",
@@ -178,11 +192,10 @@ const KEYS: &[(&str, Treatment)] = &[
     ),
     // Authentication providers beside the built-in ones: see `super::builder`.
     ("authProvider.*", Used),
-    ("jaasLoginRenew", NoEffect("SASL is not supported yet")),
-    ("sasl.*", NoEffect("SASL is not supported yet")),
-    ("allowSaslFailedClients", NoEffect("SASL is not supported yet")),
-    ("superUser", NoEffect("SASL is not supported yet")),
-    ("kerberos.*", NoEffect("SASL is not supported yet")),
+    ("jaasLoginRenew", NO_KERBEROS),
+    ("kerberos.*", NO_KERBEROS),
+    ("java.security.krb5.conf", NO_KERBEROS),
+    ("sasl.*", BY_CLIENT),
     ("X509AuthenticationProvider.*", NoEffect("TLS is not supported yet")),
     ("fips-mode", NoEffect("TLS is not supported yet")),
     // Without effect.

@@ -9,6 +9,7 @@ mod error;
 mod keys;
 mod properties;
 mod secret;
+mod security;
 mod server;
 mod whitelist;
 
@@ -19,6 +20,7 @@ use crate::state::PasswordRule;
 
 pub use error::{ConfigError, EXIT_CODE, Warning};
 pub use secret::Secret;
+pub use security::Security;
 pub use server::{Listen, PeerType, Server};
 pub use whitelist::Whitelist;
 
@@ -77,6 +79,8 @@ pub struct Config {
     pub local_sessions: bool,
     /// Local sessions are replicated from their first ephemeral on.
     pub local_sessions_upgrade: bool,
+    /// Who may log in, and who must.
+    pub security: Security,
     /// Serve reads to clients that allow it while there is no quorum.
     pub read_only_mode: bool,
     /// The HTTP server under `admin.*`; `None` when switched off.

@@ -27,7 +27,7 @@ use crate::driver::{
     self, Chores, Completion, Driver, DriverConfig, End, Halves, LogWriter, Operators,
     SnapshotThread, TICK, claim,
 };
-use crate::node::{Level, Node, NodeConfig, Recovered};
+use crate::node::{Authentication, Level, Node, NodeConfig, Recovered};
 use crate::offline::refuse_foreign_data;
 use crate::state::{Restore, State};
 use crate::store::{
@@ -256,7 +256,11 @@ pub(crate) fn node_config(
         never_used_ms: config.container_never_used_ms.map(i64::from),
         extended_types: config.extended_types_enabled,
         enforce_quota: config.enforce_quota,
-        super_digest: config.super_digest.clone(),
+        authentication: Authentication {
+            super_digest: config.super_digest.clone(),
+            nonce_key: random(),
+            ..config.security.authentication()
+        },
         skip_acl: config.skip_acl,
         published_members: config.published_members(),
         incarnation,

@@ -6,9 +6,11 @@ use std::net::{IpAddr, SocketAddr};
 use foldhash::quality::FixedState;
 use hashbrown::HashMap;
 
+use super::authentication::Login;
 use crate::state::IdentityBuf;
 use crate::wire::code::Code;
 use crate::wire::frame;
+use crate::wire::jute::put_buffer;
 use crate::wire::opcode::OpCode;
 use crate::wire::reply::ReplyHeader;
 
@@ -84,6 +86,8 @@ pub(super) enum Waiting {
     Sync { xid: i32, ticket: u64, path: Box<[u8]> },
     /// An answer that is known but not its turn yet.
     Answer { xid: i32, code: Code, close: bool },
+    /// The same with SASL's token.
+    Token { xid: i32, code: Code, token: Option<Box<[u8]>>, close: bool },
 }
 
 /// One connection.
@@ -95,6 +99,8 @@ pub(super) struct Client {
     /// To be sent.
     pub output: Vec<u8>,
     pub identity: IdentityBuf,
+    /// How far SASL's exchange has come; most connections have none.
+    pub login: Option<Box<Login>>,
     pub waiting: VecDeque<Waiting>,
     pub session: i64,
     pub timeout_ms: u32,
@@ -155,6 +161,15 @@ impl Client {
         self.stats.sent += 1;
     }
 
+    /// Appends SASL's answer, which shows no state (`ZooKeeperServer.processSasl`).
+    pub(super) fn put_token(&mut self, xid: i32, code: Code, token: Option<&[u8]>) {
+        let start = frame::begin(&mut self.output);
+        ReplyHeader::new(xid, 0, code).encode(&mut self.output);
+        put_buffer(&mut self.output, token);
+        frame::end(&mut self.output, start);
+        self.stats.sent += 1;
+    }
+
     /// Appends a reply with a body.
     pub(super) fn put_reply(&mut self, xid: i32, zxid: i64, body: &[u8]) {
         let start = frame::begin(&mut self.output);
@@ -207,6 +222,7 @@ impl Clients {
             timeout_ms: 0,
             local: false,
             read_only: false,
+            login: None,
             dirty: false,
             touched: false,
             stats: ClientStats { since_ms: now_ms, ..ClientStats::default() },

@@ -11,6 +11,7 @@
 //! `membership` says who may vote, `snapshot` writes them.
 
 mod apply;
+mod authentication;
 mod client;
 pub mod entry;
 mod expiry;
@@ -36,6 +37,7 @@ use std::collections::{BTreeMap, VecDeque};
 use raft::eraftpb::{ConfState, Entry, HardState};
 use raft::{RawNode, StateRole};
 
+pub use authentication::Authentication;
 pub use client::{ConnId, Phase};
 pub use log::{LogCache, SnapshotPoint};
 pub use membership::PeerHello;
@@ -85,8 +87,8 @@ pub struct NodeConfig {
     pub extended_types: bool,
     /// As leader, refuse what goes over hard quotas (`enforceQuota`).
     pub enforce_quota: bool,
-    /// `DigestAuthenticationProvider.superDigest`: `super:` and the hash.
-    pub super_digest: Option<String>,
+    /// Who callers may prove to be, and what they must prove.
+    pub authentication: Authentication,
     /// Nobody is refused anything (`skipACL`).
     pub skip_acl: bool,
     /// What `/zookeeper/config` shall hold; `None` leaves it as it is.
@@ -174,6 +176,8 @@ pub struct Node {
     /// For people and for znodes' times only.
     wall_ms: i64,
     random: Seeded,
+    /// SASL's nonces so far.
+    nonces: u64,
 
     state: State,
     watches: Watches,
@@ -303,6 +307,7 @@ impl Node {
             started_ms: now_ms,
             wall_ms,
             random: Seeded::new(seed),
+            nonces: 0,
             state,
             watches: Watches::default(),
             effects: Effects::new(false),

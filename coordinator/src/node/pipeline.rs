@@ -6,10 +6,6 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
-use sha1::{Digest as _, Sha1};
-
 use super::client::{Client, ConnId, OUTPUT_MAX_BYTES, Phase, Waiting};
 use super::outbox::Waiter;
 use super::{Level, Node};
@@ -20,7 +16,7 @@ use crate::wire::frame::{self, Next};
 use crate::wire::jute::Reader;
 use crate::wire::opcode::OpCode;
 use crate::wire::reply::{self, ReplyHeader};
-use crate::wire::request::{Auth, Request, RequestHeader, xid};
+use crate::wire::request::{Request, RequestHeader, xid};
 
 impl Node {
     /// A client has connected. `None`: refuse it (too many of its address).
@@ -174,6 +170,10 @@ impl Node {
         let Some(op) = OpCode::from_client(header.op) else {
             return self.answer_in_turn(conn, header.xid, Code::Unimplemented, true);
         };
+        if !matches!(op, OpCode::Auth | OpCode::Sasl) && !self.may_ask(conn) {
+            let code = Code::SessionClosedRequireSaslAuth;
+            return self.answer_in_turn(conn, header.xid, code, true);
+        }
         if self.answered_for_local(conn, header.xid, op, body) {
             return;
         }
@@ -181,7 +181,7 @@ impl Node {
             // Behind what was asked before it: a client whose writes hang notices, and moves on.
             OpCode::Ping => self.answer_in_turn(conn, xid::PING, Code::Ok, false),
             OpCode::Auth => self.authenticate(conn, header.xid, body),
-            OpCode::Sasl => self.answer_in_turn(conn, header.xid, Code::Unimplemented, true),
+            OpCode::Sasl => self.sasl(conn, header.xid, body),
             OpCode::Reconfig => {
                 self.answer_in_turn(conn, header.xid, Code::ReconfigDisabled, false);
             }
@@ -303,29 +303,6 @@ impl Node {
         Code::Ok
     }
 
-    fn authenticate(&mut self, conn: ConnId, xid: i32, body: &[u8]) {
-        let Some(client) = self.clients.get_mut(conn) else { return };
-        let added = match Request::decode(OpCode::Auth, body) {
-            Ok(Request::Auth(Auth { scheme: "digest", auth: Some(credentials), .. })) => {
-                let id = digest_id(credentials);
-                if Some(id.as_str()) == self.config.super_digest.as_deref() {
-                    client.identity.add("super", "");
-                }
-                client.identity.add("digest", &id)
-            }
-            // Every connection holds its address already (`IPAuthenticationProvider`).
-            Ok(Request::Auth(Auth { scheme: "ip", .. })) => true,
-            Ok(_) => false,
-            Err(_) => return self.answer_in_turn(conn, xid, Code::MarshallingError, false),
-        };
-        if added {
-            self.answer_in_turn(conn, xid, Code::Ok, false);
-        } else {
-            self.stats.auth_failed += 1;
-            self.answer_in_turn(conn, xid, Code::AuthFailed, true);
-        }
-    }
-
     /// Answers with a header alone, when all earlier requests are answered.
     pub(super) fn answer_in_turn(&mut self, conn: ConnId, xid: i32, code: Code, close: bool) {
         let Some(client) = self.clients.get_mut(conn) else { return };
@@ -350,12 +327,26 @@ impl Node {
                 }
                 Some(&Waiting::Answer { xid, code, close }) => {
                     client.waiting.pop_front();
-                    // A failed or granted auth shows no state (`ZooKeeperServer.processPacket`).
-                    let zxid = if xid == xid::AUTH { 0 } else { zxid };
+                    // Who may ask or may not is no state (`ZooKeeperServer.processPacket`).
+                    let refused = code == Code::SessionClosedRequireSaslAuth;
+                    let zxid = if xid == xid::AUTH || refused { 0 } else { zxid };
                     client.put_header(xid, zxid, code);
                     if xid == xid::PING {
                         client.stats.answered(0);
                     }
+                    self.stats.sent += 1;
+                    self.clients.mark(conn);
+                    if close {
+                        return self.close_client(conn);
+                    }
+                }
+                Some(Waiting::Token { .. }) => {
+                    let Some(Waiting::Token { xid, code, token, close }) =
+                        client.waiting.pop_front()
+                    else {
+                        unreachable!("looked at it")
+                    };
+                    client.put_token(xid, code, token.as_deref());
                     self.stats.sent += 1;
                     self.clients.mark(conn);
                     if close {
@@ -475,12 +466,4 @@ fn watch_request(watches: &mut Watches, conn: u32, op: OpCode, body: &[u8]) -> C
         Ok(Request::CheckWatches(request)) => watches.check(conn, request.path, request.mode),
         _ => Code::MarshallingError,
     }
-}
-
-/// `user:base64(sha1(user:password))` (`DigestAuthenticationProvider.generateDigest`).
-fn digest_id(credentials: &[u8]) -> String {
-    let hash = BASE64_STANDARD.encode(Sha1::digest(credentials));
-    let text = String::from_utf8_lossy(credentials);
-    let user = text.split(':').next().unwrap_or_default();
-    format!("{user}:{hash}")
 }

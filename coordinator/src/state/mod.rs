@@ -13,6 +13,7 @@ pub mod identity;
 mod imported;
 mod op;
 mod permission;
+mod principal;
 mod quota;
 mod read;
 mod refound;

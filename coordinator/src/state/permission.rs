@@ -2,6 +2,7 @@
 
 use super::effects::Readers;
 use super::identity::Identity;
+use super::principal::{is_distinguished_name, is_kerberos_name};
 use crate::tree::acl::{AclId, AclTable};
 use crate::tree::index;
 use crate::wire::acl::{Acl, AclList, perms};
@@ -62,6 +63,10 @@ fn grants<'a>(mut entries: impl Iterator<Item = Acl<'a>>, identity: Identity<'_>
             })
             .contains(acl.id),
         "digest" => of("digest").any(|id| id == acl.id),
+        // Both are proved to this server one by one, so they are few.
+        "x509" => of("x509").any(|id| id == acl.id),
+        // `SASLAuthenticationProvider.matches`
+        "sasl" => of("sasl").any(|id| id == acl.id || id == "super"),
         _ => false,
     })
 }
@@ -99,6 +104,9 @@ pub(super) enum Fit {
     Written,
 }
 
+/// Schemes that `auth` stands for: what callers prove, and not what they merely have.
+const PROVED: [&str; 3] = ["digest", "sasl", "x509"];
+
 /// `PrepRequestProcessor.fixupACL`: removes duplicates, expands `auth`, refuses what no provider
 /// knows. Writes `vector<ACL>` to `out`.
 pub(super) fn fix(
@@ -127,7 +135,8 @@ pub(super) fn fix(
             "world" if acl.id == "anyone" => {}
             "auth" => {
                 let before = count;
-                for (scheme, id) in identity.iter().filter(|(scheme, _)| *scheme == "digest") {
+                let proved = identity.iter().filter(|(scheme, _)| PROVED.contains(scheme));
+                for (scheme, id) in proved {
                     Acl { perms: acl.perms, scheme, id }.encode(out);
                     count += 1;
                 }
@@ -138,6 +147,10 @@ pub(super) fn fix(
             }
             "digest" if is_digest_id(acl.id) => {}
             "ip" if network(acl.id).is_some() => {}
+            // Valid whatever this server offers: what an entry of the log does must not hang on
+            // the configuration of who applies it.
+            "sasl" if is_kerberos_name(acl.id) => {}
+            "x509" if is_distinguished_name(acl.id) => {}
             _ => return Err(Code::InvalidAcl),
         }
         acl.encode(out);

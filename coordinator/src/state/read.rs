@@ -213,6 +213,7 @@ fn who_am_i(identity: Identity<'_>, reply: &mut Vec<u8>) {
     for (scheme, id) in identity.iter() {
         let user = match scheme {
             "digest" => id.split(':').next().unwrap_or_default(),
+            "super" => "",
             _ => id,
         };
         put_string(reply, scheme);

@@ -34,7 +34,6 @@ JARS = [
 LACKING = {
     "test_client.TestSSLClient": "TLS",
     "test_client.TestReconfig": "reconfig",
-    "test_sasl.": "SASL",
 }
 
 # Half a minute that touches every kind of operation.

@@ -96,6 +96,7 @@ fn describe(config: &Config) -> Vec<String> {
         format!("quotas enforced {}", config.enforce_quota),
         format!("super {:?}", config.super_digest),
         format!("local sessions {}, {}", config.local_sessions, config.local_sessions_upgrade),
+        format!("{:?}", config.security),
         format!("read-only mode {}", config.read_only_mode),
         format!("admin {admin:?}"),
         format!("metrics {metrics:?}"),

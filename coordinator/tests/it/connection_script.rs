@@ -12,7 +12,7 @@ use raft::eraftpb::HardState;
 
 use crate::whole::admin::view::Parts;
 use crate::whole::node::{
-    ConnId, Node, NodeConfig, Output, Recovered, SnapshotPoint, split_frames,
+    Authentication, ConnId, Node, NodeConfig, Output, Recovered, SnapshotPoint, split_frames,
 };
 use crate::whole::state::State;
 use crate::whole::wire::frame::{self, Next};
@@ -151,7 +151,7 @@ fn config(id: u8, servers: usize) -> NodeConfig {
         local_sessions_upgrade: false,
         read_only_after_ms: None,
         enforce_quota: true,
-        super_digest: None,
+        authentication: Authentication::default(),
         skip_acl: false,
         published_members: None,
         incarnation: u128::from(id),

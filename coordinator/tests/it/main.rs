@@ -21,6 +21,7 @@ mod shell;
 mod snapshot_size;
 mod state;
 mod state_model;
+mod tls;
 mod vectors;
 mod wire;
 mod wire_properties;

@@ -44,7 +44,7 @@ fn alone() -> NodeConfig {
         local_sessions_upgrade: false,
         read_only_after_ms: None,
         enforce_quota: false,
-        super_digest: None,
+        authentication: coordinator::node::Authentication::default(),
         skip_acl: false,
         published_members: None,
         incarnation: 1,

@@ -329,6 +329,7 @@ impl Run {
             3 => vec![entry(perms::ALL, "ip", "10.0.0.2")],
             4 => vec![entry(perms::ALL, "sasl", "who")],
             5 => Vec::new(),
+            23 => vec![entry(perms::ALL, "super", "")],
             6 => vec![entry(17, "world", "anyone"), entry(17, "world", "anyone")],
             _ => open(),
         }

@@ -110,7 +110,7 @@ impl Model {
                         return Err(Code::InvalidAcl);
                     }
                 }
-                "world" | "digest" | "ip" => fixed.push(entry.clone()),
+                "world" | "digest" | "ip" | "sasl" => fixed.push(entry.clone()),
                 _ => return Err(Code::InvalidAcl),
             }
         }

@@ -1,0 +1,30 @@
+//! TLS as `ZooKeeper`'s clients meet it: Java's stores, Java's judgement of certificates, identities
+//! as Java prints them.
+//!
+//! [`Store`] reads what `keytool` and OpenSSL write, [`Verifier`] judges a chain, [`subject()`] names who
+//! showed it, [`Settings`] become a [`Context`], and a context makes [`Session`]s. Nothing in here
+//! touches a socket or a file; `edge` does.
+
+mod certificate;
+mod cipher;
+mod context;
+mod der;
+mod hostname;
+mod jks;
+mod pem;
+mod pkcs12;
+mod provider;
+mod session;
+mod store;
+mod subject;
+mod suites;
+mod verify;
+
+pub use context::{ClientAuth, Context, Dialler, Settings, client_config};
+pub use hostname::covers;
+pub use provider::{missing_features, provider};
+pub use session::{Received, Session};
+pub use store::{Store, StoreError};
+pub use subject::subject;
+pub use suites::{PROTOCOLS, suites};
+pub use verify::{Names, Verifier};
