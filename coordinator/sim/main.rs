@@ -3,7 +3,7 @@
 //! `simulate --seed S --runs N` runs the seeds S, S+1, … and ends with the first broken promise.
 //! The same seed gives the same run, bit for bit. Rooms: `cluster` drives nodes, logs and
 //! snapshots as the server's edge does; `network` lies between them; the disk is the library's
-//! `FaultyDisk`; `faults` says what befalls, `operator` changes the server list; `workload` are the clients; `check` has a room for each promise;
+//! `FaultyDisk`; `faults` says what befalls, `hostile` clients do what no client should, `operator` changes the server list; `workload` are the clients; `check` has a room for each promise;
 //! `run` is the course of one run.
 #![expect(clippy::print_stdout, reason = "the verdict is this program's data")]
 #![expect(unreachable_pub, reason = "`pub` is between the rooms; nothing leaves a program")]
@@ -11,6 +11,7 @@
 mod check;
 mod cluster;
 mod faults;
+mod hostile;
 mod network;
 mod operator;
 mod run;
@@ -161,6 +162,7 @@ impl Statistics {
         self.events += other.events;
         self.virtual_us += other.virtual_us;
         self.faults += other.faults;
+        self.hostile += other.hostile;
         self.recovery_us = self.recovery_us.max(other.recovery_us);
         for (&kind, count) in &other.by_kind {
             *self.by_kind.entry(kind).or_default() += count;
@@ -189,7 +191,7 @@ impl std::fmt::Display for Statistics {
             f,
             "{:.0} virtual seconds, {} events; {} faults: {} crashes, {} failures of a disk, {} disks lost, \
              {} refused for rot; {} server lists changed; {} snapshots saved, {} received; {} writes and {} reads checked, \
-             {} watches fired, {} sessions expired, {} reconnects, {} inline syncs, {} digests compared; all served again after {:.1} s at most",
+             {} watches fired, {} sessions expired, {} reconnects, {} inline syncs, {} hostile connections, {} digests compared; all served again after {:.1} s at most",
             self.virtual_us as f64 / 1e6,
             self.events,
             self.faults,
@@ -206,6 +208,7 @@ impl std::fmt::Display for Statistics {
             self.expired,
             self.reconnects,
             self.inline_syncs,
+            self.hostile,
             self.digests_compared,
             self.recovery_us as f64 / 1e6,
         )

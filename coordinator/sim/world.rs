@@ -12,6 +12,7 @@ use coordinator::random::Seeded;
 use crate::check::{Checks, Verdict};
 use crate::cluster::{Arrival, Server};
 use crate::faults::{Fault, Kind, Setting};
+use crate::hostile::Hostile;
 use crate::network::{Micros, Network};
 use crate::operator::{self, Operator};
 use crate::workload::Client;
@@ -64,6 +65,9 @@ pub enum What {
     ClientActs {
         client: usize,
     },
+    HostileActs {
+        hostile: usize,
+    },
     Fault(Fault),
     /// The operator looks at the servers.
     Operate,
@@ -104,6 +108,8 @@ pub struct Wire {
     pub server_open: bool,
     /// Nothing gets through; bytes wait.
     pub cut: bool,
+    /// The client takes nothing of what it is sent.
+    pub deaf: bool,
     waiting: VecDeque<What>,
     /// When the last bytes arrive: at the server, at the client.
     last_us: [Micros; 2],
@@ -134,6 +140,8 @@ pub struct Statistics {
     pub reconnects: u64,
     /// Writes that the server's thread has synced itself.
     pub inline_syncs: u64,
+    /// Connections of clients that mean harm.
+    pub hostile: u64,
     pub digests_compared: u64,
 }
 
@@ -156,6 +164,7 @@ pub struct World {
     pub network: Network,
     pub wires: Vec<Wire>,
     pub clients: Vec<Client>,
+    pub hostile: Vec<Hostile>,
     pub checks: Checks,
     pub failure: Option<String>,
     pub stats: Statistics,
@@ -192,6 +201,7 @@ impl World {
             clients: (0..setting.clients)
                 .map(|n| Client::new(n, setting.timeouts_ms, random.next_u64()))
                 .collect(),
+            hostile: (0..setting.hostile).map(|_| Hostile::new(random.next_u64())).collect(),
             network,
             random,
             setting,
@@ -212,6 +222,10 @@ impl World {
         for client in 0..world.clients.len() {
             let delay = world.random.below(3_000_000);
             world.schedule(delay, What::ClientActs { client });
+        }
+        for hostile in 0..world.hostile.len() {
+            let delay = world.random.below(2_000_000);
+            world.schedule(delay, What::HostileActs { hostile });
         }
         if spares > 0 {
             world.schedule(0, What::Operate);
@@ -359,9 +373,21 @@ impl World {
             | What::Fetch { .. }
             | What::Arrive { .. } => {}
             What::Start { server } => self.start_server(server),
-            What::ClientBytes { wire, bytes } => self.client_receives(wire, &bytes),
-            What::ClientSeesEnd { wire } => self.client_sees_end(wire),
+            What::ClientBytes { wire, bytes } => match self.hostile_of(wire) {
+                Some(hostile) => self.hostile_receives(hostile, wire, &bytes),
+                None => self.client_receives(wire, &bytes),
+            },
+            What::ClientSeesEnd { wire } => match self.hostile_of(wire) {
+                Some(hostile) => {
+                    let server = &self.servers[self.wires[wire].server];
+                    let same = server.boot == self.wires[wire].boot && server.alive();
+                    let unbroken = same && !server.closes_all(self.now_us);
+                    self.hostile_sees_end(hostile, wire, unbroken);
+                }
+                None => self.client_sees_end(wire),
+            },
             What::ClientActs { client } => self.client_acts(client),
+            What::HostileActs { hostile } => self.hostile_acts(hostile),
             What::Fault(fault) => self.befall(fault),
             What::Operate => self.operate(),
         }
@@ -379,6 +405,7 @@ impl World {
             client_open: true,
             server_open: true,
             cut: false,
+            deaf: false,
             waiting: VecDeque::new(),
             last_us: [0; 2],
         });
@@ -412,6 +439,13 @@ impl World {
         self.on_wire(wire, 0, What::Arrive { server, boot, arrival });
     }
 
+    /// The client says no more, and still listens.
+    pub fn client_half_closes(&mut self, wire: usize) {
+        let Wire { server, boot, .. } = self.wires[wire];
+        let arrival = Arrival::ClientHalfClosed { wire };
+        self.on_wire(wire, 0, What::Arrive { server, boot, arrival });
+    }
+
     pub fn client_closes(&mut self, wire: usize) {
         if !std::mem::replace(&mut self.wires[wire].client_open, false) {
             return;
@@ -422,13 +456,14 @@ impl World {
     }
 
     pub fn server_sent(&mut self, server: usize, wire: usize, bytes: Vec<u8>) {
-        let client = &self.clients[self.wires[wire].client];
-        let session = client.session;
-        // Last words leave in the very turn that applies the end: they are of before it.
-        let believes = self.servers[server].holds(session);
-        if client.wire == Some(wire) && client.open && client.awake && believes {
-            let verdict = self.checks.session.served(session, server as u8 + 1, self.now_us);
-            self.judge(verdict);
+        if let Some(client) = self.clients.get(self.wires[wire].client) {
+            let session = client.session;
+            // Last words leave in the very turn that applies the end: they are of before it.
+            let believes = self.servers[server].holds(session);
+            if client.wire == Some(wire) && client.open && client.awake && believes {
+                let verdict = self.checks.session.served(session, server as u8 + 1, self.now_us);
+                self.judge(verdict);
+            }
         }
         self.mix_bytes(&bytes);
         self.on_wire(wire, 1, What::ClientBytes { wire, bytes });
@@ -436,7 +471,7 @@ impl World {
 
     /// The server has taken in something that the wire's client has sent.
     pub fn heard_client(&mut self, wire: usize) {
-        let client = &self.clients[self.wires[wire].client];
+        let Some(client) = self.clients.get(self.wires[wire].client) else { return };
         if client.wire == Some(wire) && client.open {
             self.checks.session.heard(client.session, self.now_us);
         }

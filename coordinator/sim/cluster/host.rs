@@ -140,6 +140,7 @@ impl Host for VirtualHost<'_> {
 
     fn reached(&mut self, milestone: Milestone) {
         let s = self.server;
+        self.world.servers[s].stopping |= milestone == Milestone::Stopping;
         self.world.say(|| format!("server {}: {milestone:?}", s + 1));
     }
 
@@ -175,7 +176,9 @@ impl VirtualHost<'_> {
             Arrival::ClientOpened { wire } => {
                 let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 40_000);
                 let conn = node.client_opened(address).expect("no limit is set");
-                self.running().sockets.insert(conn, Socket { wire, unread: Vec::new() });
+                self.running()
+                    .sockets
+                    .insert(conn, Socket { wire, unread: Vec::new(), ended: false });
             }
             Arrival::ClientBytes { wire, bytes } => {
                 let running = self.running();
@@ -186,6 +189,17 @@ impl VirtualHost<'_> {
                     running.read(conn, node);
                     if open {
                         self.world.heard_client(wire);
+                    }
+                }
+            }
+            Arrival::ClientHalfClosed { wire } => {
+                let running = self.running();
+                if let Some(conn) = running.conn_of(wire) {
+                    let socket = running.sockets.get_mut(&conn).expect("it is open");
+                    socket.ended = true;
+                    if node.client_idle(conn) {
+                        running.close(conn, node);
+                        self.world.server_closed_wire(wire);
                     }
                 }
             }

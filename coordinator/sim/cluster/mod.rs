@@ -24,7 +24,7 @@ use coordinator::driver::{
 use coordinator::node::{ConnId, Node};
 use coordinator::store::FaultyDisk;
 
-use crate::network::Micros;
+use crate::network::{Micros, SECOND};
 use crate::world::What;
 
 const SEGMENT_BYTES: u64 = 64 << 10;
@@ -47,6 +47,9 @@ pub enum Arrival {
     ClientBytes {
         wire: usize,
         bytes: Vec<u8>,
+    },
+    ClientHalfClosed {
+        wire: usize,
     },
     ClientClosed {
         wire: usize,
@@ -81,6 +84,8 @@ pub struct Running {
 struct Socket {
     wire: usize,
     unread: Vec<u8>,
+    /// The client has said its last; what it asked before is still answered.
+    ended: bool,
 }
 
 /// A host with its disk, and the process on it when there is one.
@@ -93,6 +98,10 @@ pub struct Server {
     pub boot: u64,
     pub running: Option<Running>,
     pub paused: bool,
+    /// It stops in order.
+    pub stopping: bool,
+    /// When its state was replaced by a snapshot, which ends all connections.
+    installed_us: Micros,
     /// What its other threads would have done while it was paused.
     pub frozen: Vec<What>,
     /// The wall clock is off by so much.
@@ -125,6 +134,8 @@ impl Server {
             boot: 0,
             running: None,
             paused: false,
+            stopping: false,
+            installed_us: 0,
             frozen: Vec::new(),
             wall_offset_ms: 0,
             drift_ppm: 0,
@@ -141,6 +152,11 @@ impl Server {
 
     pub fn alive(&self) -> bool {
         self.running.is_some() && !self.paused
+    }
+
+    /// Whether it has just ended all its connections for good reason.
+    pub fn closes_all(&self, now_us: Micros) -> bool {
+        self.stopping || self.installed_us > 0 && now_us < self.installed_us + SECOND
     }
 
     /// Whether its state has this session, as far as it was observed.
@@ -193,7 +209,9 @@ impl Running {
                 Arrival::PeerMessage { from, .. } => (0, *from),
                 Arrival::LinkLost { to, .. } => (1, *to),
                 Arrival::ClientOpened { .. } => (2, 0),
-                Arrival::ClientBytes { wire, .. } | Arrival::ClientClosed { wire } => (3, *wire),
+                Arrival::ClientBytes { wire, .. }
+                | Arrival::ClientHalfClosed { wire }
+                | Arrival::ClientClosed { wire } => (3, *wire),
                 Arrival::Completed(_) => (4, 0),
             })
             .collect();

@@ -25,6 +25,7 @@ impl World {
                 Output::Install { point } => {
                     server.mirror.clear();
                     server.applied = point.index;
+                    server.installed_us = now_us;
                     self.stats.installs += 1;
                 }
                 _ => {}

@@ -37,6 +37,7 @@ impl World {
         }
         self.servers[s].boot += 1;
         self.servers[s].paused = false;
+        self.servers[s].stopping = false;
         match self.recover(s) {
             Ok((recovered, wal, identity)) => self.begin_process(s, recovered, wal, identity),
             Err(e) if e.is_damage() && self.servers[s].rotten => {

@@ -64,13 +64,19 @@ impl World {
     pub(super) fn write_client(&mut self, s: usize, conn: ConnId, node: &mut Node) {
         let Some(running) = &mut self.servers[s].running else { return };
         let Some(socket) = running.sockets.get(&conn) else { return };
-        let wire = socket.wire;
+        let (wire, ended) = (socket.wire, socket.ended);
         let closing = node.client_closing(conn);
         let Some(output) = node.client_output(conn) else {
             running.close(conn, node);
             return self.server_closed_wire(wire);
         };
+        if self.wires[wire].deaf && !output.is_empty() {
+            // Its socket's buffer is full; the connection ends when the client lets it go.
+            let bytes = output.len();
+            return self.bound_output(s, bytes);
+        }
         let bytes = std::mem::take(output);
+        let closing = closing || ended && node.client_idle(conn);
         if closing {
             running.close(conn, node);
         } else {

@@ -21,6 +21,7 @@ use crate::network::{Micros, SECOND};
 use crate::world::World;
 use guarded::User;
 use reaped::Container;
+pub use request::frame_of;
 
 const REGISTERS: u64 = 4;
 const TOGGLES: u64 = 4;

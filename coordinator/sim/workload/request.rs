@@ -133,7 +133,7 @@ impl World {
     }
 }
 
-pub(super) fn frame_of(xid: i32, request: &Request<'_>) -> Vec<u8> {
+pub fn frame_of(xid: i32, request: &Request<'_>) -> Vec<u8> {
     let mut out = Vec::new();
     let start = frame::begin(&mut out);
     RequestHeader { xid, op: request.op().as_i32() }.encode(&mut out);

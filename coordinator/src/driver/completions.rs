@@ -25,10 +25,13 @@ impl<D: Disk> Driver<D> {
                 self.node.give_back_chunk(chunk);
                 self.node.snapshot_chunk_written();
             }
-            Completion::SnapshotSaved(_) => {
-                if let Some(index) = self.node.snapshot_saved() {
-                    self.answer_backups(index);
+            Completion::SnapshotSaved(index) => {
+                // One that was given up meanwhile, for a received snapshot say, is on disk all the
+                // same; the one in the making is not.
+                if self.node.snapshot_in_making() == Some(index) {
+                    self.node.snapshot_saved();
                 }
+                self.answer_backups(index);
                 self.purge_log(host);
             }
             Completion::SnapshotFailed(why) => {

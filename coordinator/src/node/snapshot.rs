@@ -151,6 +151,11 @@ impl Node {
         self.snapshots.chunks_waiting = self.snapshots.chunks_waiting.saturating_sub(1);
     }
 
+    /// Index of the snapshot in the making.
+    pub fn snapshot_in_making(&self) -> Option<u64> {
+        self.snapshots.active.as_ref().map(|point| point.index)
+    }
+
     /// The snapshot is whole on disk; returns the index behind which the log must be kept.
     pub fn snapshot_saved(&mut self) -> Option<u64> {
         let point = self.snapshots.active.take()?;
