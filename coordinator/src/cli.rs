@@ -20,23 +20,23 @@ pub struct Arguments {
 pub enum Command {
     /// Run a server in the foreground
     Serve(ServeArguments),
-    /// Look at znodes and change them, by one command or interactively
+    /// Read and change znodes, by one command or interactively
     Shell(shell::Arguments),
-    /// Say what a server is doing; exit 0 only when it serves in a quorum
+    /// Show what a server is doing; exit 0 only when it serves in a quorum
     Status(status::Arguments),
-    /// Show what Kafka keeps here about its brokers and partitions, as JSON
+    /// Show Kafka's brokers and partitions as recorded in ZooKeeper, as JSON
     Brokers(brokers::Arguments),
     /// Verify log and snapshots of a stopped server, or a backup; exit 1 on damage
     Check(CheckArguments),
-    /// Begin an ensemble anew with a backup: run it on every member, all of them stopped and empty
+    /// Found a new ensemble from a backup; run it on every member, all stopped and empty
     Restore(RestoreArguments),
-    /// Go on from what Apache ZooKeeper has left on disk: run it on every member, all of them stopped
+    /// Take over Apache ZooKeeper's data; run it on every member, all stopped
     Import(ImportArguments),
-    /// Write what this stopped member holds as a directory from which Apache ZooKeeper starts
+    /// Write this stopped member's data as a data directory of Apache ZooKeeper
     Export(ExportArguments),
-    /// Go on from this stopped member alone, after a majority was lost for good
+    /// Continue from this stopped member alone, after a majority was lost for good
     Rescue(RescueArguments),
-    /// Tell a running server on this host to do something
+    /// Send a command to a running server on this host
     Admin(AdminArguments),
     /// Print the version
     Version,
@@ -44,10 +44,10 @@ pub enum Command {
 
 #[derive(Debug, Args)]
 pub struct ServeArguments {
-    /// Configuration as Apache ZooKeeper reads it
+    /// Configuration file in Apache ZooKeeper's format
     #[arg(value_name = "ZOOKEEPER.PROPERTIES")]
     pub config: PathBuf,
-    /// Set a key on top of the file
+    /// Override a key of the file
     #[arg(short = 'D', value_name = "KEY=VALUE")]
     pub define: Vec<String>,
 }
@@ -73,13 +73,13 @@ pub struct RestoreArguments {
     /// A word for this restore: the same on all members, never used before with this backup
     #[arg(long, value_name = "WORD")]
     pub ensemble_id: Option<String>,
-    /// Let zxids go on in this epoch or a later one
+    /// Continue zxids in this epoch or a later one
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub epoch: u64,
-    /// Move data that is there out of the way
+    /// Move existing data aside
     #[arg(long)]
     pub force: bool,
-    /// Set a key on top of the file
+    /// Override a key of the file
     #[arg(short = 'D', value_name = "KEY=VALUE")]
     pub define: Vec<String>,
 }
@@ -94,22 +94,22 @@ pub struct ImportArguments {
     /// configuration's own
     #[arg(long, value_name = "DATADIR[,DATALOGDIR]")]
     pub from: Vec<String>,
-    /// Only say what is there and what would be lost
+    /// Only report what exists and what would be lost
     #[arg(long)]
     pub check: bool,
     /// A word for this import: the same on all members, never used before
     #[arg(long, value_name = "WORD")]
     pub ensemble_id: Option<String>,
-    /// Let zxids go on in this epoch or a later one
+    /// Continue zxids in this epoch or a later one
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub epoch: u64,
     /// Take a history whose digests are not those that Apache ZooKeeper noted, as it does itself
     #[arg(long)]
     pub ignore_digests: bool,
-    /// Move data of a coordinator that is there out of the way
+    /// Move a coordinator's existing data aside
     #[arg(long)]
     pub force: bool,
-    /// Set a key on top of the file
+    /// Override a key of the file
     #[arg(short = 'D', value_name = "KEY=VALUE")]
     pub define: Vec<String>,
 }
@@ -125,7 +125,7 @@ pub struct ExportArguments {
     /// Give up the sessions whose passwords Apache ZooKeeper would refuse, and their ephemerals
     #[arg(long)]
     pub end_sessions: bool,
-    /// Set a key on top of the file
+    /// Override a key of the file
     #[arg(short = 'D', value_name = "KEY=VALUE")]
     pub define: Vec<String>,
 }
@@ -138,7 +138,7 @@ pub struct RescueArguments {
     /// Do it; without this only say what would be kept
     #[arg(long)]
     pub yes: bool,
-    /// Set a key on top of the file
+    /// Override a key of the file
     #[arg(short = 'D', value_name = "KEY=VALUE")]
     pub define: Vec<String>,
 }

@@ -36,7 +36,7 @@ impl<D: Disk> Driver<D> {
             }
             Completion::SnapshotFailed(why) => {
                 for (_, answer) in self.backups.drain(..) {
-                    let _ = answer.send(Err(format!("the snapshot could not be written: {why}")));
+                    let _ = answer.send(Err(format!("cannot write the snapshot: {why}")));
                 }
                 self.node.snapshot_failed(&why);
             }

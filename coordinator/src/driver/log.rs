@@ -172,7 +172,10 @@ impl<D: Disk> Chores<D> {
             Chore::Remove(names) if self.removes => {
                 let error = remove_segments(&self.disk, &names).err()?;
                 self.removes = false;
-                Some((Level::Error, format!("old log segments stay until a restart: {error}")))
+                Some((
+                    Level::Error,
+                    format!("cannot remove old log segments until the next start: {error}"),
+                ))
             }
             Chore::Remove(_) => None,
             Chore::PrepareSpare => {

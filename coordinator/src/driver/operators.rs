@@ -64,14 +64,14 @@ impl<D: Disk> Driver<D> {
             ["transfer-leadership"] => self.transfer_leadership(None),
             ["transfer-leadership", to] => match to.parse() {
                 Ok(to) => self.transfer_leadership(Some(to)),
-                Err(_) => format!("error: `{to}` is no server id"),
+                Err(_) => format!("error: `{to}` is not a server id"),
             },
             ["remove-member", id] => match id.parse() {
                 Ok(id) => match self.node.remove_member(id) {
-                    Ok(()) => format!("ok: server {id} leaves the ensemble"),
+                    Ok(()) => format!("ok: removing server {id} from the ensemble"),
                     Err(why) => format!("error: {why}"),
                 },
-                Err(_) => format!("error: `{id}` is no server id"),
+                Err(_) => format!("error: `{id}` is not a server id"),
             },
             ["snapshot"] => {
                 self.node.begin_snapshot();
@@ -83,7 +83,7 @@ impl<D: Disk> Driver<D> {
 
     fn transfer_leadership(&mut self, to: Option<u8>) -> String {
         match self.node.transfer_leadership(to) {
-            Some(to) => format!("ok: leadership goes to server {to}"),
+            Some(to) => format!("ok: transferring leadership to server {to}"),
             None if self.node.leader() != self.node.id() => {
                 format!("error: {}", self.node.who_leads())
             }

@@ -90,7 +90,7 @@ pub fn backup(socket: &Path, out: impl Write) -> Result<BackupReport, String> {
         writeln!(stream, "backup")?;
         Ok(stream)
     };
-    let lost = |e: io::Error| format!("the server broke off: {e}; try again");
+    let lost = |e: io::Error| format!("the connection to the server broke: {e}; try again");
     let stream = ask().map_err(|e| {
         let hint = "is the server running, and are you its user or root?";
         format!("cannot ask {}: {e}; {hint}", socket.display())
@@ -102,7 +102,7 @@ pub fn backup(socket: &Path, out: impl Write) -> Result<BackupReport, String> {
         .strip_prefix("ok: ")
         .and_then(|rest| rest.split_once(' ')?.0.parse::<u64>().ok())
         .ok_or_else(|| match head.trim() {
-            "" => "the server broke off without an answer".to_owned(),
+            "" => "the server closed the connection without an answer".to_owned(),
             said => said.to_owned(),
         })?;
     stream.get_ref().set_read_timeout(Some(SILENCE_MAX)).map_err(lost)?;

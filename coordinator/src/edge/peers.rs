@@ -209,7 +209,7 @@ impl Peers {
     pub(super) fn resolved(&mut self, id: u8, addresses: Vec<SocketAddr>) {
         let Some(member) = self.members.get_mut(&id) else { return };
         if addresses.is_empty() {
-            let why = format!("the host name `{}` does not resolve", member.host);
+            let why = format!("cannot resolve the host name `{}`", member.host);
             return self.retry(id, &why);
         }
         member.addresses = addresses;
@@ -444,11 +444,11 @@ impl Peers {
                 let taken = crate::node::split_frames(&incoming.input, |message| {
                     node.peer_message(member, message);
                 });
-                let taken =
-                    taken.ok_or_else(|| format!("server {member} sent a frame without end"))?;
+                let taken = taken
+                    .ok_or_else(|| format!("server {member} sent a frame over the size limit"))?;
                 drain(&mut incoming.input, taken);
                 if incoming.input.len() > peer::MESSAGE_BYTES_MAX + READ_BYTES {
-                    return Err(format!("server {member} sent too much at once"));
+                    return Err(format!("server {member} sent more than its buffer holds"));
                 }
             }
             if !more {
@@ -563,7 +563,7 @@ fn take_frame(input: &mut Vec<u8>) -> Result<Option<Vec<u8>>, String> {
     let length = u32::from_le_bytes(*length) as usize;
     if length > peer_auth::FRAME_BYTES_MAX {
         let start = input[..4].escape_ascii().to_string();
-        return Err(format!("it starts with `{start}`, which no coordinator says"));
+        return Err(format!("it starts with `{start}`, which is not a coordinator's handshake"));
     }
     let Some(frame) = rest.get(..length) else { return Ok(None) };
     let frame = frame.to_vec();

@@ -306,7 +306,7 @@ fn listen_to_clients(
         poll.registry()
             .register(&mut listener, CLIENT_LISTENER, Interest::READABLE)
             .map_err(text)?;
-        logger.info(&format!("listening to clients on {address}"));
+        logger.info(&format!("listening for clients on {address}"));
         listeners.push(listener);
     }
     Ok(listeners)
@@ -323,7 +323,7 @@ fn listen_to_peers(
     listener.set_nonblocking(true).map_err(text)?;
     let mut listener = mio::net::TcpListener::from_std(listener);
     poll.registry().register(&mut listener, QUORUM_LISTENER, Interest::READABLE).map_err(text)?;
-    logger.info(&format!("listening to servers on {address}"));
+    logger.info(&format!("listening for members on {address}"));
     Ok(listener)
 }
 

@@ -99,7 +99,7 @@ impl SnapshotTransfer {
         let request = read_frame(&mut stream, 8)?;
         let index = u64::from_le_bytes(request[..].try_into()?);
         let mut reader = open_snapshot(&self.disk, index)?
-            .ok_or_else(|| format!("there is no snapshot of index {index} here any more"))?;
+            .ok_or_else(|| format!("the snapshot of index {index} no longer exists here"))?;
         let mut meta = Vec::new();
         reader.meta().encode(&mut meta);
         write_frame(&mut stream, &meta)?;
@@ -130,7 +130,8 @@ impl SnapshotTransfer {
     }
 
     fn receive(&self, host: &str, port: u16, index: u64) -> Outcome<State> {
-        let address = (host, port).to_socket_addrs()?.next().ok_or("the name does not resolve")?;
+        let address =
+            (host, port).to_socket_addrs()?.next().ok_or("cannot resolve the host name")?;
         let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
         prepare(&stream)?;
         let nonce = fresh_nonce();

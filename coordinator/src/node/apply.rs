@@ -99,7 +99,10 @@ impl Node {
                 Segment::Register { origin, boot } => {
                     self.state.cluster_mut().register(origin, boot);
                     if origin == self.config.id && boot == self.outbox.boot() {
-                        self.log(Level::Info, "this server's writes are known to the ensemble");
+                        self.log(
+                            Level::Debug,
+                            "the ensemble has registered this run of the server",
+                        );
                         self.outbox.resend();
                     }
                 }
@@ -108,7 +111,7 @@ impl Node {
                     if cluster.cluster_id == 0 {
                         cluster.cluster_id = cluster_id;
                         cluster.secret = secret;
-                        self.log(Level::Info, &format!("ensemble {cluster_id:032x} is founded"));
+                        self.log(Level::Info, &format!("founded ensemble {cluster_id:032x}"));
                         self.snapshots.due_now();
                     }
                 }

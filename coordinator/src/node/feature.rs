@@ -17,7 +17,7 @@ impl Node {
         let cluster = self.state.cluster_mut();
         if level > cluster.level {
             cluster.level = level;
-            self.log(Level::Info, &format!("the ensemble's feature level is {level} now"));
+            self.log(Level::Info, &format!("the ensemble's feature level is now {level}"));
         }
     }
 }

@@ -121,7 +121,7 @@ impl Node {
             ));
         }
         if !self.peers.contains_key(&id) {
-            return Err(format!("server {id} is not in the server list of this one"));
+            return Err(format!("server {id} is not in this server's list of members"));
         }
         let ours = self.state.cluster().cluster_id;
         if ours != 0 && hello.cluster_id != 0 && ours != hello.cluster_id {
@@ -340,7 +340,7 @@ impl Node {
         if known && self.conf_state.voters.contains(&u64::from(me)) && !self.may_vote() {
             self.wiped = false;
             self.permitted = true;
-            self.log(Level::Info, "this server votes");
+            self.log(Level::Info, "this server is a voter");
         }
     }
 
@@ -378,15 +378,12 @@ impl Node {
                     if learner && !observer && self.caught_up(id) {
                         self.log(
                             Level::Info,
-                            &format!("server {id} has caught up and votes from now on"),
+                            &format!("server {id} has caught up; promoting it to a voter"),
                         );
                         return self.change(id, ConfChangeType::AddNode, 0);
                     }
                     if !voter && !learner {
-                        self.log(
-                            Level::Info,
-                            &format!("server {id} joins, at first without a vote"),
-                        );
+                        self.log(Level::Info, &format!("server {id} joins as a learner"));
                         return self.change(id, ConfChangeType::AddLearnerNode, hello.incarnation);
                     }
                 }
@@ -394,7 +391,7 @@ impl Node {
                 Some(_) if voter || learner => {
                     self.log(
                         Level::Warn,
-                        &format!("server {id} has come back with another data directory: it loses its vote until it has caught up"),
+                        &format!("server {id} has a new data directory; it is a learner until it has caught up"),
                     );
                     return self.change(id, ConfChangeType::RemoveNode, 0);
                 }
@@ -420,7 +417,10 @@ impl Node {
         let members = self.conf_state.voters.iter().chain(&self.conf_state.learners);
         let Some(&id) = members.into_iter().find(|&&id| !listed(id as u8)) else { return };
         if self.connected_majority() {
-            self.log(Level::Info, &format!("server {id} is in no server list any more: it leaves"));
+            self.log(
+                Level::Info,
+                &format!("server {id} is in no server list any more; removing it"),
+            );
             self.change(id, ConfChangeType::RemoveNode, FORGET);
         }
     }
@@ -443,7 +443,7 @@ impl Node {
         let is = |other: &&u64| **other == u64::from(id);
         let (voters, learners) = (&self.conf_state.voters, &self.conf_state.learners);
         if !voters.iter().chain(learners).any(|other| is(&other)) {
-            return Err(format!("server {id} is no member"));
+            return Err(format!("server {id} is not a member"));
         }
         if self.peer_up(id) {
             return Err(format!("server {id} runs: stop it first, or it would join again"));
@@ -456,7 +456,7 @@ impl Node {
         if up * 2 <= staying.len() {
             return Err(format!("{up} of the other {} voters are connected", staying.len()));
         }
-        self.log(Level::Info, &format!("server {id} leaves, as an operator wants it"));
+        self.log(Level::Info, &format!("removing server {id} on an operator's command"));
         self.change(u64::from(id), ConfChangeType::RemoveNode, FORGET);
         Ok(())
     }
@@ -475,7 +475,7 @@ impl Node {
         let mut context = vec![id as u8];
         context.extend_from_slice(&incarnation.to_le_bytes());
         if self.raft.propose_conf_change(context, change).is_err() {
-            self.log(Level::Warn, &format!("the change of member {id} has to wait"));
+            self.log(Level::Warn, &format!("cannot change member {id} now; it is tried again"));
         }
     }
 

@@ -246,7 +246,7 @@ impl Node {
             self.stats.forwards_refused += 1;
             self.log(
                 Level::Warn,
-                &format!("server {from} sent writes on that cannot be read: they are refused"),
+                &format!("server {from} forwarded writes that cannot be decoded; refusing them"),
             );
             return self.outputs.push(Output::Disconnect(from));
         };
@@ -290,10 +290,7 @@ impl Node {
             peer.heard_ms = self.now_ms;
         }
         let Ok(message) = peer::parse(bytes) else {
-            self.log(
-                Level::Warn,
-                &format!("server {from} sent what no server of this version sends"),
-            );
+            self.log(Level::Warn, &format!("malformed message from server {from}; disconnecting"));
             self.outputs.push(Output::Disconnect(from));
             return;
         };
@@ -517,7 +514,7 @@ impl Node {
             .filter(|&(&id, _)| to.is_none_or(|to| u64::from(to) == id))
             .max_by_key(|&(&id, progress)| (progress.matched, std::cmp::Reverse(id)))
             .map(|(&id, _)| id)?;
-        self.log(Level::Info, &format!("hands leadership to server {furthest}"));
+        self.log(Level::Info, &format!("transferring leadership to server {furthest}"));
         self.raft.transfer_leader(furthest);
         Some(furthest as u8)
     }

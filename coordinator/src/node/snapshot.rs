@@ -194,6 +194,6 @@ impl Node {
         self.snapshots.abort(&mut self.state);
         self.snapshots.chunks_waiting = 0;
         self.raft.mut_store().unpin();
-        self.log(Level::Error, &format!("the snapshot could not be written: {why}"));
+        self.log(Level::Error, &format!("cannot write the snapshot: {why}"));
     }
 }

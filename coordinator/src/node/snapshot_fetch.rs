@@ -60,7 +60,7 @@ impl Node {
         }
         self.log(
             Level::Info,
-            &format!("fetches the snapshot of index {} from server {from}", point.index),
+            &format!("fetching the snapshot of index {} from server {from}", point.index),
         );
         self.outputs.push(Output::FetchSnapshot { from, index: point.index, term: point.term });
         self.fetching = Some(Fetch { from, point, offer });
@@ -105,7 +105,7 @@ impl Node {
             self.outbox.skip_through(applied);
         }
         self.review_own_vote();
-        self.log(Level::Info, &format!("the state is that of index {} now", point.index));
+        self.log(Level::Info, &format!("installed the snapshot of index {}", point.index));
         point
     }
 }

@@ -268,7 +268,7 @@ fn the_last_of_three_goes_on_after_a_rescue() {
         ensemble.start_server(at);
     }
     for at in [1, 2] {
-        ensemble.wait_for_log(at, 0, "this server votes");
+        ensemble.wait_for_log(at, 0, "this server is a voter");
         ensemble.wait_until_serving(at);
     }
     // The votes of those that came back count.

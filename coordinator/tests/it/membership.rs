@@ -209,8 +209,8 @@ fn a_wiped_member_follows_first_and_then_votes() {
     fs::remove_dir_all(ensemble.data(wiped)).unwrap();
     let from = ensemble.log(wiped).len();
     ensemble.start_server(wiped);
-    ensemble.wait_for_log(wiped, from, "this server votes");
-    ensemble.wait_for_log(leader, 0, "it loses its vote until it has caught up");
+    ensemble.wait_for_log(wiped, from, "this server is a voter");
+    ensemble.wait_for_log(leader, 0, "it is a learner until it has caught up");
     ensemble.wait_until_serving(wiped);
     works(&ensemble, &[0, 1, 2], "after");
     // Its vote is needed now.
