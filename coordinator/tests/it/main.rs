@@ -6,6 +6,7 @@ use coordinator as whole;
 mod admin;
 mod answers;
 mod apache;
+mod apache_bytes;
 mod backup;
 mod cases;
 mod client;

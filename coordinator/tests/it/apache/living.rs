@@ -30,7 +30,7 @@ fn kinds(release: &str) -> Kinds {
 }
 
 /// Comes back to a session; panics when it has expired.
-fn attach(servers: &str, session: Session) -> Client {
+pub(super) fn attach(servers: &str, session: Session) -> Client {
     let options = Options { session_timeout_ms: SESSION_MS, ..Options::default() };
     let mut client =
         Client::open(Servers::parse(servers).unwrap(), options, Some(session)).unwrap();
@@ -171,6 +171,27 @@ fn what_ours_wrote_is_in_apache_zookeeper_znode_by_znode() {
 
 fn client_zxid(seen: &walk::Seen) -> i64 {
     seen.values().map(|(_, stat, _)| stat.mzxid.max(stat.pzxid)).max().unwrap()
+}
+
+#[test]
+fn what_anybody_can_compute_opens_no_session_of_our_own_key() {
+    let ensemble = Ensemble::start(Engine::Ours, "guessed", 3);
+    let mut owner = history::connect(ensemble.address(0));
+    let id = owner.session().id;
+    let guessed = Session {
+        id,
+        password: coordinator::apache::password::of_session(id),
+        timeout_ms: SESSION_MS,
+    };
+    assert_ne!(guessed.password, owner.session().password);
+    for at in 0..3 {
+        let servers = Servers::parse(ensemble.address(at)).unwrap();
+        let stranger = Client::open(servers, Options::default(), Some(guessed));
+        assert!(stranger.is_err(), "{stranger:?}");
+    }
+    owner.create("/still", None, CreateOptions::default()).unwrap();
+    assert_eq!(owner.session().id, id);
+    owner.close().unwrap();
 }
 
 #[test]

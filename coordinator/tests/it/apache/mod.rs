@@ -1,6 +1,8 @@
 //! Data directories of Apache ZooKeeper: refused where they would be passed over, read, written.
 
+mod arbitrary;
 mod beside;
+mod ensembles;
 mod files;
 mod history;
 mod living;
