@@ -2,10 +2,12 @@
 //! clocks. Time passes within a turn, so what leaves in it leaves later.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use coordinator::admin::view::{Parts, View};
+use coordinator::config::Server;
 use coordinator::driver::{Completion, Host, LogWork, Milestone, SnapshotWork, Written};
 use coordinator::node::{Level, Node, Output};
 use coordinator::store::FaultyDisk;
@@ -122,6 +124,9 @@ impl Host for VirtualHost<'_> {
         self.running().snapshot_work.push_back(work);
         self.world.work_snapshots(self.server);
     }
+
+    /// Links are by id here.
+    fn set_members(&mut self, _members: BTreeMap<u8, Server>, _node: &mut Node) {}
 
     fn fetch_snapshot(&mut self, member: u8, index: u64) {
         let (server, boot) = (self.server, self.world.servers[self.server].boot);

@@ -98,6 +98,9 @@ impl World {
             never_used_ms: None,
             extended_types: true,
             // Members differ in it, as in the middle of a roll: the leader decides.
+            reconfig_enabled: false,
+            standalone: false,
+            two_voters: true,
             local_sessions: false,
             local_sessions_upgrade: false,
             read_only_after_ms: None,

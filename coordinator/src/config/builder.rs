@@ -94,6 +94,8 @@ impl Entries {
             super_digest: self.super_digest()?,
             security: self.security(&mut *read)?,
             read_only_mode,
+            reconfig_enabled: self.switch("reconfigEnabled", false)?,
+            standalone_enabled,
             local_sessions: self.local_sessions(standalone)?,
             local_sessions_upgrade: self.switch("localSessionsUpgradingEnabled", false)?,
             admin: self.admin()?,

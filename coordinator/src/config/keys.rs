@@ -115,13 +115,7 @@ const KEYS: &[(&str, Treatment)] = &[
         "electionAlg",
         Refused { unless: &["3"], hint: "elections are Raft's: remove the key or leave it at 3" },
     ),
-    (
-        "reconfigEnabled",
-        Refused {
-            unless: &["false"],
-            hint: "reconfiguration by clients is not supported yet: set it to false or remove the key",
-        },
-    ),
+    ("reconfigEnabled", Used),
     (
         "dynamicConfigFile",
         Refused {

@@ -75,6 +75,10 @@ pub struct Config {
     pub enforce_quota: bool,
     /// `NAME:DIGEST` that passes every permission check.
     pub super_digest: Option<String>,
+    /// Clients may change the members.
+    pub reconfig_enabled: bool,
+    /// Fewer than two voters are no ensemble.
+    pub standalone_enabled: bool,
     /// New sessions are not replicated.
     pub local_sessions: bool,
     /// Local sessions are replicated from their first ephemeral on.
@@ -146,7 +150,9 @@ impl Config {
             return None;
         }
         let lines = self.servers.iter().map(|(id, server)| format!("server.{id}={server}\n"));
-        Some(lines.collect::<String>() + "version=0")
+        // The ensemble's own list has the zxid of its entry for a version.
+        let version = if self.reconfig_enabled { "version=" } else { "version=0" };
+        Some(lines.collect::<String>() + version)
     }
 
     /// Is this server a voter?

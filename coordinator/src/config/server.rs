@@ -55,7 +55,7 @@ impl Server {
     }
 
     /// Parses the value; the error says what is wrong with it.
-    pub(super) fn parse(value: &str) -> Result<Server, String> {
+    pub(crate) fn parse(value: &str) -> Result<Server, String> {
         if value.contains('|') {
             return Err("lists of addresses (`|`) are not supported: name one address".to_owned());
         }

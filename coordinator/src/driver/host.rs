@@ -3,6 +3,7 @@
 //! A host has sockets, threads and clocks, and decides nothing: the server's `edge` has real ones,
 //! the simulator virtual ones.
 
+use std::collections::BTreeMap;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use raft::eraftpb::{Entry, HardState};
 use super::log::LogWork;
 use super::snapshot::SnapshotWork;
 use crate::admin::view::{Parts, View};
+use crate::config::Server;
 use crate::node::{Level, Node, Output};
 use crate::state::State;
 use crate::store::{Disk, StoreError};
@@ -49,6 +51,8 @@ pub trait Host {
     fn snapshot_work(&mut self, work: SnapshotWork);
     /// Fetches a member's snapshot; ends with [`Completion::Fetched`].
     fn fetch_snapshot(&mut self, member: u8, index: u64);
+    /// The ensemble has decided where its members are found.
+    fn set_members(&mut self, members: BTreeMap<u8, Server>, node: &mut Node);
 
     /// Writes a line of the server's log.
     fn log(&mut self, level: Level, text: &str);

@@ -81,6 +81,7 @@ impl<D: Disk> Driver<D> {
             Output::FetchSnapshot { from, index, term: _ } => host.fetch_snapshot(from, index),
             Output::Word { conn, word } => self.answer_word(host, conn, word),
             Output::Disconnect(member) => host.disconnect(member, &mut self.node),
+            Output::Members(members) => host.set_members(members, &mut self.node),
             Output::Log(level, text) => host.log(level, &text),
             Output::Fatal(why) => self.fails(why),
         }

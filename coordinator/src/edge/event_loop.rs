@@ -1,5 +1,6 @@
 //! The server's thread: waits for sockets and other threads, and lets the driver turn.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -14,10 +15,11 @@ use super::log_thread::LogThread;
 use super::logging::Logger;
 use super::notify::notify;
 use super::peers::{self, Peers};
+use super::serve::client_listener;
 use super::snapshot_transfer::SnapshotTransfer;
 use crate::admin::environment;
 use crate::admin::view::{Parts, View};
-use crate::config::Config;
+use crate::config::{Config, Listen, Server};
 use crate::driver::{Completion, Driver, End, Host, LogWork, Milestone, SnapshotWork, Written};
 use crate::node::{Level, Node};
 use crate::store::RealDisk;
@@ -40,6 +42,9 @@ pub(super) struct RealHost {
     pub events: Events,
     pub clients: Clients,
     pub client_listeners: Vec<TcpListener>,
+    pub clients_at: Option<Listen>,
+    /// Where the members are found.
+    pub members: BTreeMap<u8, Server>,
     pub peers: Peers,
     pub quorum_listener: Option<TcpListener>,
     pub log: LogThread<RealDisk>,
@@ -194,8 +199,26 @@ impl Host for RealHost {
         let _ = self.snapshots.send(work);
     }
 
+    fn set_members(&mut self, members: BTreeMap<u8, Server>, node: &mut Node) {
+        self.peers.set_members(&members, node);
+        let own = members.get(&self.config.id).and_then(|server| server.client.clone());
+        if own.is_some() && own != self.clients_at {
+            // Connections stay, on whatever port they came in.
+            let listening = own.as_ref().map(|own| client_listener(own, &self.poll, self.logger));
+            match listening {
+                Some(Ok(listener)) => {
+                    self.client_listeners = vec![listener];
+                    self.clients_at = own;
+                }
+                Some(Err(why)) => self.logger.warn(&format!("{why}; clients connect as before")),
+                None => {}
+            }
+        }
+        self.members = members;
+    }
+
     fn fetch_snapshot(&mut self, member: u8, index: u64) {
-        if let Some(server) = self.config.servers.get(&member) {
+        if let Some(server) = self.members.get(&member) {
             let address = (server.host.clone(), server.election_port);
             self.transfer.clone().fetch(address, index, self.completions.clone());
         }

@@ -15,6 +15,7 @@ use mio::{Interest, Registry, Token};
 use super::completion::Completions;
 use super::logging::Logger;
 use super::peer_auth::{self, AuthError, Key, Nonce, Port};
+use crate::config::Server;
 use crate::node::{Node, PeerHello, peer};
 
 /// Connections this server dialled have the member's id here.
@@ -64,11 +65,27 @@ struct Member {
     link: Dialled,
     retry_at: Instant,
     retry_after: Duration,
+    /// It stands in the ensemble's list no more.
+    left: bool,
     /// The last trouble told, so that it is told once.
     told: String,
 }
 
 impl Member {
+    fn at(host: String, port: u16) -> Self {
+        Member {
+            host,
+            port,
+            addresses: Vec::new(),
+            next_address: 0,
+            link: Dialled::Waiting,
+            retry_at: Instant::now(),
+            retry_after: RETRY_FIRST,
+            left: false,
+            told: String::new(),
+        }
+    }
+
     /// It has proved from this address who it is: it is dialled there, too, besides where its name
     /// or address in the server list leads.
     fn also_at(&mut self, ip: IpAddr) {
@@ -104,6 +121,7 @@ struct Incoming {
 
 /// All links of this server.
 pub(super) struct Peers {
+    me: u8,
     key: Key,
     members: BTreeMap<u8, Member>,
     incoming: BTreeMap<usize, Incoming>,
@@ -121,24 +139,10 @@ impl Peers {
         completions: Completions,
         logger: Logger,
     ) -> Self {
-        let now = Instant::now();
-        let members = members
-            .filter(|(id, ..)| *id != me)
-            .map(|(id, host, port)| {
-                let member = Member {
-                    host,
-                    port,
-                    addresses: Vec::new(),
-                    next_address: 0,
-                    link: Dialled::Waiting,
-                    retry_at: now,
-                    retry_after: RETRY_FIRST,
-                    told: String::new(),
-                };
-                (id, member)
-            })
-            .collect();
+        let others = members.filter(|(id, ..)| *id != me);
+        let members = others.map(|(id, host, port)| (id, Member::at(host, port))).collect();
         Peers {
+            me,
             key,
             members,
             incoming: BTreeMap::new(),
@@ -149,9 +153,23 @@ impl Peers {
         }
     }
 
+    /// The ensemble has decided who its members are. Links to those that have left end by themselves.
+    pub(super) fn set_members(&mut self, members: &BTreeMap<u8, Server>, node: &mut Node) {
+        for (&id, server) in members.iter().filter(|(id, _)| **id != self.me) {
+            let at = (&server.host, server.quorum_port);
+            if self.members.get(&id).is_none_or(|member| (&member.host, member.port) != at) {
+                node.peer_disconnected(id);
+                self.members.insert(id, Member::at(server.host.clone(), server.quorum_port));
+            }
+        }
+        self.members.iter_mut().for_each(|(id, member)| member.left = !members.contains_key(id));
+    }
+
     /// Dials who is not connected and due; ends proofs that take too long.
     pub(super) fn tick(&mut self, registry: &Registry, node: &mut Node) {
         let now = Instant::now();
+        let up = |member: &Member| matches!(member.link, Dialled::Up { .. });
+        self.members.retain(|_, member| !member.left || up(member));
         let ids: Vec<u8> = self.members.keys().copied().collect();
         for id in ids {
             let member = self.members.get_mut(&id).expect("its key is there");

@@ -117,6 +117,7 @@ pub fn serve(config: Config, warnings: &[Warning]) -> Result<(), Failure> {
         sync_warning: Duration::from_millis(u64::from(config.fsync_warning_ms)),
     };
     let load_ms = clock.since_start().as_millis() as u64;
+    let (clients_at, members) = (config.client_listen.clone(), config.servers.clone());
     let config = Arc::new(config);
     let operators = Operators {
         config: Arc::clone(&config),
@@ -132,6 +133,8 @@ pub fn serve(config: Config, warnings: &[Warning]) -> Result<(), Failure> {
         events: events(),
         clients: Clients::new(max_cnxns),
         client_listeners,
+        clients_at,
+        members,
         peers,
         quorum_listener,
         log,
@@ -244,6 +247,9 @@ pub(crate) fn node_config(
         election_timeout_ms: u64::from(config.election_timeout_ms),
         session_timeout_min_ms: config.min_session_timeout_ms,
         session_timeout_max_ms: config.max_session_timeout_ms,
+        reconfig_enabled: config.reconfig_enabled,
+        standalone: alone,
+        two_voters: config.standalone_enabled,
         local_sessions: config.local_sessions,
         local_sessions_upgrade: config.local_sessions_upgrade,
         // As `QuorumPeer` waits while it looks for a leader.
@@ -295,21 +301,25 @@ fn listen_to_clients(
     poll: &Poll,
     logger: Logger,
 ) -> Result<Vec<mio::net::TcpListener>, Failure> {
-    let mut listeners = Vec::new();
     let own = config.own_server().and_then(|s| s.client.clone());
-    for listen in config.client_listen.iter().chain(&own).take(1) {
-        let (listener, address) = bind(listen, "client port")?;
-        listener.set_nonblocking(true).map_err(text)?;
-        // What it accepts inherits it.
-        rustix::net::sockopt::set_tcp_nodelay(&listener, true).map_err(text)?;
-        let mut listener = mio::net::TcpListener::from_std(listener);
-        poll.registry()
-            .register(&mut listener, CLIENT_LISTENER, Interest::READABLE)
-            .map_err(text)?;
-        logger.info(&format!("listening for clients on {address}"));
-        listeners.push(listener);
-    }
-    Ok(listeners)
+    let listen = config.client_listen.iter().chain(&own).take(1);
+    listen.map(|listen| client_listener(listen, poll, logger)).collect()
+}
+
+/// Listens to clients; what comes belongs to [`CLIENT_LISTENER`].
+pub(super) fn client_listener(
+    listen: &Listen,
+    poll: &Poll,
+    logger: Logger,
+) -> Result<mio::net::TcpListener, Failure> {
+    let (listener, address) = bind(listen, "client port")?;
+    listener.set_nonblocking(true).map_err(text)?;
+    // What it accepts inherits it.
+    rustix::net::sockopt::set_tcp_nodelay(&listener, true).map_err(text)?;
+    let mut listener = mio::net::TcpListener::from_std(listener);
+    poll.registry().register(&mut listener, CLIENT_LISTENER, Interest::READABLE).map_err(text)?;
+    logger.info(&format!("listening for clients on {address}"));
+    Ok(listener)
 }
 
 fn listen_to_peers(

@@ -10,8 +10,10 @@ use raft::eraftpb::{ConfChangeV2, Entry, EntryType};
 use super::client::{Phase, Waiting};
 use super::entry::{self, BadEntry, Segment};
 use super::outbox::Waiter;
+use super::reconfig::terms;
 use super::{Level, Node, Output};
 use crate::state::cluster::Admission;
+use crate::state::members::Terms;
 use crate::state::{Exceeded, Stamp, Txn, may_hear};
 use crate::wire::code::Code;
 use crate::wire::opcode::OpCode;
@@ -84,6 +86,7 @@ impl Node {
         let (time_ms, segments) = entry::parse(data)?;
         self.last_stamp_ms = self.last_stamp_ms.max(time_ms);
         self.state.enforce_quotas(false);
+        self.state.set_terms(Terms::default());
         for segment in segments {
             match segment? {
                 Segment::Ops { origin, boot, first_sequence, count: _, ops } => {
@@ -115,6 +118,7 @@ impl Node {
                         self.snapshots.due_now();
                     }
                 }
+                Segment::Terms { flags, synced } => self.state.set_terms(terms(flags, synced)),
                 Segment::EnforceQuotas => self.state.enforce_quotas(true),
                 Segment::Incarnation { id, incarnation } => {
                     if self.state.cluster().incarnation(id).is_none() {
@@ -176,6 +180,9 @@ impl Node {
         self.effects.clear();
         self.effects.wanted = !self.watches.is_empty();
         self.reply.clear();
+        // The whole answer to a change of members is that it is done.
+        let changed = txn.op == OpCode::Reconfig && txn.session == 0 && txn.body.is_empty();
+        let waiter = if changed { self.reconfiguring.take() } else { waiter };
         let answer = waiter.is_some().then_some(&mut self.reply);
         let code = self.state.apply(stamp, origin, txn, &mut self.effects, answer);
         self.snapshots.applied_one();
@@ -199,10 +206,14 @@ impl Node {
             });
             self.stats.sent += fired;
         }
-        if let Some(waiter) = waiter {
-            self.answer_write(waiter, txn, zxid, code);
+        let pending = txn.op == OpCode::Reconfig && txn.session != 0 && code == Code::Ok;
+        match waiter {
+            Some(waiter) if pending => self.reconfiguring = Some(waiter),
+            Some(waiter) => self.answer_write(waiter, txn, zxid, code),
+            None => {}
         }
         match txn.op {
+            OpCode::Reconfig if code == Code::Ok => self.members_decided(),
             OpCode::CreateSession | OpCode::AttachSession if code == Code::Ok => {
                 self.session_arrived(txn.session, origin);
             }
@@ -231,6 +242,7 @@ impl Node {
             Some(Waiting::Upgrade) if txn.op == OpCode::CreateSession => {}
             Some(Waiting::Connect { read_only }) => self.connected(conn, read_only, code),
             Some(Waiting::Write { xid, op, .. }) if op == txn.op => {
+                client.reconfiguring = false;
                 match code {
                     Code::Ok => client.put_reply(xid, zxid, &self.reply),
                     code => client.put_header(xid, zxid, code),

@@ -108,6 +108,8 @@ pub(super) struct Client {
     pub local: bool,
     /// It connected while there was no quorum, to read.
     pub read_only: bool,
+    /// It waits for a change of members, and is not read from until that is done.
+    pub reconfiguring: bool,
     /// In the list of connections with something to send or to close.
     dirty: bool,
     /// Heard from since the last report to the leader.
@@ -145,7 +147,9 @@ impl ClientStats {
 impl Client {
     /// Whether more bytes of it should be read now.
     pub(super) fn paused(&self) -> bool {
-        self.waiting.len() >= WAITING_MAX || self.output.len() >= OUTPUT_PAUSE_BYTES
+        self.reconfiguring
+            || self.waiting.len() >= WAITING_MAX
+            || self.output.len() >= OUTPUT_PAUSE_BYTES
     }
 
     /// Nothing that it has asked for is still to come or to be sent.
@@ -223,6 +227,7 @@ impl Clients {
             local: false,
             read_only: false,
             login: None,
+            reconfiguring: false,
             dirty: false,
             touched: false,
             stats: ClientStats { since_ms: now_ms, ..ClientStats::default() },

@@ -23,6 +23,7 @@ const KIND_FOUND: u8 = 4;
 const KIND_INCARNATION: u8 = 5;
 const KIND_LEVEL: u8 = 6;
 const KIND_ENFORCE_QUOTAS: u8 = 7;
+const KIND_TERMS: u8 = 8;
 
 /// A piece of a raft entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +42,8 @@ pub enum Segment<'a> {
     Level { level: u16 },
     /// What follows in this entry keeps to hard quotas: its leader has `enforceQuota`.
     EnforceQuotas,
+    /// On which terms this leader takes changes of members, in the entry that asks for one.
+    Terms { flags: u8, synced: &'a [u8] },
 }
 
 /// Why an entry means nothing to this server.
@@ -121,6 +124,11 @@ impl Segment<'_> {
                 KIND_LEVEL
             }
             Segment::EnforceQuotas => KIND_ENFORCE_QUOTAS,
+            Segment::Terms { flags, synced } => {
+                out.push(flags);
+                out.extend_from_slice(synced);
+                KIND_TERMS
+            }
         };
         let length = (out.len() - at - 5) as u32;
         out[at] = kind;
@@ -195,6 +203,10 @@ impl<'a> Segments<'a> {
             }
             KIND_LEVEL => Segment::Level { level: u16::from_le_bytes(take(input)?) },
             KIND_ENFORCE_QUOTAS => Segment::EnforceQuotas,
+            KIND_TERMS => {
+                let [flags] = take(input)?;
+                Segment::Terms { flags, synced: std::mem::take(input) }
+            }
             _ => return None,
         };
         input.is_empty().then_some(segment)

@@ -18,6 +18,7 @@ impl Node {
         if level > cluster.level {
             cluster.level = level;
             self.log(Level::Info, &format!("the ensemble's feature level is now {level}"));
+            self.publish_members();
         }
     }
 }

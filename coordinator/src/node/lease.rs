@@ -184,7 +184,17 @@ impl Node {
 
     /// The leader lets `/zookeeper/config` say who the members are, where it says otherwise.
     pub(super) fn publish_members(&mut self) {
+        // Only what this leader has applied tells it what is published.
+        if !self.leading() || self.raft.raft.lead_transferee.is_some() {
+            return;
+        }
         let Some(members) = &self.config.published_members else { return };
+        let cluster = self.state.cluster();
+        // Where the ensemble has a list of its own, no server's configuration is one.
+        let own = members.ends_with("version=");
+        if cluster.membership.is_some() || own && cluster.level < 1 || self.members_proposed {
+            return;
+        }
         let tree = self.state.tree();
         let published = tree.find(CONFIG_PATH).and_then(|id| tree.data(id));
         if published == Some(members.as_bytes()) {
@@ -194,6 +204,7 @@ impl Node {
         let identity = IdentityBuf::superuser();
         let (identity, body) = (identity.as_identity(), members.as_bytes());
         Txn { session: 0, identity, op: OpCode::Reconfig, body }.encode(&mut ops);
+        self.members_proposed = true;
         self.propose_segment(&Segment::LeaderOps { ops: &ops });
     }
 }

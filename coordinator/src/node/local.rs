@@ -110,7 +110,7 @@ impl Node {
     }
 
     /// The session becomes one of the ensemble, before the write that needs it.
-    fn upgrade(&mut self, conn: ConnId) {
+    pub(super) fn upgrade(&mut self, conn: ConnId) {
         let Some(client) = self.clients.get_mut(conn) else { return };
         let (session, timeout_ms) = (client.session, client.timeout_ms);
         client.local = false;

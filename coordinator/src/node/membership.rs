@@ -17,7 +17,7 @@ use super::{Level, Node, NodeConfig};
 use crate::state::ClusterMetadata;
 
 /// In the context of a change of members: the member leaves for good, its directory is forgotten.
-const FORGET: u128 = u128::MAX;
+pub(super) const FORGET: u128 = u128::MAX;
 
 /// What servers tell each other before anything else.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,6 +130,10 @@ impl Node {
                  one of the two has the wrong `dataDir`",
                 hello.cluster_id
             ));
+        }
+        // Where the ensemble decides, a list is as old as what its server has applied.
+        if self.config.reconfig_enabled || self.state.cluster().membership.is_some() {
+            return Ok(());
         }
         let mine = self.hello().members;
         let differ = |a: &[u8], b: &[u8]| a.iter().filter(|id| !b.contains(id)).count();
@@ -359,12 +363,18 @@ impl Node {
             let incarnation = self.config.incarnation;
             self.propose_segment(&Segment::Incarnation { id: me, incarnation });
         }
+        if self.follow_list() {
+            return;
+        }
         let peers: Vec<PeerHello> =
             self.peers.values().filter(|p| p.up).filter_map(|p| p.hello.clone()).collect();
         for hello in peers {
             let id = u64::from(hello.id);
             let voter = self.conf_state.voters.contains(&id);
             let learner = self.conf_state.learners.contains(&id);
+            if !self.listed(hello.id) {
+                continue;
+            }
             match self.state.cluster().incarnation(hello.id) {
                 None if voter && self.peers.get(&hello.id).is_some_and(|p| p.lost_its_log) => {
                     return self.change(id, ConfChangeType::RemoveNode, 0);
@@ -406,6 +416,9 @@ impl Node {
     /// A member that is in nobody's server list any more leaves: this one's list and those of all
     /// linked members, a majority of the voters, must say so.
     fn remove_unlisted(&mut self) {
+        if self.state.cluster().membership.is_some() {
+            return;
+        }
         let listed = |id: u8| {
             let config = &self.config;
             let peers = self.peers.values().filter(|p| p.up).filter_map(|p| p.hello.as_ref());
@@ -466,7 +479,7 @@ impl Node {
         self.raft.raft.prs().get(id).is_some_and(|p| p.matched + 100 >= committed && p.matched > 0)
     }
 
-    fn change(&mut self, id: u64, what: ConfChangeType, incarnation: u128) {
+    pub(super) fn change(&mut self, id: u64, what: ConfChangeType, incarnation: u128) {
         let mut single = ConfChangeSingle { node_id: id, ..ConfChangeSingle::default() };
         single.set_change_type(what);
         let mut change = ConfChangeV2::default();

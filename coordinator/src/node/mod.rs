@@ -25,6 +25,7 @@ mod outbox;
 pub mod peer;
 mod pipeline;
 mod protobuf_groups;
+mod reconfig;
 mod replicate;
 mod snapshot;
 mod snapshot_fetch;
@@ -49,6 +50,7 @@ use expiry::Expiry;
 use outbox::Outbox;
 use sync::Sync;
 
+use crate::config::Server;
 use crate::random::Seeded;
 use crate::state::watch::Watches;
 use crate::state::{Effects, PasswordRule, State};
@@ -67,6 +69,12 @@ pub struct NodeConfig {
     pub election_timeout_ms: u64,
     pub session_timeout_min_ms: u32,
     pub session_timeout_max_ms: u32,
+    /// As leader, take changes of members from clients (`reconfigEnabled`).
+    pub reconfig_enabled: bool,
+    /// Alone for good: nobody can join it.
+    pub standalone: bool,
+    /// An ensemble has two voters at least (`standaloneEnabled`).
+    pub two_voters: bool,
     /// New sessions are this server's own (`localSessionsEnabled`).
     pub local_sessions: bool,
     /// They become the ensemble's with their first ephemeral (`localSessionsUpgradingEnabled`).
@@ -152,6 +160,8 @@ pub enum Output {
     },
     /// The connections to this member end (it was refused or removed).
     Disconnect(u8),
+    /// The members and where they are found, from now on.
+    Members(BTreeMap<u8, Server>),
     /// For the log of the server.
     Log(Level, String),
     /// This server cannot go on: the process ends with this message.
@@ -227,6 +237,10 @@ pub struct Node {
     loss_told: bool,
 
     expiry: Expiry,
+    /// Who asked for the change of members that is under way, here.
+    reconfiguring: Option<outbox::Waiter>,
+    /// It was proposed to call the pending members present.
+    members_proposed: bool,
     /// Sessions that only this server knows.
     local: Expiry,
     /// Since when no client could be served with writes.
@@ -339,6 +353,8 @@ impl Node {
             logged,
             loss_told: false,
             expiry: Expiry::default(),
+            reconfiguring: None,
+            members_proposed: false,
             local: Expiry::default(),
             unserved_since_ms: None,
             contact_ms: 0,
@@ -360,6 +376,7 @@ impl Node {
         node.snapshots.next_after(snapshot_ops, &mut node.random);
         node.contact_ms = node.now_ms.saturating_sub(node.config.election_timeout_ms * 3);
         node.redraw_election_timeout();
+        node.adopt_members();
         node.review_own_directory();
         node.review_permission();
         if node.connected_majority() {
@@ -385,6 +402,7 @@ impl Node {
             self.report();
             self.announce();
             self.review_members();
+            self.publish_members();
             self.repeat_offers();
         }
         self.close_without_handshake();

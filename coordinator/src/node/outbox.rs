@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 
 use super::client::ConnId;
 use crate::state::Txn;
+use crate::wire::opcode::OpCode;
 
 /// A batch closes at this size: one message, one segment of an entry. Small for
 /// the same reason as an entry.
@@ -25,6 +26,8 @@ pub(super) struct Batch {
     pub first_sequence: u64,
     pub count: u32,
     pub ops: Vec<u8>,
+    /// One of the writes asks for other members.
+    pub reconfig: bool,
 }
 
 /// The stream of one run of this server.
@@ -63,11 +66,17 @@ impl Outbox {
             && self.batches.back().is_some_and(|b| b.ops.len() < BATCH_BYTES);
         if !open {
             let first_sequence = self.next_sequence;
-            self.batches.push_back(Batch { first_sequence, count: 0, ops: Vec::new() });
+            self.batches.push_back(Batch {
+                first_sequence,
+                count: 0,
+                ops: Vec::new(),
+                reconfig: false,
+            });
         }
         let batch = self.batches.back_mut().expect("one is open");
         txn.encode(&mut batch.ops);
         batch.count += 1;
+        batch.reconfig |= txn.op == OpCode::Reconfig;
         self.waiters.push_back(waiter);
         self.next_sequence += 1;
         self.next_sequence - 1
@@ -126,7 +135,6 @@ impl Outbox {
 mod tests {
     use super::*;
     use crate::state::IdentityBuf;
-    use crate::wire::opcode::OpCode;
 
     fn push(outbox: &mut Outbox) -> u64 {
         let identity = IdentityBuf::new([127, 0, 0, 1].into());

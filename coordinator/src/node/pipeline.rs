@@ -182,9 +182,7 @@ impl Node {
             OpCode::Ping => self.answer_in_turn(conn, xid::PING, Code::Ok, false),
             OpCode::Auth => self.authenticate(conn, header.xid, body),
             OpCode::Sasl => self.sasl(conn, header.xid, body),
-            OpCode::Reconfig => {
-                self.answer_in_turn(conn, header.xid, Code::ReconfigDisabled, false);
-            }
+            OpCode::Reconfig => self.reconfig(conn, header.xid, body),
             OpCode::Sync => self.sync(conn, header.xid, body),
             op if op.is_write() => self.write(conn, header.xid, op, body),
             op => self.read_in_turn(conn, header.xid, op, body),

@@ -133,6 +133,7 @@ impl Node {
             return;
         }
         self.leadership = now;
+        self.members_proposed = false;
         self.proposal.clear();
         self.sealed.clear();
         self.reports_sent.clear();
@@ -176,6 +177,9 @@ impl Node {
         if self.is_leader() {
             let mut outbox = std::mem::replace(&mut self.outbox, super::Outbox::new(0));
             for batch in outbox.take_unsent() {
+                if batch.reconfig {
+                    self.propose_terms();
+                }
                 self.propose_segment(&Segment::Ops {
                     origin: me,
                     boot,
@@ -241,7 +245,7 @@ impl Node {
         if !self.is_leader() {
             return; // it learns of the new leader and sends them there
         }
-        let Some(sessions) = writes_of_a_server(count, ops) else {
+        let Some((sessions, reconfig)) = writes_of_a_server(count, ops) else {
             // Once in the log it would be in every server's.
             self.stats.forwards_refused += 1;
             self.log(
@@ -252,6 +256,9 @@ impl Node {
         };
         for session in sessions {
             self.expiry.touch(session, self.now_ms);
+        }
+        if reconfig {
+            self.propose_terms();
         }
         self.propose_segment(&Segment::Ops { origin: from, boot, first_sequence, count, ops });
     }
@@ -520,22 +527,25 @@ impl Node {
     }
 }
 
-/// The sessions of forwarded writes; `None` unless all of them can be read and are what a server
+/// The sessions of forwarded writes, and whether one asks for other members; `None` unless all of them can be read and are what a server
 /// sends on for its clients. The leader's own operations are nobody else's to propose. Writes of
 /// local sessions come without one.
-fn writes_of_a_server(count: u32, mut ops: &[u8]) -> Option<Vec<i64>> {
-    let mut sessions = Vec::new();
+fn writes_of_a_server(count: u32, mut ops: &[u8]) -> Option<(Vec<i64>, bool)> {
+    let (mut sessions, mut reconfig) = (Vec::new(), false);
     while !ops.is_empty() {
         let txn = Txn::decode(&mut ops).ok()?;
-        let own = matches!(txn.op, OpCode::DeleteContainer | OpCode::Reconfig);
-        let of_session =
-            matches!(txn.op, OpCode::CreateSession | OpCode::AttachSession | OpCode::CloseSession);
+        let own = txn.op == OpCode::DeleteContainer;
+        reconfig |= txn.op == OpCode::Reconfig;
+        let of_session = matches!(
+            txn.op,
+            OpCode::CreateSession | OpCode::AttachSession | OpCode::CloseSession | OpCode::Reconfig
+        );
         if own || !txn.op.is_write() || txn.session == 0 && of_session {
             return None;
         }
         sessions.push(txn.session);
     }
-    (sessions.len() == count as usize && count > 0).then_some(sessions)
+    (sessions.len() == count as usize && count > 0).then_some((sessions, reconfig))
 }
 
 fn begin_frame(out: &mut Vec<u8>) -> usize {

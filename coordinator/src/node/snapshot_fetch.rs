@@ -95,6 +95,7 @@ impl Node {
         self.applied_index = point.index;
         self.applied_term = point.term;
         self.conf_state = point.conf_state.clone();
+        self.adopt_members();
         self.raft.mut_store().install(point.clone());
         // Watches may have missed events and answers may be lost: clients come back and ask.
         for conn in self.clients.ids() {

@@ -4,6 +4,7 @@
 //! It is replicated state. All servers hold the same metadata at the same log index, so they all
 //! decide alike whether a write has been applied before.
 
+use super::members::Membership;
 use crate::bytes::take;
 use std::collections::BTreeMap;
 
@@ -16,6 +17,8 @@ pub struct ClusterMetadata {
     pub secret: [u8; 32],
     /// The feature level of the ensemble: what every member understands.
     pub level: u16,
+    /// Who the members are, once the ensemble itself decides that (`reconfigEnabled`).
+    pub membership: Option<Membership>,
     /// Per server that has ever forwarded a write: how far its stream has been applied.
     origins: BTreeMap<u8, Origin>,
     /// Per member: the random name of the data directory that holds its votes and its log.
@@ -117,6 +120,9 @@ impl ClusterMetadata {
         // Level 0 is written as releases before the levels did.
         if self.level > 0 {
             out.extend_from_slice(&self.level.to_le_bytes());
+            if let Some(membership) = &self.membership {
+                membership.encode(out);
+            }
         }
     }
 
@@ -142,6 +148,9 @@ impl ClusterMetadata {
         }
         if !input.is_empty() {
             cluster.level = u16::from_le_bytes(take(input)?);
+        }
+        if !input.is_empty() {
+            cluster.membership = Some(Membership::decode(input)?);
         }
         input.is_empty().then_some(cluster)
     }

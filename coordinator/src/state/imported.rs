@@ -23,6 +23,7 @@ impl State {
         let quotas = Quotas::rebuild(&tree);
         quotas.recount_all(&mut tree);
         Self {
+            terms: super::members::Terms::default(),
             quotas,
             tree,
             sessions: sessions.into_iter().map(|(id, ms)| (id, session(ms))).collect(),

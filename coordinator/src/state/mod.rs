@@ -11,6 +11,7 @@ mod digest;
 pub mod effects;
 pub mod identity;
 mod imported;
+pub mod members;
 mod op;
 mod permission;
 mod principal;
@@ -36,6 +37,7 @@ pub use watch::{WatchKind, Watches};
 use crate::tree::node::Kind;
 use crate::tree::{NewNode, Tree, acl};
 use crate::wire::acl::{Acl, perms, put_acls};
+use members::Terms;
 use quota::Quotas;
 use std::collections::BTreeMap;
 
@@ -48,6 +50,8 @@ pub struct State {
     last_zxid: i64,
     last_time_ms: i64,
     quotas: Quotas,
+    /// What the leader of the entry at hand says about changes of members.
+    terms: Terms,
     scratch: Scratch,
 }
 
@@ -95,6 +99,7 @@ impl State {
             last_zxid: 0,
             last_time_ms: 0,
             quotas: Quotas::default(),
+            terms: Terms::default(),
             scratch: Scratch::default(),
         }
     }
@@ -147,6 +152,11 @@ impl State {
     /// decides, not the configuration of the server that applies it.
     pub fn enforce_quotas(&mut self, enforced: bool) {
         self.quotas.enforced = enforced;
+    }
+
+    /// On which terms the leader of an entry takes changes of members.
+    pub fn set_terms(&mut self, terms: Terms) {
+        self.terms = terms;
     }
 
     /// A limit that was gone over since this was last asked.

@@ -224,6 +224,7 @@ impl Head {
     fn finish(self) -> Option<State> {
         let tree = self.builder.finish()?;
         Some(State {
+            terms: super::members::Terms::default(),
             quotas: Quotas::rebuild(&tree),
             tree,
             sessions: self.sessions,

@@ -95,6 +95,7 @@ fn describe(config: &Config) -> Vec<String> {
         format!("skip acl {}", config.skip_acl),
         format!("quotas enforced {}", config.enforce_quota),
         format!("super {:?}", config.super_digest),
+        format!("reconfig {} two voters {}", config.reconfig_enabled, config.standalone_enabled),
         format!("local sessions {}, {}", config.local_sessions, config.local_sessions_upgrade),
         format!("{:?}", config.security),
         format!("read-only mode {}", config.read_only_mode),

@@ -147,6 +147,9 @@ fn config(id: u8, servers: usize) -> NodeConfig {
         reap_interval_ms: 1000,
         never_used_ms: None,
         extended_types: true,
+        reconfig_enabled: false,
+        standalone: false,
+        two_voters: true,
         local_sessions: false,
         local_sessions_upgrade: false,
         read_only_after_ms: None,
@@ -252,7 +255,10 @@ impl World {
                 Output::Word { conn, .. } => node.answer_word(conn, b""),
                 Output::Fatal(why) => panic!("a client has stopped the server: {why}"),
                 Output::Disconnect(id) => panic!("server {id} is cut off by what clients sent"),
-                Output::Install { .. } | Output::SnapshotBegin { .. } | Output::Log(..) => {}
+                Output::Install { .. }
+                | Output::SnapshotBegin { .. }
+                | Output::Members(_)
+                | Output::Log(..) => {}
             }
         }
         for conn in node.take_dirty_clients() {
