@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use zkprov::inventory;
-use zkprov::plan::desired::{self, Release, Supplies, Supply};
+use zkprov::plan::desired::{self, Artifact, Artifacts, Release};
 use zkprov::plan::show;
 use zkprov::plan::{self, Only};
 use zkprov::probe::Observed;
@@ -30,15 +30,15 @@ fn main() {
     }
     let reading = inventory::read(Path::new("inventory.yaml"), yaml.as_bytes(), None);
     let Some(inventory) = reading.inventory else { panic!("{}", reading.shown) };
-    let supplies = Supplies {
-        binary: Some(Supply { path: "coordinator".into(), sha256: "0".repeat(64), bytes: 1 }),
+    let artifacts = Artifacts {
+        binary: Some(Artifact { path: "coordinator".into(), sha256: "0".repeat(64), bytes: 1 }),
         release: Some(Release {
             sha512: "0".repeat(128),
             bytes: Some(1),
             path: None,
             urls: Vec::new(),
         }),
-        ..Supplies::default()
+        ..Artifacts::default()
     };
     let observed = Observed::of([
         ("kernel", "Linux 6.1.0 x86_64"),
@@ -48,7 +48,7 @@ fn main() {
     ]);
     let began = Instant::now();
     let plans = inventory.hosts.iter().map(|host| {
-        let resources = desired::resources(&inventory, host, &supplies).expect("resources");
+        let resources = desired::resources(&inventory, host, &artifacts).expect("resources");
         plan::host(&inventory, host, &resources, &observed, &Only::default())
     });
     let seen: Vec<_> = inventory.hosts.iter().map(|host| (host, &observed)).collect();

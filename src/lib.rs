@@ -26,6 +26,7 @@ pub mod digest;
 pub mod exit;
 pub mod failure;
 pub mod layout;
+pub mod quantity;
 pub mod report;
 
 use std::ffi::OsString;

@@ -2,6 +2,6 @@
 //! and what the controller must read for them.
 
 pub mod build;
+pub mod collect;
 pub mod fetch;
 pub mod progress;
-pub mod supply;

@@ -4,11 +4,14 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+/// The lab that is meant when none is named.
+pub const DEFAULT_LAB: &str = "zkprov";
+
 /// Labs of different names live side by side. All of this needs root, except `ssh`.
 #[derive(Args, Debug)]
 pub struct Lab {
     /// The lab's name
-    #[arg(long, global = true, default_value = crate::lab::DEFAULT_NAME)]
+    #[arg(long, global = true, default_value = DEFAULT_LAB)]
     pub name: String,
     #[command(subcommand)]
     pub command: LabCommand,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use self::lab::{Lab, LabCommand, LabUp};
+pub use self::lab::{DEFAULT_LAB, Lab, LabCommand, LabUp};
 use crate::exit::Exit;
 
 /// Turn bare Linux hosts into a serving coordination ensemble for Apache Kafka, over plain SSH.
@@ -38,8 +38,8 @@ pub enum Command {
     Init(Init),
     /// Check an inventory without touching the network; reports every problem at once
     Validate(Validate),
-    /// Print the inventory's JSON Schema, for editors
-    Schema,
+    /// Print the JSON Schema of the inventory, of saved plans or of events
+    Schema(Schema),
     /// Make, or convert, inventories
     #[command(subcommand)]
     Inventory(InventoryCommand),
@@ -125,7 +125,7 @@ pub enum Output {
 
 /// How the result is told.
 #[derive(Args, Clone, Debug)]
-pub struct Telling {
+pub struct OutputOptions {
     /// The form of the output on stdout
     #[arg(long, value_name = "FORM", default_value = "text")]
     pub output: Output,
@@ -150,6 +150,23 @@ pub struct Init {
     /// Overwrite an existing file
     #[arg(long)]
     pub force: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Schema {
+    /// What the schema describes
+    #[arg(value_enum, default_value = "inventory")]
+    pub of: SchemaOf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SchemaOf {
+    /// The inventory, for editors
+    Inventory,
+    /// Files of `plan --out`
+    Plan,
+    /// Lines of `--output json`
+    Events,
 }
 
 #[derive(Args, Debug)]
@@ -205,7 +222,7 @@ pub struct Planning {
     #[command(flatten)]
     pub connection: Connection,
     #[command(flatten)]
-    pub telling: Telling,
+    pub output_options: OutputOptions,
 }
 
 #[derive(Args, Debug)]
@@ -252,7 +269,7 @@ pub struct Status {
     #[command(flatten)]
     pub connection: Connection,
     #[command(flatten)]
-    pub telling: Telling,
+    pub output_options: OutputOptions,
     #[command(flatten)]
     pub reports: Reports,
 }
@@ -285,7 +302,7 @@ pub struct Restart {
     #[command(flatten)]
     pub connection: Connection,
     #[command(flatten)]
-    pub telling: Telling,
+    pub output_options: OutputOptions,
     #[command(flatten)]
     pub reports: Reports,
 }
@@ -326,7 +343,7 @@ pub struct Rollback {
     #[command(flatten)]
     pub connection: Connection,
     #[command(flatten)]
-    pub telling: Telling,
+    pub output_options: OutputOptions,
     #[command(flatten)]
     pub reports: Reports,
 }
@@ -357,7 +374,7 @@ pub struct Destroy {
     #[command(flatten)]
     pub connection: Connection,
     #[command(flatten)]
-    pub telling: Telling,
+    pub output_options: OutputOptions,
 }
 
 #[derive(Args, Debug)]

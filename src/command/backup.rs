@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::cli;
@@ -20,7 +20,8 @@ use crate::host::session::HostSession;
 use crate::inventory::{Engine, Inventory};
 use crate::layout::BINARY;
 use crate::plan::Only;
-use crate::run::{Drawn, Run};
+use crate::report::event::Summary;
+use crate::run::{Planned, Run};
 use crate::script::frame::Kind;
 use crate::script::{self, Script};
 
@@ -36,8 +37,8 @@ pub async fn run(arguments: cli::Backup) -> Outcome {
         return Err(Failure::usage(cause).hint("name a new file: a backup replaces nothing"));
     }
     let everybody = cli::Selection::default();
-    let telling = cli::Telling { output: cli::Output::Text };
-    let run = Run::new(inventory, &everybody, &arguments.connection, &telling).await?;
+    let output_options = cli::OutputOptions { output: cli::Output::Text };
+    let run = Run::new(inventory, &everybody, &arguments.connection, &output_options).await?;
     let mut part = Part::begin(&arguments.file)?;
     tokio::select! {
         outcome = whole(&run, &mut part) => outcome,
@@ -56,19 +57,19 @@ pub(super) fn engine(inventory: &Inventory) -> Result<(), Failure> {
 }
 
 async fn whole(run: &Run, part: &mut Part) -> Outcome {
-    let drawn = run.draw(&Only::default()).await?;
-    for failure in &drawn.failures {
+    let planned = run.probe_and_plan(&Only::default()).await?;
+    for failure in &planned.failures {
         run.reporter.failed(failure);
     }
-    let outcome = lock::holding(&Operator::me(), &drawn.asked, || run.lose_lock(), async {
-        let leader = leader(run, &drawn)?;
+    let outcome = lock::holding(&Operator::me(), &planned.sessions, || run.lose_lock(), async {
+        let leader = leader(run, &planned)?;
         run.reporter.aside(&format!("from {}, which leads", leader.host.name));
         let said = receive(leader, part).await.map_err(|f| f.host(&leader.host.name))?;
         part.finish(&said)?;
         Ok(said)
     })
     .await;
-    run.fleet.close(drawn.asked).await;
+    run.fleet.close(planned.sessions).await;
     let said = outcome?;
     let word = |name: &str| said[name].as_str().unwrap_or("?").to_owned();
     let text = format!(
@@ -79,16 +80,16 @@ async fn whole(run: &Run, part: &mut Part) -> Outcome {
         said["bytes"],
         word("sha256"),
     );
-    run.reporter.summary(&text, json!({"backup": said}));
+    run.reporter.summary(&text, Summary { backup: Some(said), ..Summary::default() });
     Ok(Exit::Done)
 }
 
 /// The leader has everything that was acknowledged anywhere.
-fn leader<'a, 'b>(run: &Run, drawn: &'b Drawn<'a>) -> Result<&'b HostSession<'a>, Failure> {
-    let find = |name: &str| drawn.asked.iter().find(|asked| asked.host.name == name);
+fn leader<'a, 'b>(run: &Run, planned: &'b Planned<'a>) -> Result<&'b HostSession<'a>, Failure> {
+    let find = |name: &str| planned.sessions.iter().find(|session| session.host.name == name);
     let view = ensemble::view(
         &run.inventory,
-        |host| find(&host.name).map(|asked| &asked.observed),
+        |host| find(&host.name).map(|session| &session.observed),
         |_| Some("not reached".into()),
     );
     view.leader().and_then(|leader| find(&leader.host)).ok_or_else(|| {

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use serde_json::json;
 
 use crate::cli;
 use crate::command::Outcome;
@@ -21,6 +20,7 @@ use crate::plan::operation::Operation;
 use crate::plan::show;
 use crate::plan::subject::Subject;
 use crate::report;
+use crate::report::event::{Event, StepState, Summary};
 use crate::run::{self, Run};
 use crate::script::frame::{self, Kind};
 use crate::script::{self, Script};
@@ -31,8 +31,9 @@ const BROKERS_DEADLINE: Duration = Duration::from_mins(7);
 
 pub async fn run(arguments: cli::Destroy) -> Outcome {
     let inventory = Inventory::load(&arguments.inventory.inventory)?;
-    let run = Run::new(inventory, &arguments.selection, &arguments.connection, &arguments.telling)
-        .await?;
+    let run =
+        Run::new(inventory, &arguments.selection, &arguments.connection, &arguments.output_options)
+            .await?;
     for host in run.hosts() {
         let data = if arguments.purge_data { "and its DATA" } else { "its data is kept" };
         run.reporter.text(&format!(
@@ -65,14 +66,14 @@ fn confirm(run: &Run, arguments: &cli::Destroy) -> Result<(), Failure> {
 }
 
 async fn whole(run: &Run, arguments: &cli::Destroy) -> Outcome {
-    let drawn = run.draw(&Only::default()).await?;
-    let mut failures = drawn.failures.clone();
-    let destroyed = lock::holding(&Operator::me(), &drawn.asked, || run.lose_lock(), async {
+    let planned = run.probe_and_plan(&Only::default()).await?;
+    let mut failures = planned.failures.clone();
+    let destroyed = lock::holding(&Operator::me(), &planned.sessions, || run.lose_lock(), async {
         // A broker that stops asks the coordinators who shall lead its partitions: they go last.
-        stop_brokers(run, &drawn.asked).await?;
-        Ok(join_all(drawn.asked.iter().map(|asked| async {
-            let script = program(run, asked.host, arguments.purge_data);
-            let (frames, stderr) = gather(&asked.link, &script, DEADLINE).await?;
+        stop_brokers(run, &planned.sessions).await?;
+        Ok(join_all(planned.sessions.iter().map(|session| async {
+            let script = program(run, session.host, arguments.purge_data);
+            let (frames, stderr) = gather(&session.link, &script, DEADLINE).await?;
             for frame in frames.iter().filter(|frame| frame.kind == Kind::End) {
                 let note = frame.text();
                 let note = if note.trim().is_empty() {
@@ -80,22 +81,23 @@ async fn whole(run: &Run, arguments: &cli::Destroy) -> Outcome {
                 } else {
                     format!(" ({})", note.trim())
                 };
-                run.reporter.event(
-                    "step",
-                    json!({"host": asked.host.name, "step": frame.name, "state": "done"}),
-                );
-                run.reporter.text(&format!("{}  gone  {}{note}\n", asked.host.name, frame.name));
+                run.reporter.event(Event::Step {
+                    host: session.host.name.clone(),
+                    step: frame.name.clone(),
+                    state: StepState::Done,
+                });
+                run.reporter.text(&format!("{}  gone  {}{note}\n", session.host.name, frame.name));
             }
             if let Some(failed) = frame::failed(&frames) {
                 return Err(Failure::failed(failed.said())
                     .step(&failed.step)
-                    .host(&asked.host.name));
+                    .host(&session.host.name));
             }
             if frames.iter().any(|frame| frame.name == "finished") {
                 return Ok(());
             }
             Err(Failure::failed(format!("it did not come to its end: {stderr}"))
-                .host(&asked.host.name))
+                .host(&session.host.name))
         }))
         .await)
     })
@@ -106,25 +108,28 @@ async fn whole(run: &Run, arguments: &cli::Destroy) -> Outcome {
     }
     let exit = run::worst(&failures);
     let text = match exit {
-        Exit::Done => format!("{} cleared", show::count(drawn.asked.len(), "host")),
+        Exit::Done => format!("{} cleared", show::count(planned.sessions.len(), "host")),
         _ => format!("{} failed", show::count(failures.len(), "host")),
     };
-    run.reporter.summary(&text, json!({"failed": failures.len(), "exit": exit.code()}));
-    run.fleet.close(drawn.asked).await;
+    run.reporter.summary(
+        &text,
+        Summary { failed: Some(failures.len()), exit: Some(exit.code()), ..Summary::default() },
+    );
+    run.fleet.close(planned.sessions).await;
     Ok(exit)
 }
 
 /// Ends all brokers at once, before anything else goes.
-async fn stop_brokers(run: &Run, asked: &[HostSession<'_>]) -> Result<(), Failure> {
-    let hosts = asked.iter().filter(|asked| run.inventory.broker_on(asked.host).is_some());
-    let outcomes = join_all(hosts.map(|asked| async move {
+async fn stop_brokers(run: &Run, sessions: &[HostSession<'_>]) -> Result<(), Failure> {
+    let hosts = sessions.iter().filter(|session| run.inventory.broker_on(session.host).is_some());
+    let outcomes = join_all(hosts.map(|session| async move {
         let mut script = Script::new(&script::nonce());
         script.call("zk_guard", [BROKERS_DEADLINE.as_secs().to_string().as_str()]);
         let name = format!("service {BROKER_UNIT}");
         Operation::DisableUnit { unit: BROKER_UNIT.into() }.step(&name, &mut script);
-        let done = session::steps(&asked.link, &script, BROKERS_DEADLINE).await;
-        done.map_err(|error| error.said().host(&asked.host.name))?;
-        run.reporter.text(&format!("{}  gone  {name}\n", asked.host.name));
+        let done = session::steps(&session.link, &script, BROKERS_DEADLINE).await;
+        done.map_err(|error| error.said().host(&session.host.name))?;
+        run.reporter.text(&format!("{}  gone  {name}\n", session.host.name));
         Ok(())
     }))
     .await;

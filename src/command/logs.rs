@@ -20,9 +20,9 @@ const FOLLOW: Duration = Duration::from_hours(12);
 
 pub async fn run(arguments: cli::Logs) -> Outcome {
     let inventory = Inventory::load(&arguments.inventory.inventory)?;
-    let telling = cli::Telling { output: cli::Output::Text };
+    let output_options = cli::OutputOptions { output: cli::Output::Text };
     let selection = cli::Selection { limit: arguments.host.clone() };
-    let run = Run::new(inventory, &selection, &arguments.connection, &telling).await?;
+    let run = Run::new(inventory, &selection, &arguments.connection, &output_options).await?;
     tokio::select! {
         outcome = tell(&run, &arguments) => outcome,
         _ = tokio::signal::ctrl_c() => Ok(Exit::Done),

@@ -37,7 +37,7 @@ pub fn run(arguments: Arguments) -> Outcome {
     match arguments.command {
         Command::Init(init) => init::run(&init),
         Command::Validate(validate) => validate::run(&validate),
-        Command::Schema => schema::run(),
+        Command::Schema(schema) => schema::run(&schema),
         Command::Inventory(command) => wait(inventory::run(command)),
         Command::Plan(plan) => wait(plan::run(plan)),
         Command::Apply(apply) => wait(apply::run(apply)),

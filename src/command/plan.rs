@@ -1,7 +1,5 @@
 //! `zkprov plan`: probe, plan, show. Nothing is changed anywhere.
 
-use serde_json::json;
-
 use crate::cli;
 use crate::command::Outcome;
 use crate::exit::Exit;
@@ -12,7 +10,8 @@ use crate::plan::desired;
 use crate::plan::show;
 use crate::plan::{Only, Plan};
 use crate::report;
-use crate::run::{self, Drawn, Run};
+use crate::report::event::Summary;
+use crate::run::{self, Planned, Run};
 use crate::script::Script;
 
 pub async fn run(arguments: cli::Plan) -> Outcome {
@@ -27,17 +26,17 @@ pub(super) async fn dry(
     out: Option<&std::path::Path>,
 ) -> Outcome {
     let only = only(planning)?;
-    let drawn = run.draw(&only).await?;
+    let planned = run.probe_and_plan(&only).await?;
     if planning.show_scripts {
-        scripts(run, &drawn)?;
+        scripts(run, &planned)?;
     } else {
-        tell(run, planning, &drawn);
+        tell(run, planning, &planned);
         if let Some(out) = out {
-            save(&drawn.plan, out)?;
+            save(&planned.plan, out)?;
         }
     }
-    let Drawn { plan, asked, failures } = drawn;
-    run.fleet.close(asked).await;
+    let Planned { plan, sessions, failures } = planned;
+    run.fleet.close(sessions).await;
     Ok(if !failures.is_empty() {
         run::worst(&failures)
     } else if plan.refused() {
@@ -58,41 +57,48 @@ pub(super) fn only(planning: &cli::Planning) -> Result<Only, Failure> {
 }
 
 /// Shows the plan, and who could not be asked.
-pub(super) fn tell(run: &Run, planning: &cli::Planning, drawn: &Drawn<'_>) {
+pub(super) fn tell(run: &Run, planning: &cli::Planning, planned: &Planned<'_>) {
     let reporter = &run.reporter;
-    for host in &drawn.plan.hosts {
-        reporter.event("plan", show::host_json(host, planning.diff));
+    for host in &planned.plan.hosts {
+        reporter.event(show::host_event(host, planning.diff));
     }
     let detail = show::Detail { diff: planning.diff, color: report::color() };
-    reporter.painted(&show::plan(&drawn.plan, detail));
-    for failure in &drawn.failures {
+    reporter.painted(&show::plan(&planned.plan, detail));
+    for failure in &planned.failures {
         reporter.failed(failure);
     }
-    let summary = show::summary(&drawn.plan);
-    let silent = drawn.failures.len();
+    let summary = show::summary(&planned.plan);
+    let silent = planned.failures.len();
     let summary = match silent {
         0 => summary,
         // No line that a script could take for "nothing to do".
         _ => format!("{} not asked, {summary}", show::count(silent, "host")),
     };
-    let summary = match (drawn.plan.refused(), drawn.plan.changes()) {
+    let summary = match (planned.plan.refused(), planned.plan.changes()) {
         (true, _) => format!("refused; {summary} would be made"),
         (false, 0) => summary,
         (false, _) => format!("{summary} to be made"),
     };
     reporter.summary(
         &summary,
-        json!({"changes": drawn.plan.changes(), "hosts": drawn.plan.hosts.len(), "refused": drawn.plan.refused(), "failed": drawn.failures.len()}),
+        Summary {
+            changes: Some(planned.plan.changes()),
+            hosts: Some(planned.plan.hosts.len()),
+            refused: Some(planned.plan.refused()),
+            failed: Some(planned.failures.len()),
+            ..Summary::default()
+        },
     );
 }
 
 /// Prints what would run, secrets left out.
-fn scripts(run: &Run, drawn: &Drawn<'_>) -> Result<(), Failure> {
-    for asked in &drawn.asked {
+fn scripts(run: &Run, planned: &Planned<'_>) -> Result<(), Failure> {
+    for session in &planned.sessions {
         let mut probe = Script::new("NONCE");
-        desired::reading(&run.inventory, asked.host, &run.supplies)?.ask(&mut probe);
-        run.reporter.text(&format!("# {}: probe\n{}\n", asked.host.name, probe.render()));
-        let Some(plan) = drawn.plan.hosts.iter().find(|plan| plan.host == asked.host.name) else {
+        desired::reading(&run.inventory, session.host, &run.artifacts)?.ask(&mut probe);
+        run.reporter.text(&format!("# {}: probe\n{}\n", session.host.name, probe.render()));
+        let Some(plan) = planned.plan.hosts.iter().find(|plan| plan.host == session.host.name)
+        else {
             continue;
         };
         if plan.steps.is_empty() {
@@ -103,7 +109,7 @@ fn scripts(run: &Run, drawn: &Drawn<'_>) -> Result<(), Failure> {
             step.change.operation = step.change.operation.shown();
         }
         let steps: Vec<_> = shown.steps.iter().collect();
-        let program = execute::program("NONCE", &Operator::me(), &steps, asked.host);
+        let program = execute::program("NONCE", &Operator::me(), &steps, session.host);
         run.reporter.text(&format!("# {}: apply\n{}\n", shown.host, program.script.render()));
         for payload in &program.payloads {
             run.reporter.text(&format!(

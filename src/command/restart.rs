@@ -1,7 +1,5 @@
 //! `zkprov restart`: member after member, leader last, the quorum never lost.
 
-use serde_json::json;
-
 use crate::cli;
 use crate::command::Outcome;
 use crate::exit::Exit;
@@ -9,7 +7,8 @@ use crate::host::lock::{self, Operator};
 use crate::inventory::{Host, Inventory};
 use crate::plan::change::Phase;
 use crate::plan::{Only, Plan, Step};
-use crate::rolling::engine::{self, Recorded, Wish};
+use crate::report::event::Summary;
+use crate::rolling::engine::{self, Recorded, RollOptions};
 use crate::rolling::gate::Target;
 use crate::rolling::journal::Journal;
 use crate::rolling::previous::Switches;
@@ -19,7 +18,8 @@ pub async fn run(arguments: cli::Restart) -> Outcome {
     let inventory = Inventory::load(&arguments.inventory.inventory)?;
     // Every member is looked at, whoever is to be restarted.
     let everybody = cli::Selection::default();
-    let run = Run::new(inventory, &everybody, &arguments.connection, &arguments.telling).await?;
+    let run =
+        Run::new(inventory, &everybody, &arguments.connection, &arguments.output_options).await?;
     run::reported(&run, "restart", &arguments.reports, whole(&run, &arguments)).await
 }
 
@@ -31,12 +31,12 @@ async fn whole(run: &Run, arguments: &cli::Restart) -> Outcome {
         .as_ref()
         .map(|resumed| Journal::resume(resumed, &run.inventory.ensemble))
         .transpose()?;
-    let drawn = run.draw(&Only::default()).await?;
+    let planned = run.probe_and_plan(&Only::default()).await?;
     let outcome = Box::pin(async {
         let wanted = |role| arguments.role.is_none_or(|only| only == role);
         let chosen = |role, phase| {
             let all = arguments.all;
-            if wanted(role) { targets(run, &drawn.plan, phase, &limit, all) } else { Vec::new() }
+            if wanted(role) { targets(run, &planned.plan, phase, &limit, all) } else { Vec::new() }
         };
         let (members, brokers) = match &resumed {
             Some((_, left)) => (left.members.clone(), left.brokers.clone()),
@@ -47,8 +47,9 @@ async fn whole(run: &Run, arguments: &cli::Restart) -> Outcome {
         };
         let count = members.len() + brokers.len();
         if count == 0 {
-            run.reporter.summary("0 to restart", json!({"restarted": 0}));
-            return Ok(run::worst(&drawn.failures));
+            run.reporter
+                .summary("0 to restart", Summary { restarted: Some(0), ..Summary::default() });
+            return Ok(run::worst(&planned.failures));
         }
         for target in &members {
             run.reporter.text(&format!("restart {}  ({})\n", target.host, target.why));
@@ -59,8 +60,8 @@ async fn whole(run: &Run, arguments: &cli::Restart) -> Outcome {
         let what = engine::restarted(members.len(), brokers.len());
         confirm::confirm(arguments.yes, &format!("Restart {what} one after the other?"))?;
         let operator = Operator::me();
-        Box::pin(lock::holding(&operator, &drawn.asked, || run.lose_lock(), async {
-            let wish = Wish {
+        Box::pin(lock::holding(&operator, &planned.sessions, || run.lose_lock(), async {
+            let options = RollOptions {
                 allow_quorum_loss: arguments.allow_quorum_loss,
                 settle_s: arguments.settle,
                 patience_s: 0,
@@ -75,26 +76,28 @@ async fn whole(run: &Run, arguments: &cli::Restart) -> Outcome {
             if !members.is_empty() {
                 let journal = Recorded { journal: of_members, then: &brokers };
                 let none = Switches::default();
-                of_members =
-                    Some(engine::roll(run, &drawn.asked, none, members, journal, wish).await?);
+                of_members = Some(
+                    engine::roll(run, &planned.sessions, none, members, journal, options).await?,
+                );
             }
             if !brokers.is_empty() {
                 let none = Switches::default();
                 let journal = (of_brokers, of_members);
-                engine::roll_brokers(run, &drawn.asked, none, brokers, journal, wish).await?;
+                engine::roll_brokers(run, &planned.sessions, none, brokers, journal, options)
+                    .await?;
             }
             Ok(())
         }))
         .await?;
         let text = format!("{what} restarted in {:.1} s", run.reporter.elapsed_s());
-        run.reporter.summary(&text, json!({"restarted": count}));
+        run.reporter.summary(&text, Summary { restarted: Some(count), ..Summary::default() });
         Ok(Exit::Done)
     })
     .await;
-    for failure in &drawn.failures {
+    for failure in &planned.failures {
         run.reporter.failed(failure);
     }
-    run.fleet.close(drawn.asked).await;
+    run.fleet.close(planned.sessions).await;
     outcome
 }
 

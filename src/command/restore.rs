@@ -4,10 +4,10 @@
 use std::process::{Command, Stdio};
 
 use futures_util::future::join_all;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::artifacts::build::Builds;
-use crate::artifacts::supply;
+use crate::artifacts::collect;
 use crate::cli;
 use crate::command::Outcome;
 use crate::command::backup::{DEADLINE, SHELL, engine};
@@ -24,7 +24,8 @@ use crate::plan::change::Phase;
 use crate::plan::desired;
 use crate::plan::operation::Operation;
 use crate::plan::show;
-use crate::run::{Drawn, Run, confirm};
+use crate::report::event::Summary;
+use crate::run::{Planned, Run, confirm};
 use crate::script::frame::Kind;
 use crate::script::{self, Script, frame};
 
@@ -38,8 +39,8 @@ pub async fn run(arguments: cli::Restore) -> Outcome {
     engine(&inventory)?;
     let sound = check(&inventory, &arguments.file)?;
     let everybody = cli::Selection::default();
-    let telling = cli::Telling { output: cli::Output::Text };
-    let run = Run::new(inventory, &everybody, &arguments.connection, &telling).await?;
+    let output_options = cli::OutputOptions { output: cli::Output::Text };
+    let run = Run::new(inventory, &everybody, &arguments.connection, &output_options).await?;
     tokio::select! {
         outcome = whole(&run, &arguments, &sound) => outcome,
         interrupted = run.heed_interrupts() => Err(interrupted),
@@ -51,7 +52,7 @@ fn check(inventory: &Inventory, file: &std::path::Path) -> Result<Value, Failure
     let name = file.display();
     std::fs::File::open(file)
         .map_err(|error| Failure::usage(format!("cannot read the backup `{name}`: {error}")))?;
-    let binary = supply::binary(inventory, std::env::consts::ARCH, Builds::WhenStale)?.path;
+    let binary = collect::binary(inventory, std::env::consts::ARCH, Builds::WhenStale)?.path;
     let output =
         Command::new(&binary).arg("check").arg(file).stdin(Stdio::null()).output().map_err(
             |error| Failure::failed(format!("cannot run `{}`: {error}", binary.display())),
@@ -68,9 +69,9 @@ fn check(inventory: &Inventory, file: &std::path::Path) -> Result<Value, Failure
 }
 
 async fn whole(run: &Run, arguments: &cli::Restore, sound: &Value) -> Outcome {
-    let drawn = run.draw(&Only::default()).await?;
-    let outcome = Box::pin(replace(run, arguments, sound, &drawn)).await;
-    run.fleet.close(drawn.asked).await;
+    let planned = run.probe_and_plan(&Only::default()).await?;
+    let outcome = Box::pin(replace(run, arguments, sound, &planned)).await;
+    run.fleet.close(planned.sessions).await;
     let restored = outcome?;
     let text = format!(
         "{} restored in {:.1} s: {} znodes, digest {}, from zxid {} on",
@@ -80,7 +81,7 @@ async fn whole(run: &Run, arguments: &cli::Restore, sound: &Value) -> Outcome {
         restored["digest"].as_str().unwrap_or("?"),
         restored["zxid"].as_str().unwrap_or("?"),
     );
-    run.reporter.summary(&text, json!({"restored": restored}));
+    run.reporter.summary(&text, Summary { restored: Some(restored), ..Summary::default() });
     Ok(Exit::Done)
 }
 
@@ -88,11 +89,11 @@ async fn replace(
     run: &Run,
     arguments: &cli::Restore,
     sound: &Value,
-    drawn: &Drawn<'_>,
+    planned: &Planned<'_>,
 ) -> Result<Value, Failure> {
-    ready(run, drawn)?;
+    ready(run, planned)?;
     if !arguments.force {
-        empty(&drawn.asked).await?;
+        empty(&planned.sessions).await?;
     }
     run.reporter.text(&format!(
         "{}: {} znodes at zxid {}, {} sessions that will end\n",
@@ -109,39 +110,39 @@ async fn replace(
     let operator = Operator::me();
     let work = async {
         // All of them down first: no member may serve beside one that has other data.
-        each(run, &drawn.asked, |_, script| {
+        each(run, &planned.sessions, |_, script| {
             Operation::StopUnit { unit: UNIT.into() }.step("stop", script);
         })
         .await?;
-        let restored = load(run, arguments, &drawn.asked, epoch(run, drawn, sound)).await?;
+        let restored = load(run, arguments, &planned.sessions, epoch(run, planned, sound)).await?;
         let digest = &sound["digest"];
         if let Some((host, _)) = restored.iter().find(|(_, told)| told["digest"] != *digest) {
             let cause = format!("it holds another tree than the backup, whose digest is {digest}");
             return Err(Failure::failed(cause).host(host).step("restore"));
         }
-        each(run, &drawn.asked, |asked, script| {
-            let server = desired::server(asked.host);
+        each(run, &planned.sessions, |session, script| {
+            let server = desired::server(session.host);
             Operation::StartUnit { unit: UNIT.into(), again: false }.step("start", script);
             Operation::serving(UNIT, SERVING_S, &server).step("serves", script);
         })
         .await?;
         Ok(restored.into_iter().next().map(|(_, told)| told).unwrap_or_default())
     };
-    Box::pin(lock::holding(&operator, &drawn.asked, || run.lose_lock(), work)).await
+    Box::pin(lock::holding(&operator, &planned.sessions, || run.lose_lock(), work)).await
 }
 
 /// Every member is there and is what the inventory says, but for the service's running.
-fn ready(run: &Run, drawn: &Drawn<'_>) -> Result<(), Failure> {
-    for failure in &drawn.failures {
+fn ready(run: &Run, planned: &Planned<'_>) -> Result<(), Failure> {
+    for failure in &planned.failures {
         run.reporter.failed(failure);
     }
-    if !drawn.failures.is_empty() {
-        let missing = show::count(drawn.failures.len(), "host");
+    if !planned.failures.is_empty() {
+        let missing = show::count(planned.failures.len(), "host");
         let cause =
             format!("{missing} cannot be reached, and a restore takes all; nothing was changed");
         return Err(Failure::new(Exit::Unreachable, cause));
     }
-    let unready = drawn.plan.hosts.iter().find(|host| {
+    let unready = planned.plan.hosts.iter().find(|host| {
         !host.refusals.is_empty() || host.steps.iter().any(|step| step.phase == Phase::Switch)
     });
     match unready {
@@ -153,17 +154,18 @@ fn ready(run: &Run, drawn: &Drawn<'_>) -> Result<(), Failure> {
 }
 
 /// Refuses when a member holds anything.
-async fn empty(asked: &[HostSession<'_>]) -> Result<(), Failure> {
-    for asked in asked {
-        let held = asked.observed.listing(&asked.host.data_dir);
+async fn empty(sessions: &[HostSession<'_>]) -> Result<(), Failure> {
+    for session in sessions {
+        let held = session.observed.listing(&session.host.data_dir);
         if !held.contains(&"coordinator".into()) && !held.contains(&"version-2".into()) {
             continue;
         }
         let mut script = Script::new(&script::nonce());
         script.library(SHELL);
         script.call("zk_guard", ["30"]);
-        script.call("ask_empty", [BINARY, &desired::server(asked.host)]);
-        let (frames, _) = gather(&asked.link, &script, std::time::Duration::from_secs(30)).await?;
+        script.call("ask_empty", [BINARY, &desired::server(session.host)]);
+        let (frames, _) =
+            gather(&session.link, &script, std::time::Duration::from_secs(30)).await?;
         let root = frames.iter().find(|frame| frame.name == "root");
         let root = root.map(crate::script::frame::Frame::text).unwrap_or_default();
         let root = root.trim();
@@ -173,11 +175,11 @@ async fn empty(asked: &[HostSession<'_>]) -> Result<(), Failure> {
         let what = if root.starts_with('[') {
             format!("the ensemble is not empty: / has {root}")
         } else {
-            let path = &asked.host.data_dir;
+            let path = &session.host.data_dir;
             format!("{path} holds data, and the server does not say what: {root}")
         };
         return Err(Failure::refused(format!("{what}; nothing was changed"))
-            .host(&asked.host.name)
+            .host(&session.host.name)
             .hint(
                 "--force replaces it; what is there is kept beside it, as coordinator.replaced-N",
             ));
@@ -186,11 +188,11 @@ async fn empty(asked: &[HostSession<'_>]) -> Result<(), Failure> {
 }
 
 /// The epoch to go on in: above the backup's, and above what serves now.
-fn epoch(run: &Run, drawn: &Drawn<'_>, sound: &Value) -> u64 {
-    let find = |name: &str| drawn.asked.iter().find(|asked| asked.host.name == name);
+fn epoch(run: &Run, planned: &Planned<'_>, sound: &Value) -> u64 {
+    let find = |name: &str| planned.sessions.iter().find(|session| session.host.name == name);
     let view = ensemble::view(
         &run.inventory,
-        |host| find(&host.name).map(|asked| &asked.observed),
+        |host| find(&host.name).map(|session| &session.observed),
         |_| None,
     );
     let seen = view.members.iter().filter_map(ensemble::Member::epoch).max().unwrap_or(0);
@@ -207,13 +209,13 @@ fn next_epoch(backup: u64, seen: u64) -> u64 {
 async fn load(
     run: &Run,
     arguments: &cli::Restore,
-    asked: &[HostSession<'_>],
+    sessions: &[HostSession<'_>],
     epoch: u64,
 ) -> Result<Vec<(String, Value)>, Failure> {
     let bytes = std::fs::metadata(&arguments.file).map_or(0, |data| data.len());
     let payload = Payload { path: arguments.file.clone(), bytes };
     let word = script::nonce();
-    let outcomes = join_all(asked.iter().map(|asked| async {
+    let outcomes = join_all(sessions.iter().map(|session| async {
         let mut script = Script::new(&script::nonce());
         Operation::LoadBackup {
             tool: BINARY.into(),
@@ -226,13 +228,13 @@ async fn load(
         script.call("zk_guard", [DEADLINE.as_secs().to_string().as_str()]);
         let mut frames = Vec::new();
         let payloads = std::slice::from_ref(&payload);
-        let ended = asked.link.run(&script, payloads, DEADLINE, |event| {
+        let ended = session.link.run(&script, payloads, DEADLINE, |event| {
             if let Event::Frame(frame) = event {
                 frames.push(frame);
             }
         });
-        let ended = ended.await.map_err(|failure| failure.host(&asked.host.name))?;
-        let at = |cause: String| Failure::failed(cause).host(&asked.host.name).step("restore");
+        let ended = ended.await.map_err(|failure| failure.host(&session.host.name))?;
+        let at = |cause: String| Failure::failed(cause).host(&session.host.name).step("restore");
         if let Some(failed) = frame::failed(&frames) {
             return Err(at(failed.said()));
         }
@@ -243,8 +245,8 @@ async fn load(
         });
         let told =
             told.ok_or_else(|| at(format!("it did not come to its end: {}", ended.stderr)))?;
-        run.reporter.aside(&format!("{}  restored", asked.host.name));
-        Ok((asked.host.name.clone(), told))
+        run.reporter.aside(&format!("{}  restored", session.host.name));
+        Ok((session.host.name.clone(), told))
     }))
     .await;
     outcomes.into_iter().collect::<Result<_, _>>().map_err(|failure: Failure| {
@@ -258,18 +260,18 @@ async fn load(
 /// One script on every host; the first failure is told.
 async fn each(
     run: &Run,
-    asked: &[HostSession<'_>],
+    sessions: &[HostSession<'_>],
     steps: impl Fn(&HostSession<'_>, &mut Script),
 ) -> Result<(), Failure> {
-    let outcomes = join_all(asked.iter().map(|asked| {
+    let outcomes = join_all(sessions.iter().map(|session| {
         let mut script = Script::new(&script::nonce());
         script.call("zk_guard", ["300"]);
-        steps(asked, &mut script);
+        steps(session, &mut script);
         script.line("zk_frame live finished \"$zk_bad\"");
         async move {
-            let host = &asked.host.name;
+            let host = &session.host.name;
             let deadline = std::time::Duration::from_mins(5);
-            let (frames, stderr) = gather(&asked.link, &script, deadline).await?;
+            let (frames, stderr) = gather(&session.link, &script, deadline).await?;
             if let Some(failed) = frame::failed(&frames) {
                 return Err(Failure::failed(failed.said()).host(host).step(&failed.step));
             }

@@ -3,8 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::json;
-
 use crate::cli::{self, Part};
 use crate::command::Outcome;
 use crate::exit::Exit;
@@ -18,9 +16,10 @@ use crate::plan::show;
 use crate::plan::{FORMAT, HostPlan, Plan, Refusal, Step};
 use crate::probe::Reading;
 use crate::report;
-use crate::rolling::engine::{self, Recorded, Wish};
+use crate::report::event::Summary;
+use crate::rolling::engine::{self, Recorded, RollOptions};
 use crate::rolling::gate::Target;
-use crate::rolling::previous::{self, Keep, Kept, Switches};
+use crate::rolling::previous::{self, Keep, PreviousState, Switches};
 use crate::run::selection;
 use crate::run::{self, Run, confirm};
 use crate::script;
@@ -29,7 +28,8 @@ pub async fn run(arguments: cli::Rollback) -> Outcome {
     let inventory = Inventory::load(&arguments.inventory.inventory)?;
     // The gates look at every member, whoever goes back.
     let everybody = cli::Selection::default();
-    let run = Run::new(inventory, &everybody, &arguments.connection, &arguments.telling).await?;
+    let run =
+        Run::new(inventory, &everybody, &arguments.connection, &arguments.output_options).await?;
     run::reported(&run, "rollback", &arguments.reports, whole(&run, &arguments)).await
 }
 
@@ -38,35 +38,35 @@ async fn whole(run: &Run, arguments: &cli::Rollback) -> Outcome {
     let limit: Vec<&str> = limit.iter().map(|host| host.name.as_str()).collect();
     let hosts = run.hosts();
     let replies = run.fleet.probe(&hosts, |host| Ok(reading(&run.inventory, host))).await;
-    let (mut asked, mut failures) = (Vec::new(), Vec::new());
+    let (mut sessions, mut failures) = (Vec::new(), Vec::new());
     for (_, reply) in replies {
         match reply {
-            Ok(host) => asked.push(host),
+            Ok(host) => sessions.push(host),
             Err(failure) => failures.push(failure),
         }
     }
     let wanted = |part| arguments.role.is_none_or(|only| only == part);
     let parts: Vec<Part> =
         [Part::Coordinator, Part::Broker].into_iter().filter(|part| wanted(*part)).collect();
-    let back = Back::of(&run.inventory, &asked, &parts, &limit);
-    let outcome = Box::pin(go(run, arguments, &asked, &failures, &back)).await;
+    let back = Back::of(&run.inventory, &sessions, &parts, &limit);
+    let outcome = Box::pin(go(run, arguments, &sessions, &failures, &back)).await;
     for failure in &failures {
         run.reporter.failed(failure);
     }
-    run.fleet.close(asked).await;
+    run.fleet.close(sessions).await;
     outcome
 }
 
 async fn go(
     run: &Run,
     arguments: &cli::Rollback,
-    asked: &[HostSession<'_>],
+    sessions: &[HostSession<'_>],
     failures: &[Failure],
     back: &Back,
 ) -> Outcome {
     let plan = back.plan(&run.inventory);
     for host in &plan.hosts {
-        run.reporter.event("plan", show::host_json(host, arguments.diff));
+        run.reporter.event(show::host_event(host, arguments.diff));
     }
     let detail = show::Detail { diff: arguments.diff, color: report::color() };
     run.reporter.painted(&show::plan(&plan, detail));
@@ -79,34 +79,38 @@ async fn go(
     let (members, brokers) = (back.targets(Part::Coordinator), back.targets(Part::Broker));
     let count = members.len() + brokers.len();
     if count == 0 {
-        run.reporter.summary(back.nothing(), json!({"rolled_back": 0}));
+        run.reporter
+            .summary(back.nothing(), Summary { rolled_back: Some(0), ..Summary::default() });
         return Ok(run::worst(failures));
     }
     let what = engine::restarted(members.len(), brokers.len());
     if arguments.dry_run {
         let text = format!("{what} would go back");
-        run.reporter.summary(&text, json!({"rolled_back": 0, "pending": count}));
+        run.reporter.summary(
+            &text,
+            Summary { rolled_back: Some(0), pending: Some(count), ..Summary::default() },
+        );
         return Ok(run::worst(failures));
     }
     confirm::confirm(arguments.yes, &format!("Put {what} back, one after the other?"))?;
     let change = previous::change_name(&script::nonce());
     let switches =
         |part| Switches { hosts: back.switches(part), change: change.clone(), keep: Keep::Undone };
-    let wish = Wish {
+    let options = RollOptions {
         allow_quorum_loss: arguments.allow_quorum_loss,
         settle_s: arguments.settle,
         patience_s: 0,
         changes: true,
         leaving: None,
     };
-    Box::pin(lock::holding(&Operator::me(), asked, || run.lose_lock(), async {
+    Box::pin(lock::holding(&Operator::me(), sessions, || run.lose_lock(), async {
         if !members.is_empty() {
             let switches = switches(Part::Coordinator);
-            engine::roll(run, asked, switches, members, Recorded::default(), wish).await?;
+            engine::roll(run, sessions, switches, members, Recorded::default(), options).await?;
         }
         if !brokers.is_empty() {
             let switches = switches(Part::Broker);
-            let rolled = engine::roll_brokers(run, asked, switches, brokers, (None, None), wish);
+            let rolled = engine::roll_brokers(run, sessions, switches, brokers, (None, None), options);
             rolled.await.map_err(|failure| match failure.exit {
                 Exit::RolledBack => failure.hint(
                     "it runs on as it did; after a whole upgrade an older broker follows only where \
@@ -119,7 +123,7 @@ async fn go(
     }))
     .await?;
     let text = format!("{what} put back in {:.1} s", run.reporter.elapsed_s());
-    run.reporter.summary(&text, json!({"rolled_back": count}));
+    run.reporter.summary(&text, Summary { rolled_back: Some(count), ..Summary::default() });
     run.reporter.aside(
         "the inventory is as it was: the next apply goes forward again unless you correct it",
     );
@@ -131,11 +135,11 @@ fn reading(inventory: &Inventory, host: &Host) -> Reading {
     reading.library(library::SERVICE);
     if host.is_member() {
         reading.unit(layout::UNIT);
-        Kept::read(inventory, Part::Coordinator, &mut reading);
+        PreviousState::read(inventory, Part::Coordinator, &mut reading);
     }
     if inventory.broker_on(host).is_some() {
         reading.unit(layout::BROKER_UNIT);
-        Kept::read(inventory, Part::Broker, &mut reading);
+        PreviousState::read(inventory, Part::Broker, &mut reading);
     }
     reading
 }
@@ -144,7 +148,7 @@ fn reading(inventory: &Inventory, host: &Host) -> Reading {
 #[derive(Debug, Default)]
 struct Back {
     /// By host, in the order of the inventory, and by service: what it had before the last change.
-    hosts: Vec<(String, Part, Kept)>,
+    hosts: Vec<(String, Part, PreviousState)>,
     /// Hosts that do not take part, and why.
     left: Vec<(String, String)>,
     /// Whether anything was ever changed here.
@@ -154,21 +158,21 @@ struct Back {
 impl Back {
     fn of(
         inventory: &Inventory,
-        asked: &[HostSession<'_>],
+        sessions: &[HostSession<'_>],
         parts: &[Part],
         limit: &[&str],
     ) -> Self {
         let mut all = Vec::new();
-        for asked in asked {
+        for session in sessions {
             for &part in parts {
                 let has = match part {
-                    Part::Coordinator => asked.host.is_member(),
-                    Part::Broker => inventory.broker_on(asked.host).is_some(),
+                    Part::Coordinator => session.host.is_member(),
+                    Part::Broker => inventory.broker_on(session.host).is_some(),
                 };
                 if let Some(kept) =
-                    has.then(|| Kept::of(inventory, part, &asked.observed)).flatten()
+                    has.then(|| PreviousState::of(inventory, part, &session.observed)).flatten()
                 {
-                    all.push((asked.host.name.clone(), part, kept));
+                    all.push((session.host.name.clone(), part, kept));
                 }
             }
         }
@@ -177,7 +181,7 @@ impl Back {
 
     /// What belongs to the last change of all. A host that it has not come to has kept what it ran
     /// before an earlier one: it stays.
-    fn last(all: Vec<(String, Part, Kept)>, limit: &[&str]) -> Self {
+    fn last(all: Vec<(String, Part, PreviousState)>, limit: &[&str]) -> Self {
         let mut back = Self { known: !all.is_empty(), ..Self::default() };
         let Some(last) =
             all.iter().map(|(_, _, kept)| (kept.changed_s(), kept.change.clone())).max()
@@ -260,7 +264,7 @@ mod tests {
     use crate::plan::reason::Reason;
     use crate::plan::subject::Subject;
 
-    fn kept(host: &str, change: &str, differs: bool) -> (String, Part, Kept) {
+    fn kept(host: &str, change: &str, differs: bool) -> (String, Part, PreviousState) {
         let operation = Operation::RollBack { folder: String::new(), files: Vec::new() };
         let step = Step {
             subject: Subject::File("x".into()),
@@ -269,7 +273,7 @@ mod tests {
             change: Change::new(Action::Update, Reason::Previous, operation),
         };
         let steps = if differs { vec![step] } else { Vec::new() };
-        let kept = Kept { change: change.into(), steps, stale: false, refused: None };
+        let kept = PreviousState { change: change.into(), steps, stale: false, refused: None };
         (host.to_owned(), Part::Coordinator, kept)
     }
 

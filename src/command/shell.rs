@@ -4,7 +4,7 @@
 use std::process::{Command, Stdio};
 
 use crate::artifacts::build::Builds;
-use crate::artifacts::supply;
+use crate::artifacts::collect;
 use crate::cli;
 use crate::command::Outcome;
 use crate::exit::Exit;
@@ -14,7 +14,7 @@ use crate::inventory::Inventory;
 pub fn run(arguments: &cli::Shell) -> Outcome {
     let inventory = Inventory::load(&arguments.inventory.inventory)?;
     // This machine's own architecture, not the hosts'.
-    let binary = supply::binary(&inventory, std::env::consts::ARCH, Builds::Never)?.path;
+    let binary = collect::binary(&inventory, std::env::consts::ARCH, Builds::Never)?.path;
     let status = Command::new(&binary)
         .args(["shell", "--server", &inventory.connect()])
         .args(&arguments.words)

@@ -4,8 +4,6 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use serde_json::json;
-
 use crate::artifacts::build::Builds;
 use crate::cli;
 use crate::command::Outcome;
@@ -19,8 +17,9 @@ use crate::layout::BINARY;
 use crate::plan::show;
 use crate::plan::{Only, Step};
 use crate::probe::Reading;
+use crate::report::event::{Event, HostStatus, Summary};
 use crate::report::{self, printable};
-use crate::run::{self, Drawn, Run};
+use crate::run::{self, Planned, Run};
 
 /// How often the watched table is made anew.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
@@ -30,7 +29,7 @@ const PARTITIONS_TOLD: usize = 100;
 pub async fn run(arguments: cli::Status) -> Outcome {
     let inventory = Inventory::load(&arguments.inventory.inventory)?;
     let mut run =
-        Run::new(inventory, &arguments.selection, &arguments.connection, &arguments.telling)
+        Run::new(inventory, &arguments.selection, &arguments.connection, &arguments.output_options)
             .await?;
     run.builds = Builds::Never;
     if !arguments.watch {
@@ -56,26 +55,26 @@ async fn watch(run: &Run) -> Outcome {
 
 /// Asks everybody, tells programs, and gives the table for people.
 async fn once(run: &Run) -> Result<(String, Exit), Failure> {
-    let drawn = run.draw(&Only::default()).await?;
-    let view = view(run, &drawn);
-    let mut text = table(run, &view, &drawn);
-    let (brokers, broken) = brokers(run, &drawn).await;
+    let planned = run.probe_and_plan(&Only::default()).await?;
+    let view = view(run, &planned);
+    let mut text = table(run, &view, &planned);
+    let (brokers, broken) = brokers(run, &planned).await;
     text.push_str(&brokers);
     let complaints = [view.complaints(), broken].concat();
     for member in &view.members {
         if asked_for(run, &member.host) {
-            run.reporter.event("host", host_json(&view, member, &drawn));
+            run.reporter.event(Event::Host(Box::new(host_status(&view, member, &planned))));
         }
     }
-    let drifted = drawn.plan.hosts.iter().filter(|host| !host.steps.is_empty()).count();
+    let drifted = planned.plan.hosts.iter().filter(|host| !host.steps.is_empty()).count();
     for complaint in &complaints {
         let _ = writeln!(text, "! {complaint}");
     }
-    for refusal in drawn.plan.hosts.iter().flat_map(|host| &host.refusals) {
+    for refusal in planned.plan.hosts.iter().flat_map(|host| &host.refusals) {
         let _ = writeln!(text, "! {}: {}", refusal.resource, refusal.cause);
     }
     let healthy = complaints.is_empty();
-    let converged = drifted == 0 && !drawn.plan.refused();
+    let converged = drifted == 0 && !planned.plan.refused();
     let word = if healthy { "healthy" } else { "not healthy" };
     let drift = match drifted {
         0 if converged => "as the inventory says".to_owned(),
@@ -84,23 +83,26 @@ async fn once(run: &Run) -> Result<(String, Exit), Failure> {
     };
     let ensemble = &run.inventory.ensemble;
     let _ = writeln!(text, "ensemble {ensemble}: {word}, {drift}");
-    let exit = match (healthy && converged, drawn.failures.is_empty()) {
+    let exit = match (healthy && converged, planned.failures.is_empty()) {
         (true, true) => Exit::Done,
-        (_, false) => run::worst(&drawn.failures),
+        (_, false) => run::worst(&planned.failures),
         (false, true) => Exit::Failed,
     };
-    run.reporter.event(
-        "summary",
-        json!({"healthy": healthy, "converged": converged, "complaints": complaints, "exit": exit.code()}),
-    );
-    run.fleet.close(drawn.asked).await;
+    run.reporter.event(Event::Summary(Box::new(Summary {
+        healthy: Some(healthy),
+        converged: Some(converged),
+        complaints: Some(complaints),
+        exit: Some(exit.code()),
+        ..Summary::default()
+    })));
+    run.fleet.close(planned.sessions).await;
     Ok((text, exit))
 }
 
 /// The brokers' own table, and what is wrong with them and their partitions; both empty where the
 /// inventory has none.
-async fn brokers(run: &Run, drawn: &Drawn<'_>) -> (String, Vec<String>) {
-    let mut cluster = cluster(run, drawn).await;
+async fn brokers(run: &Run, planned: &Planned<'_>) -> (String, Vec<String>) {
+    let mut cluster = cluster(run, planned).await;
     // Hosts that --limit leaves out are no complaint.
     cluster.brokers.retain(|broker| asked_for(run, &broker.host));
     if cluster.brokers.is_empty() {
@@ -112,10 +114,13 @@ async fn brokers(run: &Run, drawn: &Drawn<'_>) -> (String, Vec<String>) {
     for broker in &cluster.brokers {
         let registered = broker.registered_ms.is_some();
         let controls = cluster.controller == Some(broker.id);
-        run.reporter.event(
-            "broker",
-            json!({"host": broker.host, "id": broker.id, "unit": broker.unit, "registered": registered, "controller": controls}),
-        );
+        run.reporter.event(Event::Broker {
+            host: broker.host.clone(),
+            id: broker.id,
+            unit: broker.unit.clone(),
+            registered,
+            controller: controls,
+        });
         let unit = if broker.unit.is_empty() { "-" } else { &broker.unit };
         rows.push(vec![
             broker.id.to_string(),
@@ -127,23 +132,23 @@ async fn brokers(run: &Run, drawn: &Drawn<'_>) -> (String, Vec<String>) {
     }
     let under: Vec<_> =
         cluster.under_replicated().into_iter().take(PARTITIONS_TOLD).map(Partition::say).collect();
-    run.reporter.event(
-        "partitions",
-        json!({"partitions": cluster.partitions.len(), "under_replicated": under}),
-    );
+    run.reporter
+        .event(Event::Partitions { partitions: cluster.partitions.len(), under_replicated: under });
     (show::columns(&rows), cluster.complaints())
 }
 
 /// The cluster as its hosts say, and as Kafka itself keeps it with the coordinators: asked of one host
 /// after the other, until one can say.
-async fn cluster(run: &Run, drawn: &Drawn<'_>) -> Cluster {
+async fn cluster(run: &Run, planned: &Planned<'_>) -> Cluster {
     let inventory = &run.inventory;
     let connect = inventory.connect();
     let mut told = Err("no broker's host can be reached".to_owned());
-    for asked in drawn.asked.iter().filter(|asked| inventory.broker_on(asked.host).is_some()) {
+    for session in
+        planned.sessions.iter().filter(|session| inventory.broker_on(session.host).is_some())
+    {
         let mut reading = Reading::default();
         reading.function("probe_brokers", [BINARY, &connect]);
-        told = match session::observe(&asked.link, asked.host, reading).await {
+        told = match session::observe(&session.link, session.host, reading).await {
             Ok((observed, _)) => Ok(observed.text("brokers")),
             Err(failure) => Err(failure.cause),
         };
@@ -151,10 +156,11 @@ async fn cluster(run: &Run, drawn: &Drawn<'_>) -> Cluster {
             break;
         }
     }
-    let observed = |name: &str| match drawn.asked.iter().find(|asked| asked.host.name == name) {
-        Some(asked) => Ok(&asked.observed),
-        None => Err("it cannot be reached".to_owned()),
-    };
+    let observed =
+        |name: &str| match planned.sessions.iter().find(|session| session.host.name == name) {
+            Some(session) => Ok(&session.observed),
+            None => Err("it cannot be reached".to_owned()),
+        };
     Cluster::of(inventory, observed, told.as_deref().map_err(Clone::clone))
 }
 
@@ -163,13 +169,17 @@ fn asked_for(run: &Run, host: &str) -> bool {
 }
 
 /// The ensemble as the hosts that were asked see it.
-fn view(run: &Run, drawn: &Drawn<'_>) -> View {
+fn view(run: &Run, planned: &Planned<'_>) -> View {
     let observed = |host: &Host| {
-        drawn.asked.iter().find(|asked| asked.host.name == host.name).map(|asked| &asked.observed)
+        planned
+            .sessions
+            .iter()
+            .find(|session| session.host.name == host.name)
+            .map(|session| &session.observed)
     };
     let why = |host: &Host| {
         let of_host = |failure: &&Failure| failure.host.as_deref() == Some(host.name.as_str());
-        drawn.failures.iter().find(of_host).map(|failure| failure.cause.clone())
+        planned.failures.iter().find(of_host).map(|failure| failure.cause.clone())
     };
     let mut view = ensemble::view(&run.inventory, observed, why);
     // Hosts that --limit leaves out are no complaint.
@@ -180,31 +190,39 @@ fn view(run: &Run, drawn: &Drawn<'_>) -> View {
     view
 }
 
-fn host_json(view: &View, member: &Member, drawn: &Drawn<'_>) -> serde_json::Value {
-    let mut value = json!(member);
-    value["zxid"] = json!(member.zxid.map(|zxid| format!("{zxid:#x}")));
-    value["lag"] = json!(view.lag(member));
-    let plan = drawn.plan.hosts.iter().find(|host| host.host == member.host);
-    let drift = plan.map(|plan| plan.steps.iter().map(Step::name).collect::<Vec<_>>());
-    value["drift"] = json!(drift);
-    value
+fn host_status(view: &View, member: &Member, planned: &Planned<'_>) -> HostStatus {
+    let plan = planned.plan.hosts.iter().find(|host| host.host == member.host);
+    HostStatus {
+        host: member.host.clone(),
+        myid: member.myid,
+        votes: member.votes,
+        unreachable: member.unreachable.clone(),
+        unit: member.unit.clone(),
+        main_pid: member.main_pid,
+        restarts: member.restarts,
+        mode: member.mode.map(|mode| mode.word().to_owned()),
+        error: member.error.clone(),
+        zxid: member.zxid.map(|zxid| format!("{zxid:#x}")),
+        lag: view.lag(member),
+        sessions: member.sessions,
+        connections: member.connections,
+        nodes: member.nodes,
+        server_version: member.version.clone(),
+        synced: member.synced,
+        electorate: member.electorate,
+        drift: plan.map(|plan| plan.steps.iter().map(Step::name).collect()),
+    }
 }
 
-fn table(run: &Run, view: &View, drawn: &Drawn<'_>) -> String {
+fn table(run: &Run, view: &View, planned: &Planned<'_>) -> String {
     let head =
         ["host", "unit", "mode", "zxid", "lag", "sessions", "conns", "znodes", "drift", "version"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     for member in view.members.iter().filter(|member| asked_for(run, &member.host)) {
         let number =
             |value: Option<i64>| value.map_or_else(|| "-".into(), |value| value.to_string());
-        let mode = match member.mode {
-            Some(Mode::Leader) => "leader",
-            Some(Mode::Follower) => "follower",
-            Some(Mode::Observer) => "observer",
-            Some(Mode::Standalone) => "standalone",
-            None => "-",
-        };
-        let plan = drawn.plan.hosts.iter().find(|host| host.host == member.host);
+        let mode = member.mode.map_or("-", Mode::word);
+        let plan = planned.plan.hosts.iter().find(|host| host.host == member.host);
         let drift = match plan {
             None => "?".into(),
             Some(plan) if !plan.refusals.is_empty() => "refused".into(),

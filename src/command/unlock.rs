@@ -16,9 +16,10 @@ use crate::script::{self, Script};
 
 pub async fn run(arguments: cli::Unlock) -> Outcome {
     let inventory = Inventory::load(&arguments.inventory.inventory)?;
-    let telling = cli::Telling { output: cli::Output::Text };
+    let output_options = cli::OutputOptions { output: cli::Output::Text };
     let run =
-        Run::new(inventory, &cli::Selection::default(), &arguments.connection, &telling).await?;
+        Run::new(inventory, &cli::Selection::default(), &arguments.connection, &output_options)
+            .await?;
     confirm::confirm(arguments.yes, "End whatever run holds the lock on these hosts?")?;
     let hosts = run.hosts();
     let outcomes = join_all(hosts.iter().map(|host| async {

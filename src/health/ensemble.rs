@@ -22,6 +22,17 @@ pub enum Mode {
     Standalone,
 }
 
+impl Mode {
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Leader => "leader",
+            Self::Follower => "follower",
+            Self::Observer => "observer",
+            Self::Standalone => "standalone",
+        }
+    }
+}
+
 /// One host of the inventory, as it is now.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Member {

@@ -194,5 +194,5 @@ impl Partition {
 }
 
 pub(crate) fn count(partitions: usize) -> String {
-    crate::plan::show::count(partitions, "partition")
+    crate::quantity::count(partitions, "partition")
 }

@@ -50,7 +50,7 @@ impl Fleet {
         join_all(hosts.iter().map(|&host| {
             let reading = reading(host);
             async move {
-                let asked = async {
+                let sessions = async {
                     let _permit = self.forks.acquire().await.expect("never closed");
                     let link = self.connector.connect(host).await?;
                     match observe(&link, host, reading?).await {
@@ -61,7 +61,7 @@ impl Fleet {
                         }
                     }
                 };
-                (host, asked.await)
+                (host, sessions.await)
             }
         }))
         .await
@@ -70,7 +70,7 @@ impl Fleet {
     /// Runs `steps` of one host's plan, and tells how it goes.
     pub async fn change(
         &self,
-        asked: &HostSession<'_>,
+        session: &HostSession<'_>,
         plan: &HostPlan,
         steps: &[&Step],
         lock: (&Operator, &Ballot),
@@ -78,11 +78,11 @@ impl Fleet {
     ) -> (Progress, Result<(), Failure>) {
         let (operator, ballot) = lock;
         let _permit = self.forks.acquire().await.expect("never closed");
-        let program = execute::program(&script::nonce(), operator, steps, asked.host);
+        let program = execute::program(&script::nonce(), operator, steps, session.host);
         let total = program.payloads.iter().map(|payload| payload.bytes).sum();
         let mut progress = Progress::default();
         let mut answered = false;
-        let ended = asked
+        let ended = session
             .link
             .run_when(
                 &program.script,
@@ -124,7 +124,7 @@ impl Fleet {
     }
 
     /// Ends all logins.
-    pub async fn close(&self, asked: impl IntoIterator<Item = HostSession<'_>>) {
-        join_all(asked.into_iter().map(|asked| asked.link.close())).await;
+    pub async fn close(&self, sessions: impl IntoIterator<Item = HostSession<'_>>) {
+        join_all(sessions.into_iter().map(|session| session.link.close())).await;
     }
 }

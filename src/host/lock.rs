@@ -152,21 +152,21 @@ pub struct Held {
 /// somebody's `zkprov unlock`.
 pub async fn holding<T>(
     operator: &Operator,
-    asked: &[HostSession<'_>],
+    sessions: &[HostSession<'_>],
     lost: impl Fn(),
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
-    let ballot = Ballot::new(asked.len());
+    let ballot = Ballot::new(sessions.len());
     let (release, released) = watch::channel(false);
     let held = Held { release };
-    let holders = futures_util::future::join_all(asked.iter().map(|asked| {
+    let holders = futures_util::future::join_all(sessions.iter().map(|session| {
         let (ballot, released, lost) = (&ballot, released.clone(), &lost);
         async move {
             let mut script = Script::new(&script::nonce());
             operator.guard(&mut script);
             script.call("lock_hold", []);
             let mut answer = None;
-            let ended = asked.link.run_until(
+            let ended = session.link.run_until(
                 &script,
                 &[],
                 HOLD,
@@ -188,7 +188,7 @@ pub async fn holding<T>(
                 None => {
                     let why =
                         ended.err().map_or_else(|| "no answer".into(), |failure| failure.cause);
-                    ballot.cast(Answer::Refused(format!("{}: {why}", asked.host.name)));
+                    ballot.cast(Answer::Refused(format!("{}: {why}", session.host.name)));
                 }
             }
         }

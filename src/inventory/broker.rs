@@ -1,125 +1,16 @@
 //! Kafka's brokers: what the inventory says of each, and the rules that only they have.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
-use crate::inventory::address::{self, Address};
+use crate::inventory::address::Address;
+use crate::inventory::draft::{
+    BrokerDraft, Draft, HostDraft, Placed, layered, place_of, properties, text,
+};
 use crate::inventory::finding::{Finding, Place};
-use crate::inventory::read::{Draft, Placed, layered, place_of, properties, text};
-use crate::inventory::scalar::{self, Wrong};
+use crate::inventory::listener::Listener;
+use crate::inventory::model::{Broker, Role};
+use crate::inventory::scalar;
 use crate::inventory::yaml::{Key, Node, Value};
-use crate::inventory::{Host, Role};
-
-/// A broker and the host it runs on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Broker {
-    /// A name under `hosts`.
-    pub host: String,
-    pub id: u32,
-    /// One at least.
-    pub listeners: Vec<Listener>,
-    /// Absolute paths on the host; one at least.
-    pub log_dirs: Vec<String>,
-    /// As Java writes it; `None`: by the host's memory.
-    pub heap: Option<String>,
-    /// `None`: the `java` in PATH.
-    pub java_home: Option<String>,
-    /// Further lines of `server.properties`.
-    pub properties: BTreeMap<String, String>,
-}
-
-/// `PLAINTEXT://10.0.0.11:9092`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listener {
-    pub name: String,
-    /// In brackets where it is an IPv6 address; empty: the default interface.
-    pub host: String,
-    pub port: u16,
-}
-
-impl Listener {
-    /// Several, as Kafka writes them: with commas.
-    pub fn parse_all(text: &str) -> Result<Vec<Self>, Wrong> {
-        let wrong = |why: String| Wrong {
-            message: why,
-            hint: Some("such as PLAINTEXT://10.0.0.11:9092".to_owned()),
-        };
-        let mut listeners: Vec<Self> = Vec::new();
-        for part in text.split(',').map(str::trim) {
-            let listener = Self::parse(part)
-                .ok_or_else(|| wrong(format!("`{}` is no listener", part.escape_debug())))?;
-            if listeners.iter().any(|other| other.name == listener.name) {
-                return Err(wrong(format!("two listeners have the name {}", listener.name)));
-            }
-            if listeners.iter().any(|other| other.port == listener.port) {
-                return Err(wrong(format!("two listeners have the port {}", listener.port)));
-            }
-            listeners.push(listener);
-        }
-        Ok(listeners)
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        let (name, rest) = text.split_once("://")?;
-        let (host, port) = rest.rsplit_once(':')?;
-        let named = !name.is_empty()
-            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
-        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        let hosted = match bare {
-            Some(six) => six.parse::<std::net::Ipv6Addr>().is_ok(),
-            None => host.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b)),
-        };
-        let port = scalar::number(port, true, 1, 65535).ok()?;
-        (named && hosted).then(|| Self {
-            name: name.to_owned(),
-            host: host.to_owned(),
-            port: u16::try_from(port).unwrap_or_default(),
-        })
-    }
-
-    /// Whether it listens everywhere, so that its text tells clients nothing.
-    fn everywhere(&self) -> bool {
-        matches!(self.host.as_str(), "" | "0.0.0.0" | "[::]")
-    }
-
-    fn at(&self, host: &str) -> String {
-        format!("{}://{host}:{}", self.name, self.port)
-    }
-}
-
-impl Broker {
-    pub fn listeners_line(&self) -> String {
-        let lines: Vec<String> = self.listeners.iter().map(|l| l.at(&l.host)).collect();
-        lines.join(",")
-    }
-
-    /// What clients are told, where it is not what the listeners say: one that listens everywhere is
-    /// known by the host's address.
-    pub fn advertised_line(&self, host: &Host) -> Option<String> {
-        let given = self.properties.contains_key("advertised.listeners");
-        if given || !self.listeners.iter().any(Listener::everywhere) {
-            return None;
-        }
-        let address = address::in_url(&host.address);
-        let lines: Vec<String> = self
-            .listeners
-            .iter()
-            .map(|l| l.at(if l.everywhere() { &address } else { &l.host }))
-            .collect();
-        Some(lines.join(","))
-    }
-}
-
-/// A broker of which single values have been looked at.
-#[derive(Clone, Debug)]
-pub struct BrokerDraft {
-    pub host: Placed<String>,
-    pub id: Option<Placed<u32>>,
-    pub listeners: Option<Placed<Vec<Listener>>>,
-    pub log_dirs: Vec<Placed<String>>,
-    pub heap: Option<String>,
-    pub java_home: Option<String>,
-    pub properties: BTreeMap<String, String>,
-}
 
 /// One entry under `brokers`.
 pub fn draft(name: &Key, node: &Node) -> BrokerDraft {
@@ -332,11 +223,7 @@ fn without_broker(draft: &Draft, findings: &mut Vec<Finding>) {
 }
 
 /// Each folder is the broker's own: no other's, not within another, not the coordinator's.
-fn folders(
-    broker: &BrokerDraft,
-    host: &crate::inventory::read::HostDraft,
-    findings: &mut Vec<Finding>,
-) {
+fn folders(broker: &BrokerDraft, host: &HostDraft, findings: &mut Vec<Finding>) {
     let inside = |inner: &str, outer: &str| {
         inner == outer || inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'))
     };

@@ -5,10 +5,11 @@ use std::hash::Hash;
 
 use crate::inventory::address::Address;
 use crate::inventory::broker;
+use crate::inventory::draft::{Draft, HostDraft};
 use crate::inventory::finding::{Finding, Place};
-use crate::inventory::read::{Draft, HostDraft};
+use crate::inventory::model::{Engine, Role};
 use crate::inventory::release;
-use crate::inventory::{Engine, Role, scalar};
+use crate::inventory::scalar;
 
 /// Checks a draft against all rules; warnings are findings too.
 pub fn check(draft: &Draft, findings: &mut Vec<Finding>) {

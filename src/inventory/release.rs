@@ -1,7 +1,7 @@
 //! Kafka releases: the digests known here, where a release may be had, and Apache's four shapes of
 //! checksum file.
 
-use crate::inventory::Source;
+use crate::inventory::source::Source;
 
 /// A release whose tarball is known.
 #[derive(Debug)]

@@ -1,7 +1,6 @@
 //! One value at a time: text to what it strictly says, or why it says nothing.
 
-use crate::inventory::Sha512;
-use crate::inventory::Source;
+use crate::inventory::source::{Sha512, Source};
 
 /// Why a value is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]

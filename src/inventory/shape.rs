@@ -1,9 +1,9 @@
 //! Does each value look as its key demands? Goes by the table of keys and reports all that do not.
 
 use crate::inventory::address::Address;
-use crate::inventory::broker::Listener;
 use crate::inventory::finding::{Finding, Place};
 use crate::inventory::keys::{self, Key, Kind};
+use crate::inventory::listener::Listener;
 use crate::inventory::scalar;
 use crate::inventory::yaml::{self, Node, Value};
 

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::Lab;
+use super::record::Lab;
 use super::seed::{USERS, key_pair, write};
 use crate::failure::Failure;
 
@@ -79,7 +79,7 @@ pub(super) fn write_inventory(lab: &Lab, path: &Path) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lab::{DEFAULT_NAME, DEFAULT_NETWORK, Options, Record};
+    use crate::lab::record::{DEFAULT_NAME, DEFAULT_NETWORK, Options, Record};
 
     #[test]
     fn the_inventory_of_the_sources_fits_the_lab_that_needs_no_name() {

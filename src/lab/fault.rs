@@ -5,10 +5,10 @@ use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::host::{Condition, Host};
+use super::record::{Condition, Host, Lab};
 use super::relay::Wire;
 use super::tool::{run, tool};
-use super::{Lab, network, seed};
+use super::{network, seed};
 use crate::failure::Failure;
 
 /// How long an orderly shutdown may take.

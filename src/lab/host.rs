@@ -9,9 +9,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::cgroup::Cgroup;
+use super::mount;
+use super::record::{Condition, Host, Lab};
 use super::seed::write;
 use super::tool::{output, run, succeeds, tool};
-use super::{Lab, mount};
 use crate::failure::Failure;
 
 /// How long a host may take from power on until its sshd answers.
@@ -41,23 +42,6 @@ const FSTAB: [&str; 4] = [
 
 const FSTAB_HEAD: &str = "# /etc/fstab: static file system information.\n#\n\
                           # <file system> <mount point>   <type>  <options>       <dump>  <pass>\n";
-
-/// A host of a lab.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Host {
-    pub name: String,
-    /// Counted from 1.
-    pub number: u8,
-    pub address: String,
-}
-
-/// What a host is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Condition {
-    Running,
-    Frozen,
-    Stopped,
-}
 
 impl Lab {
     pub(super) fn host_directory(&self, name: &str) -> PathBuf {

@@ -13,6 +13,7 @@ mod host;
 mod mount;
 mod needs;
 mod network;
+mod record;
 mod relay;
 mod seed;
 mod tool;
@@ -22,64 +23,20 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use serde::{Deserialize, Serialize};
-
 pub use self::base::Flavour;
-pub use self::host::{Condition, Host};
 use self::network::Network;
+pub use self::record::{Condition, DEFAULT_NAME, Host, Lab, Options, home};
+use self::record::{DEFAULT_NETWORK, Record};
 pub use self::relay::{Wire, carry};
 pub use self::seed::USERS;
 pub use self::vagrant::write_box;
 use crate::failure::Failure;
-
-/// The lab that is meant when none is named, and its network.
-pub const DEFAULT_NAME: &str = "zkprov";
-const DEFAULT_NETWORK: &str = "10.77.0";
 
 /// What the hosts are called, with their number behind.
 const HOST_PREFIX: &str = "kafka";
 
 /// Names of network interfaces end after 15 bytes, and the lab's carry a suffix.
 const NAME_LENGTH_MAX: usize = 10;
-
-/// What a lab shall be like. Kept in its folder while the lab is there.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Options {
-    /// The first three octets of the lab's network; a free one when left out.
-    pub network: Option<String>,
-    pub flavour: Flavour,
-    /// A real, active swap file on the first host. It is the whole machine's.
-    pub swap: bool,
-    /// Hosts without Python, to show that none is needed.
-    pub no_python: bool,
-}
-
-/// What is written down about a lab that is up.
-#[derive(Serialize, Deserialize)]
-struct Record {
-    hosts: u8,
-    network: String,
-    base: PathBuf,
-    options: Options,
-}
-
-/// A lab that is up, or has been and can be looked at.
-#[derive(Debug)]
-pub struct Lab {
-    /// Holds all labs and the bases they share.
-    home: PathBuf,
-    network: Network,
-    hosts: Vec<Host>,
-    base: PathBuf,
-    options: Options,
-}
-
-/// Where labs keep their disks: `$ZKPROV_LAB_DIR`, or `/var/lib/zkprov/lab`.
-pub fn home() -> PathBuf {
-    std::env::var_os("ZKPROV_LAB_DIR")
-        .filter(|path| !path.is_empty())
-        .map_or_else(|| PathBuf::from("/var/lib/zkprov/lab"), PathBuf::from)
-}
 
 /// Whether this machine can boot hosts; if not, the first need it does not meet, with advice.
 pub fn check_machine() -> Result<(), Failure> {

@@ -4,9 +4,11 @@
 use std::fs;
 use std::path::Path;
 
+use super::base::Flavour;
+use super::record::home;
 use super::seed::{self, folder, link, write};
 use super::tool::{run, tool};
-use super::{Flavour, base, home, mount, needs};
+use super::{base, mount, needs};
 use crate::failure::Failure;
 
 /// The public half of the key that every fresh Vagrant box lets in. Vagrant ships the other half:

@@ -1,5 +1,6 @@
 //! How a host differs from what it should be, and the change that makes it so.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::operation::Operation;
@@ -33,7 +34,7 @@ impl Difference {
 }
 
 /// What a change does, in one word for a person.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
     Create,
@@ -59,7 +60,9 @@ impl Action {
 }
 
 /// When a change may run, seen from a server that is serving already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
     /// At any time: what runs does not notice.
@@ -90,7 +93,7 @@ impl Phase {
 }
 
 /// What runs beside what: the release is unpacked while everything else goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Lane {
     Main,
@@ -98,7 +101,7 @@ pub enum Lane {
 }
 
 /// One change: what a person reads of it, and the operation that makes it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Change {
     pub action: Action,
     pub reason: Reason,

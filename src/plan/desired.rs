@@ -31,9 +31,9 @@ const SETTINGS: [Setting; 1] = [Setting { key: "vm.swappiness", value: 1 }];
 
 /// What the controller has at hand for the hosts.
 #[derive(Clone, Debug, Default)]
-pub struct Supplies {
+pub struct Artifacts {
     /// The coordinator for this host's architecture.
-    pub binary: Option<Supply>,
+    pub binary: Option<Artifact>,
     /// Digest of the release, and its verified copy once it has been fetched.
     pub release: Option<Release>,
     /// By which members prove that they belong to the ensemble.
@@ -44,7 +44,7 @@ pub struct Supplies {
 
 /// A file of the controller.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Supply {
+pub struct Artifact {
     pub path: PathBuf,
     pub sha256: String,
     pub bytes: u64,
@@ -64,7 +64,7 @@ pub struct Release {
 pub fn resources(
     inventory: &Inventory,
     host: &Host,
-    supplies: &Supplies,
+    artifacts: &Artifacts,
 ) -> Result<Vec<Resource>, Failure> {
     let mut all = vec![
         Resource::Group(Group { name: ACCOUNT.into() }),
@@ -93,11 +93,11 @@ pub fn resources(
             access: Access::new("root", "root", "755"),
         }));
     }
-    release(inventory, supplies, &mut all);
-    let binary = binary(inventory, host, supplies, &mut all);
-    let page = Page::new(inventory, host, supplies.memory_kb);
+    release(inventory, artifacts, &mut all);
+    let binary = binary(inventory, host, artifacts, &mut all);
+    let page = Page::new(inventory, host, artifacts.memory_kb);
     if host.is_member() {
-        member(inventory, host, supplies, &page, binary, &mut all)?;
+        member(inventory, host, artifacts, &page, binary, &mut all)?;
     }
     if let Some(on) = broker {
         broker::resources(on, &page, &mut all)?;
@@ -109,7 +109,7 @@ pub fn resources(
 fn member(
     inventory: &Inventory,
     host: &Host,
-    supplies: &Supplies,
+    artifacts: &Artifacts,
     page: &Page<'_>,
     exe: Option<String>,
     all: &mut Vec<Resource>,
@@ -120,7 +120,7 @@ fn member(
         access: Access::new("root", ACCOUNT, "640"),
         ..File::plain(CONFIG_FILE, config, Phase::Switch)
     }));
-    if let Some(secret) = &supplies.secret {
+    if let Some(secret) = &artifacts.secret {
         all.push(Resource::File(File {
             path: SECRET_FILE.into(),
             access: Access::new(ACCOUNT, ACCOUNT, "600"),
@@ -158,15 +158,15 @@ fn member(
 fn binary(
     inventory: &Inventory,
     host: &Host,
-    supplies: &Supplies,
+    artifacts: &Artifacts,
     all: &mut Vec<Resource>,
 ) -> Option<String> {
-    let supply = supplies.binary.as_ref()?;
+    let artifact = artifacts.binary.as_ref()?;
     let binary = Binary {
-        path: format!("{BINARY}-{}", &supply.sha256[..16]),
-        source: supply.path.clone(),
-        sha256: supply.sha256.clone(),
-        bytes: supply.bytes,
+        path: format!("{BINARY}-{}", &artifact.sha256[..16]),
+        source: artifact.path.clone(),
+        sha256: artifact.sha256.clone(),
+        bytes: artifact.bytes,
     };
     let path = binary.path.clone();
     let serves = host.is_member() && inventory.coordinator.engine == Engine::Coordinator;
@@ -188,9 +188,9 @@ fn binary(
 pub fn reading(
     inventory: &Inventory,
     host: &Host,
-    supplies: &Supplies,
+    artifacts: &Artifacts,
 ) -> Result<Reading, Failure> {
-    let mut reading = resource::reading(&resources(inventory, host, supplies)?);
+    let mut reading = resource::reading(&resources(inventory, host, artifacts)?);
     reading.path(BINARY);
     reading.digest(BINARY);
     let mut written = vec!["/etc", "/etc/systemd/system", BINARY_DIR];
@@ -243,9 +243,9 @@ pub fn server(host: &Host) -> String {
 
 /// Kafka's distribution, the link by which everybody knows it, and the tutorial's way to the
 /// configuration.
-fn release(inventory: &Inventory, supplies: &Supplies, all: &mut Vec<Resource>) {
+fn release(inventory: &Inventory, artifacts: &Artifacts, all: &mut Vec<Resource>) {
     let kafka = &inventory.kafka;
-    let (true, Some(release)) = (kafka.install, &supplies.release) else { return };
+    let (true, Some(release)) = (kafka.install, &artifacts.release) else { return };
     let root = kafka.install_root.trim_end_matches('/').to_owned();
     let archive = Archive {
         root: root.clone(),

@@ -4,7 +4,7 @@
 use crate::inventory::{Host, Inventory};
 use crate::layout::{ACCOUNT, UNIT};
 use crate::plan::change::{Action, Change, Difference, Lane, Phase};
-use crate::plan::membership::Moved;
+use crate::plan::membership::MembershipChange;
 use crate::plan::model::{FORMAT, HostPlan, Plan, Refusal, Step};
 use crate::plan::only::Only;
 use crate::plan::operation::{Access, Operation};
@@ -120,7 +120,7 @@ pub fn ensemble(
         }
     }
     let moved = membership::membership_change(inventory, observed);
-    let named: Vec<String> = moved.iter().map(Moved::say).collect();
+    let named: Vec<String> = moved.iter().map(MembershipChange::say).collect();
     if moved.len() > 1
         && let Some(first) = hosts.iter_mut().find(|plan| plan.running)
     {
@@ -142,8 +142,8 @@ pub fn ensemble(
     let blank = members.clone().all(|(host, observed)| !has_data(host, observed));
     if all_known && blank {
         for plan in &mut hosts {
-            let asked = observed.iter().find(|(host, _)| host.name == plan.host);
-            if let Some((host, observed)) = asked
+            let sessions = observed.iter().find(|(host, _)| host.name == plan.host);
+            if let Some((host, observed)) = sessions
                 && plan.starts()
                 && !observed.listing(&host.data_dir).contains(&"initialize".into())
             {

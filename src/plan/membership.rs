@@ -9,19 +9,19 @@ use crate::probe::Observed;
 
 /// A member that is not as the serving hosts know it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Moved {
-    Goes(u8),
+pub(super) enum MembershipChange {
+    Remove(u8),
     /// To this address.
-    Moves(u8, String),
-    Comes(u8),
+    Move(u8, String),
+    Add(u8),
 }
 
-impl Moved {
+impl MembershipChange {
     pub(super) fn say(&self) -> String {
         match self {
-            Self::Goes(id) => format!("{id} goes"),
-            Self::Moves(id, address) => format!("{id} moves to {address}"),
-            Self::Comes(id) => format!("{id} comes"),
+            Self::Remove(id) => format!("remove member {id}"),
+            Self::Move(id, address) => format!("move member {id} to {address}"),
+            Self::Add(id) => format!("add member {id}"),
         }
     }
 
@@ -29,15 +29,15 @@ impl Moved {
     fn stages(&self) -> String {
         let what = self.say();
         match self {
-            Self::Comes(_) => format!(
+            Self::Add(_) => format!(
                 "{what}: it is started first and waits; then the others are restarted one after the \
                  other, the leader last; it follows without a vote, and votes when it has caught up"
             ),
-            Self::Moves(..) => format!(
+            Self::Move(..) => format!(
                 "{what}: started there with an empty directory, it votes when it has caught up; then \
                  the others are restarted one after the other, the leader last"
             ),
-            Self::Goes(_) => format!(
+            Self::Remove(_) => format!(
                 "{what}: its vote is taken away first; then the others are restarted one after the \
                  other, the leader last"
             ),
@@ -48,7 +48,7 @@ impl Moved {
 /// The member that the serving hosts still know and that the inventory does not list any more.
 pub fn leaving(inventory: &Inventory, observed: &[(&Host, &Observed)]) -> Option<u8> {
     match membership_change(inventory, observed)[..] {
-        [Moved::Goes(id)] => Some(id),
+        [MembershipChange::Remove(id)] => Some(id),
         _ => None,
     }
 }
@@ -58,20 +58,20 @@ pub(super) fn stage(
     inventory: &Inventory,
     hosts: &mut [HostPlan],
     observed: &[(&Host, &Observed)],
-    change: &Moved,
+    change: &MembershipChange,
 ) {
     let of = |host: &Host| observed.iter().find(|(one, _)| one.name == host.name);
     let view = ensemble::view(inventory, |host| of(host).map(|(_, observed)| *observed), |_| None);
     for plan in hosts.iter_mut().filter(|plan| plan.restarts()) {
         plan.notes.push(("membership".into(), change.stages()));
     }
-    if let Moved::Goes(id) = change
+    if let MembershipChange::Remove(id) = change
         && view.unlisted_up() > 0
         && let Some(first) = hosts.iter_mut().find(|plan| plan.restarts())
     {
         first.refusals.push(Refusal {
             resource: "membership".into(),
-            cause: format!("{id} goes, and its server still runs"),
+            cause: format!("member {id} is to be removed, and its server still runs"),
             hint: format!(
                 "stop it first: `zkprov destroy INVENTORY --limit HOST` with the inventory that \
                  still lists {id}; then apply this one at once, since until then one vote is missing"
@@ -79,7 +79,7 @@ pub(super) fn stage(
         });
     }
     // Who comes has no vote before the others have been restarted: it cannot stand in for anybody.
-    let comes = matches!(change, Moved::Comes(_)) && view.voters() > 2;
+    let comes = matches!(change, MembershipChange::Add(_)) && view.voters() > 2;
     if comes
         && view.voters_up() <= view.majority()
         && let Some(first) = hosts.iter_mut().find(|plan| plan.restarts())
@@ -87,7 +87,7 @@ pub(super) fn stage(
         let silent: Vec<&str> = inventory
             .members()
             .filter(|host| {
-                let joins = matches!(change, Moved::Comes(id) if *id == host.myid);
+                let joins = matches!(change, MembershipChange::Add(id) if *id == host.myid);
                 !joins && view.member(&host.name).is_none_or(|member| !member.serves())
             })
             .map(|host| host.name.as_str())
@@ -112,7 +112,7 @@ pub(super) fn stage(
 pub(super) fn membership_change(
     inventory: &Inventory,
     observed: &[(&Host, &Observed)],
-) -> Vec<Moved> {
+) -> Vec<MembershipChange> {
     let mut moved = std::collections::BTreeSet::new();
     for (_, observed) in observed {
         if !matches!(observed.unit(UNIT).get("ActiveState"), "active" | "activating") {
@@ -125,16 +125,16 @@ pub(super) fn membership_change(
         }
         for (id, address) in &old {
             match inventory.members().find(|host| host.myid == *id) {
-                None => moved.insert(Moved::Goes(*id)),
+                None => moved.insert(MembershipChange::Remove(*id)),
                 // One's own line may say where it listens instead of where it is.
                 Some(host) if host.address != *address && *address != "0.0.0.0" => {
-                    moved.insert(Moved::Moves(*id, host.address.clone()))
+                    moved.insert(MembershipChange::Move(*id, host.address.clone()))
                 }
                 Some(_) => false,
             };
         }
         let new = inventory.members().filter(|host| old.iter().all(|(id, _)| *id != host.myid));
-        moved.extend(new.map(|host| Moved::Comes(host.myid)));
+        moved.extend(new.map(|host| MembershipChange::Add(host.myid)));
     }
     moved.into_iter().collect()
 }

@@ -1,5 +1,6 @@
 //! A plan as a value: what is shown, saved and applied.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
@@ -12,7 +13,7 @@ use crate::plan::subject::Subject;
 pub const FORMAT: u32 = 2;
 
 /// What a run would change on all hosts.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Plan {
     pub format: u32,
     pub ensemble: String,
@@ -20,7 +21,7 @@ pub struct Plan {
 }
 
 /// What it would change on one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HostPlan {
     pub host: String,
     pub steps: Vec<Step>,
@@ -34,7 +35,7 @@ pub struct HostPlan {
     pub running: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Refusal {
     pub resource: String,
     pub cause: String,
@@ -42,7 +43,7 @@ pub struct Refusal {
 }
 
 /// One change of one resource.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Step {
     pub subject: Subject,
     pub phase: Phase,

@@ -5,6 +5,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::layout::{BINARY, SWAP_LINE_PREFIX};
@@ -12,7 +13,7 @@ use crate::plan::library;
 use crate::script::Script;
 
 /// Owner, group and mode.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Access {
     pub owner: String,
     pub group: String,
@@ -33,14 +34,14 @@ impl fmt::Display for Access {
 }
 
 /// A file on the controller whose bytes follow the script.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Carried {
     pub path: PathBuf,
     pub bytes: u64,
 }
 
 /// A release and where it goes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Release {
     /// The folder it is unpacked in.
     pub root: String,
@@ -54,14 +55,14 @@ pub struct Release {
 }
 
 /// A kernel setting.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Setting {
     pub key: String,
     pub value: u64,
 }
 
 /// The tool's command that must succeed before a service counts as serving.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Awaited {
     pub unit: String,
     pub seconds: u64,
@@ -69,7 +70,7 @@ pub struct Awaited {
     pub command: Vec<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Operation {
     CreateGroup {

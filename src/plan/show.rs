@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
-use serde_json::{Value, json};
-
 use crate::plan::change::Action;
-use crate::plan::model::{HostPlan, Plan};
+use crate::plan::model::{self, HostPlan, Plan, Step};
+use crate::report::event::{Event, Note, PlannedHost, PlannedStep, Refusal};
 use crate::report::printable;
+
+pub use crate::quantity::count;
 
 /// How much is told.
 #[derive(Clone, Copy, Debug, Default)]
@@ -112,34 +113,29 @@ pub fn columns(rows: &[Vec<String>]) -> String {
     text
 }
 
-/// `1 host`, `2 hosts`.
-pub fn count(number: usize, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
-}
-
-/// A host's plan for programs. Arguments stay out: they may be long, or secret.
-pub fn host_json(host: &HostPlan, diff: bool) -> Value {
-    let steps: Vec<Value> = host
-        .steps
-        .iter()
-        .map(|step| {
-            let mut value = json!({
-                "step": step.name(),
-                "kind": step.subject.kind(),
-                "action": step.change.action.word(),
-                "why": step.change.reason.to_string(),
-            });
-            if let (true, Some(diff)) = (diff, &step.change.diff) {
-                value["diff"] = json!(diff);
-            }
-            value
-        })
-        .collect();
-    json!({
-        "host": host.host,
-        "steps": steps,
-        "same": host.same,
-        "notes": host.notes.iter().map(|(n, t)| json!({"resource": n, "note": t})).collect::<Vec<_>>(),
-        "refusals": host.refusals,
+/// A host's plan for programs. Operations stay out: they may be long, or secret.
+pub fn host_event(host: &HostPlan, diff: bool) -> Event {
+    let step = |step: &Step| PlannedStep {
+        step: step.name(),
+        kind: step.subject.kind().to_owned(),
+        action: step.change.action.word().to_owned(),
+        why: step.change.reason.to_string(),
+        diff: step.change.diff.clone().filter(|_| diff),
+    };
+    let note = |(resource, note): &(String, String)| Note {
+        resource: resource.clone(),
+        note: note.clone(),
+    };
+    let refusal = |refusal: &model::Refusal| Refusal {
+        resource: refusal.resource.clone(),
+        cause: refusal.cause.clone(),
+        hint: refusal.hint.clone(),
+    };
+    Event::Plan(PlannedHost {
+        host: host.host.clone(),
+        steps: host.steps.iter().map(step).collect(),
+        same: host.same.clone(),
+        notes: host.notes.iter().map(note).collect(),
+        refusals: host.refusals.iter().map(refusal).collect(),
     })
 }

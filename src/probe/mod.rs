@@ -121,7 +121,7 @@ impl Reading {
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
     facts: BTreeMap<String, Vec<u8>>,
-    paths: BTreeMap<String, There>,
+    paths: BTreeMap<String, FileMetadata>,
     digests: BTreeMap<String, String>,
     /// Free kilobytes by path.
     spaces: BTreeMap<String, u64>,
@@ -130,7 +130,7 @@ pub struct Observed {
 
 /// What stands at a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct There {
+pub struct FileMetadata {
     pub kind: Kind,
     pub owner: String,
     pub group: String,
@@ -215,7 +215,7 @@ impl Observed {
         self.facts.get(&format!("content {path}")).map(Vec::as_slice)
     }
 
-    pub fn path(&self, path: &str) -> Option<&There> {
+    pub fn path(&self, path: &str) -> Option<&FileMetadata> {
         self.paths.get(path)
     }
 
@@ -240,7 +240,7 @@ impl Observed {
     pub fn paths_below<'a>(
         &'a self,
         prefix: &'a str,
-    ) -> impl Iterator<Item = (&'a str, &'a There)> {
+    ) -> impl Iterator<Item = (&'a str, &'a FileMetadata)> {
         let paths = self.paths.range(prefix.to_owned()..);
         paths
             .take_while(move |(path, _)| path.starts_with(prefix))
@@ -305,7 +305,7 @@ impl Observed {
     }
 }
 
-fn there(line: &str) -> Option<(String, There)> {
+fn there(line: &str) -> Option<(String, FileMetadata)> {
     let mut fields = line.splitn(7, '|');
     let kind = fields.next()?;
     let (owner, group) = (fields.next()?.to_owned(), fields.next()?.to_owned());
@@ -322,7 +322,7 @@ fn there(line: &str) -> Option<(String, There)> {
         }
         _ => (name, Kind::Other),
     };
-    Some((path.to_owned(), There { kind, owner, group, mode, changed_s }))
+    Some((path.to_owned(), FileMetadata { kind, owner, group, mode, changed_s }))
 }
 
 /// Free kilobytes: the paths that were asked for, an empty line, df's head, and a line for each.

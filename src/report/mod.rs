@@ -1,7 +1,8 @@
 //! The only module that prints: data goes to stdout, talk to stderr, and a closed pipe is no error.
 
-pub mod chronicle;
+pub mod event;
 pub mod printable;
+pub mod run_report;
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write as _};
@@ -10,13 +11,10 @@ use std::sync::{Mutex, OnceLock};
 use std::time::Instant;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use serde_json::{Value, json};
 
 use crate::cli::{Color, Output, Reports};
 use crate::failure::Failure;
-
-/// Version of the event lines of `--output json`; a new field does not raise it.
-pub const EVENT_VERSION: u32 = 1;
+use crate::report::event::{Event, Recorded, Summary};
 
 /// Enough for a thousand hosts with some tens of steps.
 const EVENTS_KEPT: usize = 200_000;
@@ -102,7 +100,7 @@ pub struct Reporter {
     output: Output,
     began: Instant,
     /// Everything that was told, for the reports at the end.
-    told: Mutex<Vec<Value>>,
+    told: Mutex<Vec<Recorded>>,
 }
 
 impl Reporter {
@@ -120,16 +118,16 @@ impl Reporter {
     }
 
     /// One event: a line for programs, nothing in text, and kept for the reports.
-    pub fn event(&self, name: &str, mut fields: Value) {
-        fields["version"] = json!(EVENT_VERSION);
-        fields["event"] = json!(name);
-        fields["elapsed_ms"] = json!((self.elapsed_s() * 1000.0) as u64);
+    pub fn event(&self, event: Event) {
+        let elapsed_ms = (self.elapsed_s() * 1000.0) as u64;
+        let recorded = Recorded { version: event::VERSION, elapsed_ms, event };
         if self.is_json() {
-            data(&printable::json(&format!("{fields}\n")));
+            let line = serde_json::to_string(&recorded).unwrap_or_default();
+            data(&printable::json(&format!("{line}\n")));
         }
         let mut told = self.told.lock().expect("no panic while held");
         if told.len() < EVENTS_KEPT {
-            told.push(fields);
+            told.push(recorded);
         }
     }
 
@@ -142,8 +140,8 @@ impl Reporter {
                 Failure::failed(format!("cannot write the report {}: {error}", path.display()))
             }),
         };
-        write(&reports.junit, &|| chronicle::junit(title, &told))?;
-        write(&reports.html, &|| chronicle::html(title, &told))
+        write(&reports.junit, &|| run_report::junit(title, &told))?;
+        write(&reports.html, &|| run_report::html(title, &told))
     }
 
     /// Text for people on stdout; nothing in JSON.
@@ -165,22 +163,13 @@ impl Reporter {
 
     /// A failure of one host, or of the run.
     pub fn failed(&self, failure: &Failure) {
-        self.event(
-            "failure",
-            json!({
-                "host": failure.host,
-                "step": failure.step,
-                "cause": failure.cause,
-                "hint": failure.hint,
-                "exit": failure.exit.code(),
-            }),
-        );
+        self.event(Event::failure(failure));
         talk(&failure.to_string());
     }
 
     /// The last line.
-    pub fn summary(&self, text: &str, fields: Value) {
-        self.event("summary", fields);
+    pub fn summary(&self, text: &str, summary: Summary) {
+        self.event(Event::Summary(Box::new(summary)));
         self.text(&format!("{text}\n"));
     }
 }

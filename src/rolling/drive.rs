@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use serde_json::json;
 
 use crate::cli::Part;
 use crate::exit::Exit;
@@ -21,6 +20,7 @@ use crate::plan::library;
 use crate::plan::operation::Operation;
 use crate::plan::show;
 use crate::probe::Observed;
+use crate::report::event::{Event, RollStep};
 use crate::rolling::gate::{Next, Target};
 use crate::rolling::journal::{Entry, Journal};
 use crate::rolling::previous::{self, Switches};
@@ -132,22 +132,22 @@ impl Drive<'_> {
             match machine.next(&view, now_ms()) {
                 Next::Wait { pause_ms, why } => {
                     if why != told {
-                        self.tell("wait", "", &why);
+                        self.tell(RollStep::Wait, "", &why);
                         told = why;
                     }
                     tokio::time::sleep(Duration::from_millis(pause_ms)).await;
                 }
                 Next::Transfer { host } => {
-                    self.tell("transfer", &host, "hands its leadership over");
+                    self.tell(RollStep::Transfer, &host, "hands its leadership over");
                     let command = ["transfer-leadership".to_owned()];
                     if let Err(failure) = self.admin(&host, "hand over", &command).await {
                         // The restart itself makes the others elect; it only takes them longer.
-                        self.tell("transfer", &host, &format!("failed: {}", failure.cause));
+                        self.tell(RollStep::Transfer, &host, &format!("failed: {}", failure.cause));
                     }
                     machine.transferred();
                 }
                 Next::Restart { host, why } => {
-                    self.tell("restart", &host, &format!("{prefix}{why}"));
+                    self.tell(RollStep::Restart, &host, &format!("{prefix}{why}"));
                     journal.write(&Entry::Restart { host: host.clone() })?;
                     machine.restarted(&host, &view, now_ms());
                     if let Err(error) = self.restart(&host, &service).await {
@@ -156,7 +156,7 @@ impl Drive<'_> {
                 }
                 Next::Back { host } => {
                     journal.write(&Entry::Back { host: host.clone() })?;
-                    self.tell("back", &host, &format!("{prefix}{}", service.back));
+                    self.tell(RollStep::Back, &host, &format!("{prefix}{}", service.back));
                 }
                 Next::Finished => {
                     journal.write(&Entry::Finished)?;
@@ -179,10 +179,11 @@ impl Drive<'_> {
         }
     }
 
-    pub(super) fn tell(&self, what: &str, host: &str, why: &str) {
-        self.run.reporter.event("roll", json!({"what": what, "host": host, "why": why}));
-        let elapsed = self.run.reporter.elapsed_s();
-        self.run.reporter.aside(&format!("{elapsed:7.1}s  {what:<8}  {host}  {why}"));
+    pub(super) fn tell(&self, what: RollStep, host: &str, why: &str) {
+        let event = Event::Roll { what, host: host.to_owned(), why: why.to_owned() };
+        self.run.reporter.event(event);
+        let (elapsed, word) = (self.run.reporter.elapsed_s(), what.word());
+        self.run.reporter.aside(&format!("{elapsed:7.1}s  {word:<8}  {host}  {why}"));
     }
 
     pub(super) fn session(&self, host: &str) -> Result<&HostSession<'_>, Failure> {
@@ -335,7 +336,7 @@ impl Drive<'_> {
     async fn put_back<M: Machine>(&self, host: &str, error: TurnError) -> Failure {
         let (TurnError { failure, harm }, service) = (error, M::SERVICE);
         let Some(harm) = harm else { return failure };
-        self.tell("rollback", host, &format!("{}{}", service.prefix, harm.word()));
+        self.tell(RollStep::Rollback, host, &format!("{}{}", service.prefix, harm.word()));
         let back = async {
             let session = self.session(host)?;
             let mut script = Script::new(&script::nonce());

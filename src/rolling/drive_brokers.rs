@@ -68,12 +68,15 @@ impl Machine for BrokerRoll {
 pub(super) async fn look(drive: &Drive<'_>) -> Cluster {
     let inventory = &drive.run.inventory;
     let connect = inventory.connect();
-    let hosts: Vec<&HostSession<'_>> =
-        drive.sessions.iter().filter(|asked| inventory.broker_on(asked.host).is_some()).collect();
+    let hosts: Vec<&HostSession<'_>> = drive
+        .sessions
+        .iter()
+        .filter(|session| inventory.broker_on(session.host).is_some())
+        .collect();
     let answers: Vec<(String, Result<Observed, Failure>)> =
-        join_all(hosts.into_iter().map(|asked| {
+        join_all(hosts.into_iter().map(|session| {
             let connect = connect.as_str();
-            async move { (asked.host.name.clone(), look_at(drive, asked, connect).await) }
+            async move { (session.host.name.clone(), look_at(drive, session, connect).await) }
         }))
         .await;
     // A host that is cut off from the coordinators says so; another one may know.
@@ -100,7 +103,7 @@ pub(super) async fn look(drive: &Drive<'_>) -> Cluster {
 
 async fn look_at(
     drive: &Drive<'_>,
-    asked: &HostSession<'_>,
+    session: &HostSession<'_>,
     connect: &str,
 ) -> Result<Observed, Failure> {
     let mut script = Script::new(&script::nonce());
@@ -110,5 +113,5 @@ async fn look_at(
     reading.unit(BROKER_UNIT);
     reading.function("probe_brokers", [BINARY, connect]);
     reading.ask_only(&mut script);
-    drive.observe(asked, &script, LOOK).await
+    drive.observe(session, &script, LOOK).await
 }

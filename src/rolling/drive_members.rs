@@ -14,6 +14,7 @@ use crate::plan::desired;
 use crate::plan::library;
 use crate::plan::operation::Operation;
 use crate::probe::{Observed, Reading};
+use crate::report::event::RollStep;
 use crate::rolling::drive::{Drive, Machine, Service};
 use crate::rolling::gate::{Next, Target};
 use crate::rolling::members::Roll;
@@ -106,7 +107,7 @@ pub(super) async fn remove(drive: &Drive<'_>, id: u8) -> Result<(), Failure> {
         return Ok(());
     };
     let command = ["remove-member".to_owned(), id.to_string()];
-    drive.tell("remove", &leader.host, &format!("takes the vote from member {id}"));
+    drive.tell(RollStep::Remove, &leader.host, &format!("takes the vote from member {id}"));
     drive.admin(&leader.host, "remove a member", &command).await?;
     for _ in 0..REMOVAL_LOOKS {
         if !unlisted(&look(drive).await) {

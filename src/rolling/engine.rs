@@ -20,7 +20,7 @@ const ELECTION: Duration = Duration::from_secs(10);
 
 /// What the person says about the roll.
 #[derive(Clone, Copy, Debug)]
-pub struct Wish {
+pub struct RollOptions {
     pub allow_quorum_loss: bool,
     pub settle_s: Option<u32>,
     /// What the members run is changed with the restart.
@@ -43,32 +43,32 @@ pub struct Recorded<'a> {
 /// One roll, from the preflight to its end; gives its journal.
 pub async fn roll(
     run: &Run,
-    asked: &[HostSession<'_>],
+    sessions: &[HostSession<'_>],
     switches: Switches,
     targets: Vec<Target>,
     recorded: Recorded<'_>,
-    wish: Wish,
+    options: RollOptions,
 ) -> Result<Journal, Failure> {
     let coordinator = &run.inventory.coordinator;
-    let drive = Drive { run, sessions: asked, switches, reconnects: Reconnects::default() };
+    let drive = Drive { run, sessions, switches, reconnects: Reconnects::default() };
     let settled_ms =
         (2 * u64::from(coordinator.tick_time_ms) * u64::from(coordinator.sync_limit)).max(10_000);
     let policy = Policy {
         gate_timeout_ms: 300_000,
-        settle_ms: wish.settle_s.map_or(settled_ms, |seconds| u64::from(seconds) * 1000),
-        allow_quorum_loss: wish.allow_quorum_loss,
+        settle_ms: options.settle_s.map_or(settled_ms, |seconds| u64::from(seconds) * 1000),
+        allow_quorum_loss: options.allow_quorum_loss,
         transfer: drive_members::transfers(&drive),
         dark: false,
     };
     let mut roll = Roll::new(policy, targets.clone());
-    if let Some(id) = wish.leaving {
+    if let Some(id) = options.leaving {
         drive_members::remove(&drive, id).await?;
     }
     let begun = Instant::now();
     let reasons = loop {
         let view = drive_members::look(&drive).await;
-        let mut patience = Duration::from_secs(wish.patience_s.into());
-        if wish.changes && !view.members.iter().any(Member::serves) {
+        let mut patience = Duration::from_secs(options.patience_s.into());
+        if options.changes && !view.members.iter().any(Member::serves) {
             // With other files they may come to serve; before, they are given the time of an election.
             patience = patience.max(ELECTION);
             if begun.elapsed() >= ELECTION {
@@ -103,17 +103,17 @@ pub async fn roll(
 /// it follows.
 pub async fn roll_brokers(
     run: &Run,
-    asked: &[HostSession<'_>],
+    sessions: &[HostSession<'_>],
     switches: Switches,
     targets: Vec<Target>,
     (journal, before): (Option<Journal>, Option<Journal>),
-    wish: Wish,
+    options: RollOptions,
 ) -> Result<(), Failure> {
-    let drive = Drive { run, sessions: asked, switches, reconnects: Reconnects::default() };
+    let drive = Drive { run, sessions, switches, reconnects: Reconnects::default() };
     let policy = brokers::Policy {
         gate_timeout_ms: 300_000,
         back_timeout_ms: 600_000,
-        settle_ms: wish.settle_s.map_or(10_000, |seconds| u64::from(seconds) * 1000),
+        settle_ms: options.settle_s.map_or(10_000, |seconds| u64::from(seconds) * 1000),
     };
     let mut roll = BrokerRoll::new(policy, targets.clone());
     let cluster = drive_brokers::look(&drive).await;

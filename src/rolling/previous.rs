@@ -71,7 +71,7 @@ pub fn reads(inventory: &Inventory, part: Part) -> Vec<String> {
 
 /// What one host's service could go back to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kept {
+pub struct PreviousState {
     pub change: String,
     /// What would be put back, one step for each; none when what is kept is what is there.
     pub steps: Vec<Step>,
@@ -81,7 +81,7 @@ pub struct Kept {
     pub refused: Option<(String, String)>,
 }
 
-impl Kept {
+impl PreviousState {
     /// Reads both folders and what is there now.
     pub fn read(inventory: &Inventory, part: Part, reading: &mut Reading) {
         let (previous, undone) = (Keep::Previous.folder(part), Keep::Undone.folder(part));
@@ -215,7 +215,7 @@ fn refused(observed: &Observed, previous: &str, part: Part) -> Option<(String, S
 mod tests {
     use super::*;
 
-    fn kept(previous: &str, now: &str, links: [char; 2]) -> Option<Kept> {
+    fn kept(previous: &str, now: &str, links: [char; 2]) -> Option<PreviousState> {
         let yaml = b"ensemble: t\nhosts:\n  a: { address: 10.0.0.1, myid: 1 }\n";
         let reading = crate::inventory::read(std::path::Path::new("inventory.yaml"), yaml, None);
         let inventory = reading.inventory.expect("valid");
@@ -236,10 +236,10 @@ mod tests {
             (&format!("content {CONFIG_FILE}"), now),
             ("units", "Id=zookeeper.service\nMainPID=7\nExecMainStartTimestamp=x\n"),
         ]);
-        Kept::of(&inventory, Part::Coordinator, &observed)
+        PreviousState::of(&inventory, Part::Coordinator, &observed)
     }
 
-    fn names(kept: &Kept) -> Vec<String> {
+    fn names(kept: &PreviousState) -> Vec<String> {
         kept.steps.iter().map(Step::name).collect()
     }
 

@@ -7,21 +7,21 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use futures_util::future::join_all;
-use serde_json::json;
 
 use crate::artifacts::build::Builds;
-use crate::artifacts::supply;
-use crate::cli::{self, Connection, Planning, Selection, Telling};
+use crate::artifacts::collect;
+use crate::cli::{self, Connection, OutputOptions, Planning, Selection};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::host::Connector;
 use crate::host::fleet::Fleet;
 use crate::host::session::{self, HostSession, Skew};
 use crate::inventory::{self, Host, Inventory};
-use crate::plan::desired::{self, Supplies, Supply};
+use crate::plan::desired::{self, Artifact, Artifacts};
 use crate::plan::{self, HostPlan, Only, Plan, valid};
 use crate::probe::Observed;
 use crate::report::Reporter;
+use crate::report::event::Event;
 
 /// What every run has.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ pub struct Run {
     pub limit: Option<String>,
     pub fleet: Fleet,
     pub reporter: Reporter,
-    pub supplies: Supplies,
+    pub artifacts: Artifacts,
     /// Whether a missing coordinator may be built for the plan.
     pub builds: Builds,
     stop: tokio::sync::watch::Sender<bool>,
@@ -38,9 +38,9 @@ pub struct Run {
 
 /// A plan, the hosts it is for, and those that gave no answer.
 #[derive(Debug)]
-pub struct Drawn<'a> {
+pub struct Planned<'a> {
     pub plan: Plan,
-    pub asked: Vec<HostSession<'a>>,
+    pub sessions: Vec<HostSession<'a>>,
     pub failures: Vec<Failure>,
 }
 
@@ -53,10 +53,14 @@ pub struct Answer<'a> {
 }
 
 /// What hosts have said, without their logins.
-pub fn answers<'a>(asked: &'a [HostSession<'_>]) -> Vec<Answer<'a>> {
-    asked
+pub fn answers<'a>(sessions: &'a [HostSession<'_>]) -> Vec<Answer<'a>> {
+    sessions
         .iter()
-        .map(|asked| Answer { host: asked.host, observed: &asked.observed, skew: asked.skew })
+        .map(|session| Answer {
+            host: session.host,
+            observed: &session.observed,
+            skew: session.skew,
+        })
         .collect()
 }
 
@@ -65,20 +69,20 @@ impl Run {
         inventory: Inventory,
         selection: &Selection,
         connection: &Connection,
-        telling: &Telling,
+        output_options: &OutputOptions,
     ) -> Result<Self, Failure> {
         // A misspelt --limit is told before anything is asked or typed.
         selection::select(&inventory, selection.limit.as_deref())?;
-        let supplies = supply::gather(&inventory).await?;
-        let password = supply::become_password(&inventory, connection.ask_become_pass)?;
+        let artifacts = collect::gather(&inventory).await?;
+        let password = collect::become_password(&inventory, connection.ask_become_pass)?;
         let (stop, stopped) = tokio::sync::watch::channel(false);
         let connector = Connector::new(connection.accept_new_host_keys, password, stopped)?;
         Ok(Self {
             inventory,
             limit: selection.limit.clone(),
             fleet: Fleet::new(connector, usize::from(connection.forks)),
-            reporter: Reporter::new(telling.output),
-            supplies,
+            reporter: Reporter::new(output_options.output),
+            artifacts,
             builds: Builds::WhenStale,
             stop,
         })
@@ -87,7 +91,8 @@ impl Run {
     pub async fn of(planning: &Planning) -> Result<Self, Failure> {
         let inventory = Self::load(&planning.inventory.inventory, &planning.connection).await?;
         valid::check(&inventory)?;
-        Self::new(inventory, &planning.selection, &planning.connection, &planning.telling).await
+        Self::new(inventory, &planning.selection, &planning.connection, &planning.output_options)
+            .await
     }
 
     /// Reads the inventory. Hosts whose `address` is a loopback or wildcard one are asked which they
@@ -147,40 +152,40 @@ impl Run {
     }
 
     /// Asks the hosts and makes the plan. Logins stay open.
-    pub async fn draw(&self, only: &Only) -> Result<Drawn<'_>, Failure> {
+    pub async fn probe_and_plan(&self, only: &Only) -> Result<Planned<'_>, Failure> {
         let hosts = self.hosts();
         let explicit = self.inventory.coordinator.binary.clone();
-        tokio::task::spawn_blocking(move || supply::foresee(explicit.as_deref()));
+        tokio::task::spawn_blocking(move || collect::foresee(explicit.as_deref()));
         let replies = self
             .fleet
-            .probe(&hosts, |host| desired::reading(&self.inventory, host, &self.supplies))
+            .probe(&hosts, |host| desired::reading(&self.inventory, host, &self.artifacts))
             .await;
         for notice in self.fleet.connector.notices() {
             self.reporter.aside(&notice);
         }
-        let mut asked = Vec::new();
+        let mut sessions = Vec::new();
         let mut failures = Vec::new();
         for (_, answer) in replies {
             match answer {
-                Ok(answer) => asked.push(answer),
+                Ok(answer) => sessions.push(answer),
                 Err(failure) => failures.push(failure),
             }
         }
-        let plan = self.plan(&self.supplies, &answers(&asked), only)?;
-        Ok(Drawn { plan, asked, failures })
+        let plan = self.plan(&self.artifacts, &answers(&sessions), only)?;
+        Ok(Planned { plan, sessions, failures })
     }
 
     /// The plan for what has been observed; `supplies` may hold more than at the run's beginning.
     pub fn plan(
         &self,
-        supplies: &Supplies,
+        artifacts: &Artifacts,
         answers: &[Answer<'_>],
         only: &Only,
     ) -> Result<Plan, Failure> {
         let mut binaries = BTreeMap::new();
         let mut plans = Vec::new();
         for answer in answers {
-            plans.push(self.host_plan(supplies, *answer, only, &mut binaries)?);
+            plans.push(self.host_plan(artifacts, *answer, only, &mut binaries)?);
         }
         let observed: Vec<_> =
             answers.iter().map(|answer| (answer.host, answer.observed)).collect();
@@ -189,27 +194,27 @@ impl Run {
 
     fn host_plan(
         &self,
-        supplies: &Supplies,
-        asked: Answer<'_>,
+        artifacts: &Artifacts,
+        answer: Answer<'_>,
         only: &Only,
-        binaries: &mut BTreeMap<String, Option<Supply>>,
+        binaries: &mut BTreeMap<String, Option<Artifact>>,
     ) -> Result<HostPlan, Failure> {
-        let architecture = asked.observed.architecture();
-        let mut supplies = supplies.clone();
+        let architecture = answer.observed.architecture();
+        let mut artifacts = artifacts.clone();
         // A host that is refused for other reasons may have an architecture nobody can build for.
-        if asked.observed.text("kernel").starts_with("Linux ") {
-            supplies.binary = if let Some(binary) = binaries.get(&architecture) {
+        if answer.observed.text("kernel").starts_with("Linux ") {
+            artifacts.binary = if let Some(binary) = binaries.get(&architecture) {
                 binary.clone()
             } else {
-                let binary = self.binary(&architecture).map_err(|f| f.host(&asked.host.name))?;
+                let binary = self.binary(&architecture).map_err(|f| f.host(&answer.host.name))?;
                 binaries.insert(architecture, binary.clone());
                 binary
             };
         }
-        supplies.memory_kb = asked.observed.memory_kb();
-        let resources = desired::resources(&self.inventory, asked.host, &supplies)?;
-        let mut plan = plan::host(&self.inventory, asked.host, &resources, asked.observed, only);
-        let skew_ms = asked.skew.certain_ms();
+        artifacts.memory_kb = answer.observed.memory_kb();
+        let resources = desired::resources(&self.inventory, answer.host, &artifacts)?;
+        let mut plan = plan::host(&self.inventory, answer.host, &resources, answer.observed, only);
+        let skew_ms = answer.skew.certain_ms();
         if skew_ms.unsigned_abs() > u64::from(self.inventory.coordinator.tick_time_ms) {
             let (seconds, way) =
                 (skew_ms.abs() / 1000, if skew_ms > 0 { "ahead" } else { "behind" });
@@ -222,8 +227,8 @@ impl Run {
     }
 
     /// The coordinator for an architecture. Whoever only looks goes without where there is none.
-    fn binary(&self, architecture: &str) -> Result<Option<Supply>, Failure> {
-        let binary = supply::binary(&self.inventory, architecture, self.builds);
+    fn binary(&self, architecture: &str) -> Result<Option<Artifact>, Failure> {
+        let binary = collect::binary(&self.inventory, architecture, self.builds);
         match self.builds {
             Builds::WhenStale => binary.map(Some),
             Builds::Never => Ok(binary.ok()),
@@ -243,10 +248,7 @@ pub async fn reported(
         interrupted = run.heed_interrupts() => Err(interrupted),
     };
     if let Err(failure) = &outcome {
-        run.reporter.event(
-            "failure",
-            json!({"host": failure.host, "step": failure.step, "cause": failure.cause}),
-        );
+        run.reporter.event(Event::failure(failure));
     }
     let title = format!("zkprov {command} {}", run.inventory.ensemble);
     run.reporter.reports(&title, reports)?;

@@ -114,6 +114,15 @@ fn a_closed_pipe_is_no_error() {
 }
 
 #[test]
+fn plans_and_events_have_schemas() {
+    for of in ["plan", "events"] {
+        let output = zkprov(root(), &["schema", of]);
+        assert!(output.status.success());
+        golden(&format!("cli/schema-{of}.json"), &String::from_utf8_lossy(&output.stdout));
+    }
+}
+
+#[test]
 fn the_schema_has_every_key() {
     let output = zkprov(root(), &["schema"]);
     let schema: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");

@@ -36,7 +36,7 @@ enum Manner {
 /// A server on a free loopback port; it knows what it was asked.
 struct Server {
     url: String,
-    asked: Arc<Mutex<Vec<Option<u64>>>>,
+    sessions: Arc<Mutex<Vec<Option<u64>>>>,
 }
 
 impl Server {
@@ -45,8 +45,8 @@ impl Server {
             .find_map(|port| TcpListener::bind(("127.0.0.1", port)).ok())
             .expect("a free port");
         let url = format!("http://{}/kafka.tgz", listener.local_addr().expect("an address"));
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let (seen, body) = (Arc::clone(&asked), body.to_vec());
+        let sessions = Arc::new(Mutex::new(Vec::new()));
+        let (seen, body) = (Arc::clone(&sessions), body.to_vec());
         // The thread ends with the test's process; each connection serves one request.
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -58,7 +58,7 @@ impl Server {
                 }
             }
         });
-        Self { url, asked }
+        Self { url, sessions }
     }
 
     fn source(&self) -> Source {
@@ -66,8 +66,8 @@ impl Server {
     }
 
     /// The offsets that were asked for.
-    fn asked(&self) -> Vec<Option<u64>> {
-        self.asked.lock().expect("the list").clone()
+    fn sessions(&self) -> Vec<Option<u64>> {
+        self.sessions.lock().expect("the list").clone()
     }
 }
 
@@ -220,7 +220,7 @@ fn a_release_is_loaded_once() {
     assert_eq!(fetched.source.as_deref(), Some(server.url.as_str()));
     let again = one.good(one.fetch(vec![server.source()]).0);
     assert_eq!(again.source, None);
-    assert_eq!(server.asked(), [None]);
+    assert_eq!(server.sessions(), [None]);
 }
 
 #[test]
@@ -238,7 +238,7 @@ fn what_was_damaged_in_the_cache_is_loaded_anew() {
     let fetched = one.good(one.fetch(vec![server.source()]).0);
     std::fs::write(&fetched.path, &one.body[1..]).expect("damage");
     one.good(one.fetch(vec![server.source()]).0);
-    assert_eq!(server.asked(), [None, None]);
+    assert_eq!(server.sessions(), [None, None]);
 }
 
 #[test]
@@ -288,7 +288,7 @@ fn a_cut_transfer_is_resumed_where_it_was_cut() {
     let one = Try::new("cut");
     let server = Server::new(Manner::CutsOnce(150_000), &one.body);
     one.good(one.fetch(vec![server.source()]).0);
-    assert_eq!(server.asked(), [None, Some(150_000)]);
+    assert_eq!(server.sessions(), [None, Some(150_000)]);
 }
 
 #[test]
@@ -299,7 +299,7 @@ fn a_run_goes_on_where_the_last_one_died_on_any_mirror() {
     let server = Server::new(Manner::Good, &one.body);
     let (result, events) = one.fetch(vec![server.source()]);
     one.good(result);
-    assert_eq!(server.asked(), [Some(123_456)]);
+    assert_eq!(server.sessions(), [Some(123_456)]);
     assert!(
         events.contains(&Event::Begins { at: 123_456, total: Some(one.body.len() as u64) }),
         "{events:?}"
@@ -313,7 +313,7 @@ fn what_was_whole_already_is_not_asked_for() {
     std::fs::write(one.slot().join("partial"), &one.body).expect("what is left");
     let server = Server::new(Manner::Good, &one.body);
     one.good(one.fetch(vec![server.source()]).0);
-    assert_eq!(server.asked(), []);
+    assert_eq!(server.sessions(), []);
 }
 
 #[test]
@@ -323,12 +323,12 @@ fn what_is_left_of_something_else_is_thrown_away() {
     std::fs::write(one.slot().join("partial"), b"something else").expect("what is left");
     let server = Server::new(Manner::Good, &one.body);
     one.good(one.fetch(vec![server.source()]).0);
-    assert_eq!(server.asked(), [Some(14), None]);
+    assert_eq!(server.sessions(), [Some(14), None]);
 }
 
 #[test]
 fn a_server_may_ignore_ranges_or_get_them_wrong() {
-    for (name, manner, asked) in [
+    for (name, manner, sessions) in [
         ("ignores", Manner::IgnoresRange, vec![Some(1000)]),
         ("wrong-range", Manner::WrongRange, vec![Some(1000), None]),
     ] {
@@ -337,7 +337,7 @@ fn a_server_may_ignore_ranges_or_get_them_wrong() {
         std::fs::write(one.slot().join("partial"), &one.body[..1000]).expect("what is left");
         let server = Server::new(manner, &one.body);
         one.good(one.fetch(vec![server.source()]).0);
-        assert_eq!(server.asked(), asked, "{name}");
+        assert_eq!(server.sessions(), sessions, "{name}");
     }
 }
 
@@ -347,7 +347,7 @@ fn a_server_that_always_cuts_is_given_up() {
     let server = Server::new(Manner::Cuts(100_000), &one.body);
     let failure = one.fetch(vec![server.source()]).0.expect_err("never whole");
     assert!(failure.cause.contains("cut after 300000 bytes"), "{failure}");
-    assert_eq!(server.asked(), [None, Some(100_000), Some(200_000)]);
+    assert_eq!(server.sessions(), [None, Some(100_000), Some(200_000)]);
 }
 
 #[test]

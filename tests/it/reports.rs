@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Value, json};
-use zkprov::report::chronicle;
+use zkprov::report::event::Recorded;
+use zkprov::report::run_report;
 
 use crate::skipped;
 
 /// A rolled apply of three hosts in which the last member does not come back.
-fn events() -> Vec<Value> {
-    let mut events = Vec::new();
+fn events() -> Vec<Recorded> {
+    let mut events: Vec<Value> = Vec::new();
     for host in ["kafka1", "kafka2", "kafka3"] {
         let steps = json!([{"step": "file /etc/kafka/zookeeper.properties", "action": "update", "why": "+1 -0 lines"}]);
         events.push(json!({"event": "plan", "host": host, "elapsed_ms": 300, "steps": steps}));
@@ -29,7 +30,8 @@ fn events() -> Vec<Value> {
         .push(json!({"event": "roll", "what": "rollback", "host": "kafka1", "elapsed_ms": 11_000}));
     events.push(json!({"event": "failure", "host": "kafka1", "step": "restart", "cause": "the service failed\n    no such luck & more", "elapsed_ms": 12_000}));
     events.push(json!({"event": "failure", "host": null, "step": null, "cause": "the roll was stopped", "elapsed_ms": 12_100}));
-    events
+    let event = |event| serde_json::from_value(event).expect("an event");
+    events.into_iter().map(event).collect()
 }
 
 fn browser() -> Option<PathBuf> {
@@ -77,7 +79,7 @@ fn a_browser_draws_the_page() {
     };
     let folder = tempfile::tempdir().expect("a folder");
     let page = folder.path().join("report.html");
-    let text = chronicle::html("zkprov apply demo", &events());
+    let text = run_report::html("zkprov apply demo", &events());
     std::fs::write(&page, format!("{text}{MEASURE}")).expect("written");
     let dom = browse(&browser, folder.path(), &["--dump-dom"], &page);
     // Four bars of the three hosts and one of the run itself; four names and five times.
@@ -108,7 +110,7 @@ for suite in root:
 fn another_parser_reads_the_junit_file() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("report.xml");
-    std::fs::write(&file, chronicle::junit("zkprov apply demo", &events())).expect("written");
+    std::fs::write(&file, run_report::junit("zkprov apply demo", &events())).expect("written");
     let Ok(output) = Command::new("python3").args(["-c", READ]).arg(&file).output() else {
         skipped("reports::another_parser_reads_the_junit_file", "no python3 is installed");
         return;

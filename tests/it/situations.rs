@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use zkprov::inventory::{self, Inventory};
-use zkprov::plan::desired::{self, Supplies};
+use zkprov::plan::desired::{self, Artifacts};
 use zkprov::plan::reason::Reason;
 use zkprov::plan::{self, HostPlan, Only};
 use zkprov::probe::Observed;
@@ -58,10 +58,10 @@ fn each_situation_is_known_by_name() {
                 )
             })
             .collect();
-        let supplies = Supplies::default();
+        let artifacts = Artifacts::default();
         let plans = observed.iter().map(|(host, observed)| {
             let resources =
-                desired::resources(&inventory, host, &supplies).expect("templates render");
+                desired::resources(&inventory, host, &artifacts).expect("templates render");
             plan::host(&inventory, host, &resources, observed, &only)
         });
         let observed: Vec<_> = observed.iter().map(|(host, observed)| (*host, observed)).collect();

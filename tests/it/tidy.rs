@@ -1,4 +1,5 @@
-//! House rules, with file and line.
+//! House rules, with file and line; among them which room may import which. A new room, or a crate's first,
+//! is a line in the tables.
 
 use std::path::{Path, PathBuf};
 
@@ -78,4 +79,210 @@ fn processes_do_not_end_deep_inside() {
         let line = text.lines().position(|line| line.contains("process::exit("))?;
         Some(format!("line {}: `process::exit` outside of main", line + 1))
     });
+}
+
+/// Rooms from the ground up: a file of a room imports from its own room and from those above it in this
+/// list, never from those below. A crate's rooms are one list.
+const ZKPROV_ROOMS: [&str; 20] = [
+    "exit",
+    "failure",
+    "digest",
+    "layout",
+    "quantity",
+    "cli",
+    "report",
+    "inventory",
+    "script",
+    "probe",
+    "health",
+    "plan",
+    "artifacts",
+    "host",
+    "run",
+    "rolling",
+    "lab",
+    "command",
+    "lib",
+    "main",
+];
+
+/// A crate's folder, its rooms, and the pure ones among them, as paths.
+struct House {
+    folder: &'static str,
+    rooms: &'static [&'static str],
+    pure: &'static [&'static str],
+}
+
+const HOUSES: [House; 1] = [House {
+    folder: "src",
+    rooms: &ZKPROV_ROOMS,
+    pure: &[
+        "layout.rs",
+        "digest.rs",
+        "exit.rs",
+        "failure.rs",
+        "inventory",
+        "probe",
+        "health",
+        "plan",
+        "rolling/brokers.rs",
+        "rolling/gate.rs",
+        "rolling/members.rs",
+    ],
+}];
+
+/// Clocks, files, sockets and processes, which the pure rooms do without.
+const OUTSIDE: [&str; 8] = [
+    "Instant::now",
+    "SystemTime::now",
+    "std::net::Tcp",
+    "std::process::Command",
+    "tokio::",
+    "fs::File",
+    "std::fs::",
+    "std::env::",
+];
+
+/// Where the purity of a room ends, by file: reading the inventory and templates of the user's own.
+const DOORS: [&str; 3] = ["inventory/mod.rs", "plan/template.rs", "plan/valid.rs"];
+
+/// A file without its tests, its comments and its strings.
+fn bare(text: &str) -> String {
+    let text = text.split("#[cfg(test)]").next().unwrap_or_default();
+    let code = text.lines().map(|line| line.split("//").next().unwrap_or_default());
+    code.collect::<Vec<_>>().join("\n")
+}
+
+/// The room of a path below the crate's folder: its first folder, or the file's own name.
+fn room(path: &Path, folder: &Path) -> String {
+    let below = path.strip_prefix(folder).expect("below the folder");
+    let first = below.iter().next().and_then(|part| part.to_str()).unwrap_or_default();
+    first.trim_end_matches(".rs").to_owned()
+}
+
+#[test]
+fn rooms_import_downwards_only() {
+    for house in &HOUSES {
+        let folder = root().join(house.folder);
+        check(|path, text| {
+            let test = path.ends_with("tests.rs");
+            if !path.starts_with(&folder) || test {
+                return None;
+            }
+            let own = room(path, &folder);
+            let Some(height) = house.rooms.iter().position(|known| *known == own) else {
+                return Some(format!("the room `{own}` has no place in the list of rooms"));
+            };
+            let code = bare(text);
+            let imported = code.split("crate::").skip(1).filter_map(|rest| {
+                let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_');
+                Some(&rest[..end?])
+            });
+            let wrong = imported.into_iter().find(|name| {
+                house.rooms.iter().position(|known| known == name).is_some_and(|at| at > height)
+            })?;
+            Some(format!("`{own}` must not import from `{wrong}`"))
+        });
+    }
+}
+
+#[test]
+fn pure_rooms_touch_nothing_outside() {
+    for house in &HOUSES {
+        let folder = root().join(house.folder);
+        check(|path, text| {
+            let below = path.strip_prefix(&folder).ok()?;
+            let pure = house.pure.iter().any(|room| below.starts_with(room));
+            if !pure
+                || path.ends_with("tests.rs")
+                || DOORS.iter().any(|door| below == Path::new(door))
+            {
+                return None;
+            }
+            let code = bare(text);
+            let word = OUTSIDE.iter().find(|word| code.contains(**word))?;
+            Some(format!("`{word}` in a pure room"))
+        });
+    }
+}
+
+/// The file that a module path means, below `folder`.
+fn file_of(path: &[String], folder: &Path) -> Option<PathBuf> {
+    (1..=path.len()).rev().find_map(|length| {
+        let base = path[..length].iter().fold(folder.to_path_buf(), |base, part| base.join(part));
+        [base.with_extension("rs"), base.join("mod.rs")].into_iter().find(|path| path.is_file())
+    })
+}
+
+/// The paths of one `use`, braces resolved.
+fn used(tree: &str, before: &str, into: &mut Vec<String>) {
+    let tree = tree.trim();
+    let Some(open) = tree.find('{') else {
+        into.push(format!("{before}{tree}"));
+        return;
+    };
+    let (head, rest) = (&tree[..open], tree[open + 1..].trim_end().trim_end_matches('}'));
+    let (mut depth, mut from) = (0, 0);
+    for (at, c) in rest.char_indices().chain([(rest.len(), ',')]) {
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                if !rest[from..at].trim().is_empty() {
+                    used(&rest[from..at], &format!("{before}{head}"), into);
+                }
+                from = at + 1;
+            }
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn no_file_imports_in_a_circle() {
+    for house in &HOUSES {
+        let folder = root().join(house.folder);
+        let mut imports: std::collections::BTreeMap<PathBuf, Vec<PathBuf>> =
+            std::collections::BTreeMap::new();
+        for path in sources().into_iter().filter(|path| path.starts_with(&folder)) {
+            if path.ends_with("tests.rs") {
+                continue;
+            }
+            let code = bare(&std::fs::read_to_string(&path).expect("a source"));
+            let mut all = Vec::new();
+            for part in code.split("use crate::").skip(1) {
+                used(part.split(';').next().unwrap_or_default(), "", &mut all);
+            }
+            let targets = all.iter().filter_map(|import| {
+                let parts: Vec<String> = import
+                    .split("::")
+                    .map(|part| part.trim().split(' ').next().unwrap_or_default().to_owned())
+                    .filter(|part| part != "self")
+                    .collect();
+                file_of(&parts, &folder).filter(|target| *target != path)
+            });
+            let targets = targets.collect();
+            imports.insert(path, targets);
+        }
+        // What imports nothing that is left is taken away until nothing changes: circles remain.
+        loop {
+            let before = imports.len();
+            let known: Vec<PathBuf> = imports.keys().cloned().collect();
+            imports.retain(|_, targets| targets.iter().any(|target| known.contains(target)));
+            if imports.len() == before {
+                break;
+            }
+        }
+        // So is what only others that are left do not import.
+        loop {
+            let before = imports.len();
+            let wanted: Vec<PathBuf> = imports.values().flatten().cloned().collect();
+            imports.retain(|path, _| wanted.contains(path));
+            if imports.len() == before {
+                break;
+            }
+        }
+        let circle: Vec<_> = imports.keys().collect();
+        assert!(circle.is_empty(), "these files import each other in a circle: {circle:#?}");
+    }
 }

@@ -15,10 +15,10 @@ use crate::plan::change::Action;
 use crate::plan::desired;
 use crate::plan::operation::Operation;
 use crate::plan::{HostPlan, Plan};
-use crate::rolling::engine::{self, Wish};
+use crate::rolling::engine::{self, RollOptions};
 use crate::rolling::gate::Target;
 use crate::rolling::previous::{Keep, Switches};
-use crate::run::{Drawn, Run};
+use crate::run::{Planned, Run};
 use crate::script::{self, Script};
 
 /// How long a broker may need until it has registered; it may have logs to recover.
@@ -29,13 +29,13 @@ pub(super) async fn change(
     run: &Run,
     arguments: &cli::Apply,
     plan: &Plan,
-    drawn: &Drawn<'_>,
+    planned: &Planned<'_>,
     name: &str,
 ) -> Vec<Failure> {
-    let serving = awaited(&drawn.asked, SERVING_S, |asked| {
-        let server = desired::server(asked.host);
+    let serving = awaited(&planned.sessions, SERVING_S, |session| {
+        let server = desired::server(session.host);
         let operation = Operation::serving(UNIT, SERVING_S, &server);
-        asked.host.is_member().then_some(("ensemble serves", operation))
+        session.host.is_member().then_some(("ensemble serves", operation))
     })
     .await;
     if !serving.is_empty() {
@@ -43,18 +43,18 @@ pub(super) async fn change(
     }
     let mut first = plan.clone();
     first.hosts.retain(|host| !host.restarts_broker());
-    let failures = change_hosts(run, &first, &drawn.asked).await;
+    let failures = change_hosts(run, &first, &planned.sessions).await;
     if !failures.is_empty() || run.stopped() {
         return failures;
     }
-    let started = |asked: &HostSession<'_>| {
-        first.hosts.iter().any(|host| host.host == asked.host.name && host.starts_broker())
+    let started = |session: &HostSession<'_>| {
+        first.hosts.iter().any(|host| host.host == session.host.name && host.starts_broker())
     };
     let connect = run.inventory.connect();
-    let registered = awaited(&drawn.asked, REGISTERED_S, |asked| {
-        let id = run.inventory.broker_on(asked.host)?.id;
+    let registered = awaited(&planned.sessions, REGISTERED_S, |session| {
+        let id = run.inventory.broker_on(session.host)?.id;
         let operation = Operation::registered(BROKER_UNIT, REGISTERED_S, &connect, id);
-        started(asked).then_some(("broker registers", operation))
+        started(session).then_some(("broker registers", operation))
     })
     .await;
     let rolled: Vec<&HostPlan> = plan.hosts.iter().filter(|host| host.restarts_broker()).collect();
@@ -69,7 +69,7 @@ pub(super) async fn change(
     let targets = rolled.iter().map(target).collect();
     let hosts = rolled.iter().map(|host| (host.host.clone(), host.steps.clone())).collect();
     let switches = Switches { hosts, change: name.to_owned(), keep: Keep::Previous };
-    let wish = Wish {
+    let options = RollOptions {
         allow_quorum_loss: arguments.allow_quorum_loss,
         settle_s: arguments.settle,
         patience_s: 0,
@@ -77,8 +77,8 @@ pub(super) async fn change(
         leaving: None,
     };
     let operator = Operator::me();
-    let rolled = lock::holding(&operator, &drawn.asked, || run.lose_lock(), async {
-        engine::roll_brokers(run, &drawn.asked, switches, targets, (None, None), wish).await
+    let rolled = lock::holding(&operator, &planned.sessions, || run.lose_lock(), async {
+        engine::roll_brokers(run, &planned.sessions, switches, targets, (None, None), options).await
     });
     Box::pin(rolled).await.err().into_iter().collect()
 }

@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use serde_json::json;
 
-use crate::artifacts::supply;
+use crate::artifacts::collect;
 use crate::cli;
 use crate::command::{Outcome, plan as dry};
 use crate::exit::Exit;
@@ -23,13 +22,14 @@ use crate::plan::operation::Operation;
 use crate::plan::show;
 use crate::plan::{self, HostPlan, Only, Plan, Refusal, Step};
 use crate::probe::Observed;
+use crate::report::event::{Event, StepState, Summary};
 use crate::report::{self, HostLines};
 use crate::rolling::drive::{Drive, Reconnects};
 use crate::rolling::drive_members;
-use crate::rolling::engine::{self, Recorded, Wish};
+use crate::rolling::engine::{self, Recorded, RollOptions};
 use crate::rolling::gate::Target;
 use crate::rolling::previous::{self, Keep, Switches};
-use crate::run::{self, Drawn, Run};
+use crate::run::{self, Planned, Run};
 use crate::script::{self, Script, frame};
 
 mod broker;
@@ -57,9 +57,9 @@ async fn whole(run: &Run, arguments: &cli::Apply) -> Outcome {
     let planning = &arguments.planning;
     let only = dry::only(planning)?;
     let saved = arguments.plan.as_deref().map(dry::load).transpose()?;
-    let drawn = run.draw(&only).await?;
-    let outcome = Box::pin(changes(run, arguments, &only, saved.as_ref(), &drawn)).await;
-    run.fleet.close(drawn.asked).await;
+    let planned = run.probe_and_plan(&only).await?;
+    let outcome = Box::pin(changes(run, arguments, &only, saved.as_ref(), &planned)).await;
+    run.fleet.close(planned.sessions).await;
     outcome
 }
 
@@ -68,26 +68,26 @@ async fn changes(
     arguments: &cli::Apply,
     only: &Only,
     saved: Option<&Plan>,
-    drawn: &Drawn<'_>,
+    planned: &Planned<'_>,
 ) -> Outcome {
     let planning = &arguments.planning;
-    dry::tell(run, planning, drawn);
-    if drawn.plan.refused() {
+    dry::tell(run, planning, planned);
+    if planned.plan.refused() {
         return Err(Failure::refused("nothing was changed: see the refusals above")
             .hint("mend what is named, or leave the host out with --limit"));
     }
     if let Some(saved) = saved {
-        saved.still_holds(&drawn.plan)?;
+        saved.still_holds(&planned.plan)?;
     }
-    if drawn.plan.changes() == 0 {
-        let mut failures = drawn.failures.clone();
-        let silent = silent(run, drawn);
+    if planned.plan.changes() == 0 {
+        let mut failures = planned.failures.clone();
+        let silent = silent(run, planned);
         if !silent.is_empty() {
             run.reporter.aside(&format!(
                 "nothing to change, and {} not serving: waiting for it",
                 silent.join(", ")
             ));
-            let failed = Box::pin(verify(run, &drawn.plan, drawn, &failures, only, true)).await;
+            let failed = Box::pin(verify(run, &planned.plan, planned, &failures, only, true)).await;
             for failure in &failed {
                 run.reporter.failed(failure);
             }
@@ -95,39 +95,39 @@ async fn changes(
         }
         return Ok(run::worst(&failures));
     }
-    confirm(arguments, &drawn.plan)?;
-    let fetched = fetch(run, drawn).await?;
+    confirm(arguments, &planned.plan)?;
+    let fetched = fetch(run, planned).await?;
     let plan = match &fetched {
-        Some(supplies) => run.plan(supplies, &run::answers(&drawn.asked), only)?,
-        None => drawn.plan.clone(),
+        Some(artifacts) => run.plan(artifacts, &run::answers(&planned.sessions), only)?,
+        None => planned.plan.clone(),
     };
     // Only a whole download tells its size, and a plan may be refused for that.
     if let Some((host, refusal)) = first_refusal(&plan) {
         let cause = format!("nothing was changed: {}", refusal.cause);
         return Err(Failure::refused(cause).host(host).hint(&refusal.hint));
     }
-    let mut failures = drawn.failures.clone();
+    let mut failures = planned.failures.clone();
     // A roll that stopped leaves the rest untouched on purpose: there is nothing to verify there.
     let (members, brokers) = apart(&plan);
     let change = previous::change_name(&script::nonce());
     let mut stopped = if members.hosts.iter().any(HostPlan::restarts) {
-        failures.extend(Box::pin(roll(run, arguments, &members, drawn, &change)).await);
-        failures.len() > drawn.failures.len()
+        failures.extend(Box::pin(roll(run, arguments, &members, planned, &change)).await);
+        failures.len() > planned.failures.len()
     } else {
-        failures.extend(change_hosts(run, &members, &drawn.asked).await);
+        failures.extend(change_hosts(run, &members, &planned.sessions).await);
         false
     };
     // Brokers come when the ensemble serves, and are not touched where anything has failed before.
-    if brokers.changes() > 0 && failures.len() == drawn.failures.len() && !run.stopped() {
-        let failed = Box::pin(broker::change(run, arguments, &brokers, drawn, &change)).await;
+    if brokers.changes() > 0 && failures.len() == planned.failures.len() && !run.stopped() {
+        let failed = Box::pin(broker::change(run, arguments, &brokers, planned, &change)).await;
         stopped = !failed.is_empty();
         failures.extend(failed);
     }
     if !stopped && !run.stopped() {
         let serving = plan.hosts.iter().any(|host| host.starts() || host.restarts());
-        failures.extend(verify(run, &plan, drawn, &failures, only, serving).await);
+        failures.extend(verify(run, &plan, planned, &failures, only, serving).await);
     }
-    for failure in failures.iter().skip(drawn.failures.len()) {
+    for failure in failures.iter().skip(planned.failures.len()) {
         run.reporter.failed(failure);
     }
     let exit = run::worst(&failures);
@@ -139,22 +139,29 @@ async fn changes(
     };
     run.reporter.summary(
         &text,
-        json!({"changes": plan.changes(), "hosts": plan.hosts.len(), "failed": failures.len(), "exit": exit.code()}),
+        Summary {
+            changes: Some(plan.changes()),
+            hosts: Some(plan.hosts.len()),
+            failed: Some(failures.len()),
+            exit: Some(exit.code()),
+            ..Summary::default()
+        },
     );
     Ok(if exit == Exit::Done && planning.detailed_exitcode { Exit::Changes } else { exit })
 }
 
 /// Members that run, and do not serve although nothing on them is to be changed.
-fn silent(run: &Run, drawn: &Drawn<'_>) -> Vec<String> {
-    let members = drawn.asked.iter().filter(|asked| asked.host.is_member());
-    let silent = members.filter(|asked| {
-        let member = Member::of(asked.host, &asked.observed);
-        let runs = drawn.plan.hosts.iter().any(|plan| plan.host == asked.host.name && plan.running);
+fn silent(run: &Run, planned: &Planned<'_>) -> Vec<String> {
+    let members = planned.sessions.iter().filter(|session| session.host.is_member());
+    let silent = members.filter(|session| {
+        let member = Member::of(session.host, &session.observed);
+        let runs =
+            planned.plan.hosts.iter().any(|plan| plan.host == session.host.name && plan.running);
         runs && !member.serves()
     });
     // One that is alone here cannot serve, and its ensemble is not looked at.
     let limited = run.hosts().len() < run.inventory.hosts.len();
-    silent.filter(|_| !limited).map(|asked| asked.host.name.clone()).collect()
+    silent.filter(|_| !limited).map(|session| session.host.name.clone()).collect()
 }
 
 /// A person says yes, or `--yes` has said it.
@@ -190,13 +197,13 @@ fn apart(plan: &Plan) -> (Plan, Plan) {
 }
 
 /// Downloads the release when a host of this plan needs it.
-async fn fetch(run: &Run, drawn: &Drawn<'_>) -> Result<Option<desired::Supplies>, Failure> {
-    let needed = drawn.plan.hosts.iter().flat_map(|host| &host.steps).any(|step| {
+async fn fetch(run: &Run, planned: &Planned<'_>) -> Result<Option<desired::Artifacts>, Failure> {
+    let needed = planned.plan.hosts.iter().flat_map(|host| &host.steps).any(|step| {
         matches!(step.change.operation, Operation::UnpackRelease { tarball: None, .. })
     });
-    let (true, Some(release)) = (needed, &run.supplies.release) else { return Ok(None) };
-    let release = supply::fetched(&run.inventory, release).await?;
-    Ok(Some(desired::Supplies { release: Some(release), ..run.supplies.clone() }))
+    let (true, Some(release)) = (needed, &run.artifacts.release) else { return Ok(None) };
+    let release = collect::fetched(&run.inventory, release).await?;
+    Ok(Some(desired::Artifacts { release: Some(release), ..run.artifacts.clone() }))
 }
 
 /// A serving ensemble: what its members do not notice is done everywhere at once; what they read when
@@ -205,7 +212,7 @@ async fn roll(
     run: &Run,
     arguments: &cli::Apply,
     plan: &Plan,
-    drawn: &Drawn<'_>,
+    planned: &Planned<'_>,
     change: &str,
 ) -> Vec<Failure> {
     let rolled = |host: &HostPlan| host.restarts();
@@ -215,7 +222,7 @@ async fn roll(
         let whole = host.clone();
         host.steps.retain(|step| !later(&whole, step));
     }
-    let failures = change_hosts(run, &first, &drawn.asked).await;
+    let failures = change_hosts(run, &first, &planned.sessions).await;
     if !failures.is_empty() || run.stopped() {
         return failures;
     }
@@ -234,10 +241,11 @@ async fn roll(
     };
     let hosts = members.iter().map(switched).collect();
     let switches = Switches { hosts, change: change.to_owned(), keep: Keep::Previous };
-    let observed: Vec<_> = drawn.asked.iter().map(|asked| (asked.host, &asked.observed)).collect();
+    let observed: Vec<_> =
+        planned.sessions.iter().map(|session| (session.host, &session.observed)).collect();
     // A member that was started just now may be the one without which no other can be spared.
     let patience_s = if first.hosts.iter().any(HostPlan::starts) { PATIENCE_S } else { 0 };
-    let wish = Wish {
+    let options = RollOptions {
         allow_quorum_loss: arguments.allow_quorum_loss,
         settle_s: arguments.settle,
         patience_s,
@@ -245,15 +253,15 @@ async fn roll(
         leaving: plan::leaving(&run.inventory, &observed),
     };
     let operator = Operator::me();
-    let rolled = lock::holding(&operator, &drawn.asked, || run.lose_lock(), async {
+    let rolled = lock::holding(&operator, &planned.sessions, || run.lose_lock(), async {
         let recorded = Recorded::default();
-        engine::roll(run, &drawn.asked, switches, targets, recorded, wish).await.map(drop)
+        engine::roll(run, &planned.sessions, switches, targets, recorded, options).await.map(drop)
     });
     Box::pin(rolled).await.err().into_iter().collect()
 }
 
 /// Changes all hosts, each apart from the others; gives the failures.
-async fn change_hosts(run: &Run, plan: &Plan, asked: &[HostSession<'_>]) -> Vec<Failure> {
+async fn change_hosts(run: &Run, plan: &Plan, sessions: &[HostSession<'_>]) -> Vec<Failure> {
     let changed: Vec<&HostPlan> = plan.hosts.iter().filter(|host| !host.steps.is_empty()).collect();
     if changed.is_empty() {
         return Vec::new();
@@ -265,11 +273,11 @@ async fn change_hosts(run: &Run, plan: &Plan, asked: &[HostSession<'_>]) -> Vec<
     let outcomes = join_all(changed.iter().map(|host| {
         let (lines, lock) = (&lines, (&operator, &ballot));
         async move {
-            let asked = asked.iter().find(|asked| asked.host.name == host.host)?;
+            let sessions = sessions.iter().find(|session| session.host.name == host.host)?;
             let steps: Vec<_> = host.steps.iter().collect();
             let (_, outcome) = run
                 .fleet
-                .change(asked, host, &steps, lock, |news| tell(run, lines, &host.host, &news))
+                .change(sessions, host, &steps, lock, |news| tell(run, lines, &host.host, &news))
                 .await;
             lines.close(&host.host, if outcome.is_ok() { "changed" } else { "failed" });
             outcome.err()
@@ -280,20 +288,21 @@ async fn change_hosts(run: &Run, plan: &Plan, asked: &[HostSession<'_>]) -> Vec<
 }
 
 fn tell(run: &Run, lines: &HostLines, host: &str, news: &StepEvent<'_>) {
-    let event = |step: &str, state: &str| {
-        run.reporter.event("step", json!({"host": host, "step": step, "state": state}));
+    let event = |step: &str, state| {
+        let (host, step) = (host.to_owned(), step.to_owned());
+        run.reporter.event(Event::Step { host, step, state });
     };
     match news {
         StepEvent::Begin(step) => {
-            event(step, "begin");
+            event(step, StepState::Begin);
             lines.begin(host, step);
         }
         StepEvent::Done { step, .. } => {
-            event(step, "done");
+            event(step, StepState::Done);
             lines.end(host, step, "done");
         }
         StepEvent::Failed(step) => {
-            event(step, "failed");
+            event(step, StepState::Failed);
             lines.end(host, step, "FAILED");
         }
         StepEvent::Sent(bytes, total) => lines.sent(host, *bytes, *total),
@@ -305,22 +314,24 @@ fn tell(run: &Run, lines: &HostLines, host: &str, news: &StepEvent<'_>) {
 async fn verify(
     run: &Run,
     plan: &Plan,
-    drawn: &Drawn<'_>,
+    planned: &Planned<'_>,
     failed: &[Failure],
     only: &Only,
     serving: bool,
 ) -> Vec<Failure> {
-    let asked = &drawn.asked;
+    let sessions = &planned.sessions;
     let has_failed =
         |host: &str| failed.iter().any(|failure| failure.host.as_deref() == Some(host));
     let whole: Vec<&HostSession<'_>> =
-        asked.iter().filter(|asked| !has_failed(&asked.host.name)).collect();
+        sessions.iter().filter(|session| !has_failed(&session.host.name)).collect();
     // Hosts that are no members have nothing to serve and nothing to wait for.
     let members: Vec<&HostSession<'_>> =
-        whole.iter().filter(|asked| asked.host.is_member()).copied().collect();
+        whole.iter().filter(|session| session.host.is_member()).copied().collect();
     let voters = run.inventory.participants().count();
-    let up =
-        whole.iter().filter(|asked| asked.host.role == crate::inventory::Role::Participant).count();
+    let up = whole
+        .iter()
+        .filter(|session| session.host.role == crate::inventory::Role::Participant)
+        .count();
     // A limited run changes a part of an ensemble whose rest is not looked at.
     let limited = run.hosts().len() < run.inventory.hosts.len();
     let quorum = up >= run.inventory.majority() || limited;
@@ -329,20 +340,20 @@ async fn verify(
             .aside(&format!("not waiting for a quorum: {up} of {voters} participants are left"));
     }
     let serving = quorum && serving;
-    let writer = members.first().map(|asked| asked.host.name.clone());
-    let reader = members.last().map(|asked| asked.host.connect());
-    let outcomes = join_all(whole.iter().map(|&asked| {
+    let writer = members.first().map(|session| session.host.name.clone());
+    let reader = members.last().map(|session| session.host.connect());
+    let outcomes = join_all(whole.iter().map(|&session| {
         let (writer, reader) = (writer.as_deref(), reader.as_deref());
         let others = members.len().saturating_sub(1);
         async move {
-            let host_plan = plan.hosts.iter().find(|host| host.host == asked.host.name)?;
+            let host_plan = plan.hosts.iter().find(|host| host.host == session.host.name)?;
             if host_plan.steps.is_empty() && !serving {
                 return None;
             }
             let mut script = Script::new(&script::nonce());
             script.call("zk_guard", ["120"]);
-            let server = desired::server(asked.host);
-            if serving && asked.host.is_member() {
+            let server = desired::server(session.host);
+            if serving && session.host.is_member() {
                 if limited {
                     let servers = run.inventory.participants().map(Host::connect).collect();
                     let majority = run.inventory.majority();
@@ -354,7 +365,7 @@ async fn verify(
                     let (tool, server) = (BINARY.into(), server.clone());
                     Operation::AwaitCounted { tool, server, others }.between(&mut script);
                 }
-                if writer == Some(asked.host.name.as_str()) {
+                if writer == Some(session.host.name.as_str()) {
                     Operation::WriteAndRead {
                         tool: BINARY.into(),
                         znode: format!("/zkprov-{}", script.nonce()),
@@ -365,8 +376,8 @@ async fn verify(
                     .step("write here, read there", &mut script);
                 }
             }
-            let verified = verify_host(run, asked, script, only).await;
-            Some((asked.host, verified.map_err(|failure| failure.host(&asked.host.name))))
+            let verified = verify_host(run, session, script, only).await;
+            Some((session.host, verified.map_err(|failure| failure.host(&session.host.name))))
         }
     }))
     .await;
@@ -380,10 +391,10 @@ async fn verify(
         }
     }
     if serving && !limited && failures.is_empty() {
-        let touched = members.iter().filter(|asked| seen.contains_key(&asked.host.name));
-        let touched: Vec<&str> = touched.map(|asked| asked.host.name.as_str()).collect();
+        let touched = members.iter().filter(|session| seen.contains_key(&session.host.name));
+        let touched: Vec<&str> = touched.map(|session| session.host.name.as_str()).collect();
         let view = ensemble::view(&run.inventory, |host| seen.get(&host.name), |_| None);
-        failures.extend(all_back(run, asked, view, &touched).await);
+        failures.extend(all_back(run, sessions, view, &touched).await);
     }
     failures
 }
@@ -392,16 +403,12 @@ async fn verify(
 /// what the hosts said when they were verified; where that was too early, it is looked again.
 async fn all_back(
     run: &Run,
-    asked: &[HostSession<'_>],
+    sessions: &[HostSession<'_>],
     mut view: View,
     touched: &[&str],
 ) -> Vec<Failure> {
-    let drive = Drive {
-        run,
-        sessions: asked,
-        switches: Switches::default(),
-        reconnects: Reconnects::default(),
-    };
+    let drive =
+        Drive { run, sessions, switches: Switches::default(), reconnects: Reconnects::default() };
     let begun = Instant::now();
     let lacking = loop {
         let lacking: Vec<(&str, String)> =
@@ -424,16 +431,16 @@ async fn all_back(
 
 async fn verify_host(
     run: &Run,
-    asked: &HostSession<'_>,
+    session: &HostSession<'_>,
     mut script: Script,
     only: &Only,
 ) -> Result<Observed, Failure> {
-    desired::reading(&run.inventory, asked.host, &run.supplies)?.ask(&mut script);
+    desired::reading(&run.inventory, session.host, &run.artifacts)?.ask(&mut script);
     let lost = |failure: Failure| {
         failure.step("verify").hint("run `zkprov apply` again once the host answers")
     };
     let deadline = Duration::from_secs(2 * SERVING_S);
-    let (frames, stderr) = gather(&asked.link, &script, deadline).await.map_err(lost)?;
+    let (frames, stderr) = gather(&session.link, &script, deadline).await.map_err(lost)?;
     if let Some(failed) = frame::failed(&frames) {
         return Err(Failure::failed(failed.said()).step(&failed.step).hint(match &run.limit {
             Some(limit) => format!(
@@ -448,8 +455,8 @@ async fn verify_host(
         let said = stderr.lines().last().unwrap_or("the connection was lost").to_owned();
         return Err(Failure::failed(said).step("verify"));
     }
-    let now = run::Answer { host: asked.host, observed: &observed, skew: asked.skew };
-    let again = run.plan(&run.supplies, &[now], only)?;
+    let now = run::Answer { host: session.host, observed: &observed, skew: session.skew };
+    let again = run.plan(&run.artifacts, &[now], only)?;
     let left: Vec<String> =
         again.hosts.iter().flat_map(|host| &host.steps).map(Step::name).collect();
     let refused: Vec<String> =

@@ -2,7 +2,7 @@
 //! made with the others, and the release is the same one.
 
 use crate::failure::Failure;
-use crate::inventory::broker::Broker;
+use crate::inventory::Broker;
 use crate::layout::{ACCOUNT, BROKER_CONFIG_FILE, BROKER_UNIT, BROKER_UNIT_FILE};
 use crate::plan::change::Phase;
 use crate::plan::operation::Access;

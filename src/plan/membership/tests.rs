@@ -16,7 +16,7 @@ fn moved(hosts: &str, config: &str, units: &str) -> Vec<String> {
     let content = format!("content {CONFIG_FILE}");
     let observed = Observed::of([("units", units), (content.as_str(), config)]);
     let moved = membership_change(&inventory, &[(&inventory.hosts[0], &observed)]);
-    moved.iter().map(Moved::say).collect()
+    moved.iter().map(MembershipChange::say).collect()
 }
 
 #[test]
@@ -27,8 +27,11 @@ fn members_change_one_at_a_time() {
         "server.1=0.0.0.0:2888:3888\nserver.2=10.0.0.2:2888:3888\nserver.3=10.0.0.3:2888:3888\n";
     assert!(moved(three, same, RUNNING).is_empty());
     let two = "server.1=10.0.0.1:2888:3888\nserver.2=10.0.0.2:2888:3888\n";
-    assert_eq!(moved(three, two, RUNNING), ["3 comes"]);
+    assert_eq!(moved(three, two, RUNNING), ["add member 3"]);
     let other = "server.1=10.0.0.1:1:1\nserver.2=10.0.0.9:1:1\nserver.4=10.0.0.3:1:1\n";
-    assert_eq!(moved(three, other, RUNNING), ["4 goes", "2 moves to 10.0.0.2", "3 comes"]);
+    assert_eq!(
+        moved(three, other, RUNNING),
+        ["remove member 4", "move member 2 to 10.0.0.2", "add member 3"]
+    );
     assert!(moved(three, other, "").is_empty(), "nothing serves: nothing can be lost");
 }

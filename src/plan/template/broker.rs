@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::inventory::broker::Broker;
+use crate::inventory::Broker;
 use crate::inventory::{Host, Inventory};
 use crate::layout::BROKER_CONFIG_FILE;
 

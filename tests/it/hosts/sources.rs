@@ -23,9 +23,9 @@ fn serve(files: Vec<(&'static str, Vec<u8>)>) -> u16 {
     thread::spawn(move || {
         for mut stream in listener.incoming().map_while(Result::ok) {
             let mut lines = BufReader::new(stream.try_clone().expect("a handle")).lines();
-            let asked = lines.next().and_then(Result::ok).unwrap_or_default();
+            let sessions = lines.next().and_then(Result::ok).unwrap_or_default();
             lines.map_while(Result::ok).find(String::is_empty);
-            let found = files.iter().find(|(name, _)| asked.contains(&format!("/{name} ")));
+            let found = files.iter().find(|(name, _)| sessions.contains(&format!("/{name} ")));
             let (status, body) = found.map_or(("404 Not Found", &[][..]), |(_, b)| ("200 OK", b));
             let head = format!(
                 "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",

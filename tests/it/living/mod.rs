@@ -103,18 +103,22 @@ fn grown(lab: &Lab, inventory: &str) {
     let members = [("kafka1", 1), ("kafka2", 2), ("kafka3", 3), ("kafka4", 4), ("kafka5", 5)];
     let four = lab.inventory(&members[..4], "");
     let five = lab.inventory(&members, "");
-    lab.run(&five, "apply", &YES).ends(4).says("2 members would change at once: 4 comes, 5 comes");
+    lab.run(&five, "apply", &YES)
+        .ends(4)
+        .says("2 members would change at once: add member 4, add member 5");
     lab.on("kafka2", "systemctl stop zookeeper");
     lab.run(&four, "apply", &YES).ends(4).says("without kafka2 no other can be restarted");
     assert_eq!(lab.on("kafka4", "ls /etc/kafka 2>/dev/null; true"), "", "nothing was begun");
     lab.run(inventory, "apply", &["--yes"]).ends(0);
-    lab.run(&four, "plan", &[]).ends(0).says("4 comes: it is started first and waits");
+    lab.run(&four, "plan", &[]).ends(0).says("add member 4: it is started first and waits");
     let load = Load::begin(&lab.servers(&HOSTS), "grow");
     lab.run(&four, "apply", &YES).ends(0);
     lab.run(&five, "apply", &YES).ends(0);
     load.end();
     lab.run(&five, "status", &[]).ends(0);
-    lab.run(&four, "apply", &YES).ends(4).says("5 goes, and its server still runs");
+    lab.run(&four, "apply", &YES)
+        .ends(4)
+        .says("member 5 is to be removed, and its server still runs");
     for (with, gone, without) in
         [(&five, "kafka5", &four), (&four, "kafka4", &inventory.to_owned())]
     {
@@ -131,7 +135,7 @@ fn replaced(lab: &Lab, inventory: &str) {
     lab.befall(&["kill", "kafka3"]);
     let other = lab.inventory(&[("kafka1", 1), ("kafka2", 2), ("kafka4", 3)], "");
     let load = Load::begin(&lab.servers(&["kafka1", "kafka2"]), "replace");
-    lab.run(&other, "plan", &[]).ends(0).says("3 moves to");
+    lab.run(&other, "plan", &[]).ends(0).says("move member 3 to");
     lab.run(&other, "apply", &YES).ends(0);
     load.end();
     lab.run(&other, "status", &[]).ends(0);

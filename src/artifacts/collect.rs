@@ -15,12 +15,12 @@ use crate::artifacts::fetch::cache::Cache;
 use crate::artifacts::progress::Download;
 use crate::failure::Failure;
 use crate::inventory::{Inventory, Secret, SecretSource, Source};
-use crate::plan::desired::{Release, Supplies, Supply};
+use crate::plan::desired::{Artifact, Artifacts, Release};
 use crate::report;
 
 /// Everything but the binary, which depends on the host, and the release itself, which is only
 /// fetched when a host needs it.
-pub async fn gather(inventory: &Inventory) -> Result<Supplies, Failure> {
+pub async fn gather(inventory: &Inventory) -> Result<Artifacts, Failure> {
     let secret = inventory.coordinator.secret.as_ref().map(read_secret).transpose()?;
     let kafka = &inventory.kafka;
     let mut release = None;
@@ -38,7 +38,7 @@ pub async fn gather(inventory: &Inventory) -> Result<Supplies, Failure> {
         let bytes = bytes.or(local);
         release = Some(Release { sha512, bytes, path: None, urls: urls.collect() });
     }
-    Ok(Supplies { release, secret, ..Supplies::default() })
+    Ok(Artifacts { release, secret, ..Artifacts::default() })
 }
 
 /// The coordinator for hosts of one architecture, with its digest.
@@ -46,23 +46,23 @@ pub fn binary(
     inventory: &Inventory,
     architecture: &str,
     builds: Builds,
-) -> Result<Supply, Failure> {
+) -> Result<Artifact, Failure> {
     let explicit = inventory.coordinator.binary.as_deref();
     let path = build::coordinator_for(architecture, explicit, builds)?;
-    supply(&path)
+    artifact(&path)
 }
 
 /// Hashes the binary that hosts like this machine will most likely get, so that its digest is known
 /// by the time they have answered. Nothing comes of it where there is none.
 pub fn foresee(explicit: Option<&Path>) {
     let path = build::coordinator_for(std::env::consts::ARCH, explicit, Builds::Never);
-    let _ = path.and_then(|path| supply(&path));
+    let _ = path.and_then(|path| artifact(&path));
 }
 
 /// Digests of this process's binaries, by what tells that a file is still the one that was hashed.
-static HASHED: Mutex<Vec<(SystemTime, Supply)>> = Mutex::new(Vec::new());
+static HASHED: Mutex<Vec<(SystemTime, Artifact)>> = Mutex::new(Vec::new());
 
-fn supply(path: &Path) -> Result<Supply, Failure> {
+fn artifact(path: &Path) -> Result<Artifact, Failure> {
     let unreadable = |error: std::io::Error| {
         Failure::failed(format!("cannot read `{}`: {error}", path.display()))
     };
@@ -71,11 +71,11 @@ fn supply(path: &Path) -> Result<Supply, Failure> {
     let changed = metadata.modified().map_err(unreadable)?;
     // Held while hashing: who comes second wants the same digest.
     let mut hashed = HASHED.lock().expect("no panic while held");
-    let known = hashed.iter().find(|(at, supply)| {
-        (*at, supply.path.as_path(), supply.bytes) == (changed, path, metadata.len())
+    let known = hashed.iter().find(|(at, artifact)| {
+        (*at, artifact.path.as_path(), artifact.bytes) == (changed, path, metadata.len())
     });
-    if let Some((_, supply)) = known {
-        return Ok(supply.clone());
+    if let Some((_, artifact)) = known {
+        return Ok(artifact.clone());
     }
     let mut hash = Sha256::new();
     let mut bytes = 0;
@@ -89,9 +89,9 @@ fn supply(path: &Path) -> Result<Supply, Failure> {
         bytes += count as u64;
     }
     let sha256 = crate::digest::hex(&hash.finalize());
-    let supply = Supply { path: path.to_path_buf(), sha256, bytes };
-    hashed.push((changed, supply.clone()));
-    Ok(supply)
+    let artifact = Artifact { path: path.to_path_buf(), sha256, bytes };
+    hashed.push((changed, artifact.clone()));
+    Ok(artifact)
 }
 
 /// Reads a secret from where the inventory says it is.
