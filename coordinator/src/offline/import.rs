@@ -114,6 +114,13 @@ pub fn import(config: &Config, options: &ImportOptions) -> Result<ImportReport, 
     let digests = if options.ignore_digests { Digests::Counted } else { Digests::Binding };
     let Loaded { mut replica, last_zxid, facts } =
         load(&sources[winner], digests).map_err(refusal)?;
+    if last_zxid < standings[winner].last_zxid {
+        return Err(refusal(format!(
+            "{} is said to go on to zxid {:#x}, and can be read up to {last_zxid:#x} only",
+            sources[winner].data.display(),
+            standings[winner].last_zxid
+        )));
+    }
     let last = standings.iter().map(|s| s.last_zxid).fold(last_zxid, i64::max);
     let term = standings.iter().map(Standing::epoch).max().unwrap_or(0);
     let epoch = found::next_epoch(term, last, options.epoch)?;
@@ -200,7 +207,16 @@ pub fn import(config: &Config, options: &ImportOptions) -> Result<ImportReport, 
     let conf_state = ConfState { voters, learners, ..ConfState::default() };
     // A log that begins where nothing was before it has no index 0.
     let position = Position { index: 1, term: epoch };
-    found::write(config, &mut state, position, conf_state, incarnation(config.id))?;
+    let written = found::write(config, &mut state, position, conf_state, incarnation(config.id));
+    if let Err(why) = written {
+        // All of it was made just now: nothing of it may stand in the way of the next try.
+        for directory in &directories {
+            let _ = std::fs::remove_dir_all(directory);
+        }
+        return Err(format!(
+            "{why}; what was begun is removed, Apache ZooKeeper's files are as they were"
+        ));
+    }
     report.done = true;
     Ok(report)
 }

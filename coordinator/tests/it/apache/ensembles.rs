@@ -87,6 +87,79 @@ fn one_member_alone_says_that_writes_can_be_missing() {
     assert!(refused.contains("--ensemble-id is missing"), "{refused}");
 }
 
+#[test]
+fn a_disk_that_fills_up_leaves_nothing_behind() {
+    let ensemble = Ensemble::prepare(Engine::Ours, "full", 1);
+    let data = ensemble.data(0).parent().unwrap().to_owned();
+    let written = write::write(&State::new(), &data, 1).unwrap();
+    let before = fs::read(&written.snapshot).unwrap();
+    let config = ensemble.config(0);
+    // A file that grows beyond some kilobytes is refused, as by a disk that is full.
+    let line = format!(
+        "trap '' XFSZ; ulimit -f 8; exec {} import {}",
+        env!("CARGO_BIN_EXE_coordinator"),
+        config.display()
+    );
+    let output = std::process::Command::new("sh").args(["-c", &line]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("is removed"), "{said}");
+    assert!(!ensemble.data(0).exists());
+    assert_eq!(fs::read(&written.snapshot).unwrap(), before);
+    let done = coordinator(&["import", config.to_str().unwrap()]).unwrap();
+    assert_eq!(done["done"], true);
+    assert_eq!(fs::read(&written.snapshot).unwrap(), before);
+}
+
+#[test]
+fn three_of_ours_become_three_of_apache_zookeeper() {
+    const TEST: &str = "back";
+    let engine = Engine::Release(RELEASE);
+    if !engine.is_there(TEST) {
+        return;
+    }
+    let mut ensemble = Ensemble::prepare(Engine::Ours, TEST, 3);
+    for at in 0..3 {
+        ensemble.add_key(at, "coordinator.sessionPasswords=zookeeper");
+        ensemble.start_server(at);
+    }
+    (0..3).for_each(|at| ensemble.wait_until_serving(at));
+    let mut client = history::connect(ensemble.address(1));
+    history::write(&mut client, "/ours", 4, 120, Kinds::All);
+    let before = walk::walk(&mut client);
+    let session = client.session();
+    (0..3).for_each(|at| ensemble.kill(at));
+    client.disconnect();
+
+    let target = |at: usize| ensemble.directory().join(format!("back{at}"));
+    let mut reached = Vec::new();
+    for at in 0..3 {
+        let (config, target) = (ensemble.config(at), target(at));
+        let done =
+            coordinator(&["export", config.to_str().unwrap(), target.to_str().unwrap()]).unwrap();
+        let of = |key: &str| done[key].as_u64().unwrap();
+        reached.push((of("last_term"), of("last_index"), at));
+    }
+    let chosen = reached.iter().max().unwrap().2;
+    for at in 0..3 {
+        let data = ensemble.data(at).parent().unwrap().to_owned();
+        fs::create_dir(data.join("version-2")).unwrap();
+        for file in fs::read_dir(target(chosen).join("version-2")).unwrap() {
+            let file = file.unwrap();
+            fs::copy(file.path(), data.join("version-2").join(file.file_name())).unwrap();
+        }
+    }
+    ensemble.become_engine(engine);
+    (0..3).for_each(|at| ensemble.start_server(at));
+    (0..3).for_each(|at| ensemble.wait_until_serving(at));
+    let mut client = attach(ensemble.address(2), session);
+    client.sync("/").unwrap();
+    walk::assert_equal(&before, &walk::walk(&mut client));
+    let (path, _) = client.create("/ours/after", None, CreateOptions::default()).unwrap();
+    let top = before.values().map(|(_, stat, _)| stat.mzxid.max(stat.pzxid)).max().unwrap();
+    assert!(client.get_data(&path, false).unwrap().1.czxid > top);
+    client.close().unwrap();
+}
+
 /// What a server wrote, then damaged at random places: refused, or the same up to a torn end.
 #[test]
 fn damaged_logs_and_packed_snapshots_are_refused() {
