@@ -4,6 +4,7 @@ mod arbitrary;
 mod beside;
 mod ensembles;
 mod files;
+mod gaps;
 mod history;
 mod living;
 mod walk;
