@@ -174,6 +174,7 @@ impl Statistics {
         self.disks_lost += other.disks_lost;
         self.rot_refused += other.rot_refused;
         self.lists_changed += other.lists_changed;
+        self.redials += other.redials;
         self.errors_logged += other.errors_logged;
         self.writes += other.writes;
         self.reads += other.reads;
@@ -190,7 +191,7 @@ impl std::fmt::Display for Statistics {
         write!(
             f,
             "{:.0} virtual seconds, {} events; {} faults: {} crashes, {} failures of a disk, {} disks lost, \
-             {} refused for rot; {} server lists changed; {} snapshots saved, {} received; {} writes and {} reads checked, \
+             {} refused for rot; {} server lists changed; {} links dialled anew; {} snapshots saved, {} received; {} writes and {} reads checked, \
              {} watches fired, {} sessions expired, {} reconnects, {} inline syncs, {} hostile connections, {} digests compared; all served again after {:.1} s at most",
             self.virtual_us as f64 / 1e6,
             self.events,
@@ -200,6 +201,7 @@ impl std::fmt::Display for Statistics {
             self.disks_lost,
             self.rot_refused,
             self.lists_changed,
+            self.redials,
             self.snapshots,
             self.installs,
             self.writes,

@@ -132,6 +132,7 @@ pub struct Statistics {
     pub disks_lost: u64,
     pub rot_refused: u64,
     pub lists_changed: u64,
+    pub redials: u64,
     pub errors_logged: u64,
     pub writes: u64,
     pub reads: u64,

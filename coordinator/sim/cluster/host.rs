@@ -80,6 +80,10 @@ impl Host for VirtualHost<'_> {
         self.world.dial(self.server, node);
     }
 
+    fn redial(&mut self, member: u8, node: &mut Node) {
+        self.world.redial(self.server, usize::from(member) - 1, node);
+    }
+
     fn disconnect(&mut self, member: u8, _node: &mut Node) {
         let s = self.server;
         self.world.fail(format!("server {} disconnects server {member}", s + 1));

@@ -61,6 +61,25 @@ impl World {
         }
     }
 
+    /// Both connections to a silent member end; it is dialled again. What it says on its own is not
+    /// heard any more, which it learns when packets get through.
+    pub(super) fn redial(&mut self, s: usize, to: usize, node: &mut Node) {
+        self.stats.redials += 1;
+        let now_us = self.now_us;
+        let link = self.network.link(s, to);
+        link.up = None;
+        link.waiting.clear();
+        link.retry_us = now_us;
+        let theirs = self.network.link(to, s);
+        theirs.heard =
+            theirs.up.map_or(theirs.heard, |connection| theirs.heard.max(connection + 1));
+        if self.network.reachable(s, to) {
+            let delay = self.random.range(100, 20 * MS);
+            self.lose_link(to, s, delay);
+        }
+        node.peer_disconnected(to as u8 + 1);
+    }
+
     pub(super) fn write_client(&mut self, s: usize, conn: ConnId, node: &mut Node) {
         let Some(running) = &mut self.servers[s].running else { return };
         let Some(socket) = running.sockets.get(&conn) else { return };

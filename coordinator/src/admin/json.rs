@@ -297,6 +297,7 @@ fn raft(context: &Context<'_>) -> Value {
     json!({
         "server_id": context.config.id,
         "cluster_id": format!("{:032x}", raft.cluster_id),
+        "peers_authenticated": raft.peers_authenticated,
         "role": monitor::server_state(context.view),
         "serving": context.view.serving != Serving::No,
         "zxid": format!("{:#x}", context.view.zxid),

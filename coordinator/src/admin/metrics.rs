@@ -134,6 +134,11 @@ fn ours(view: &View, out: &mut Text) {
         "1 on the leader and on a standalone server.",
         flag(matches!(view.role, Role::Leader | Role::Standalone)),
     );
+    out.gauge(
+        "coordinator_peers_authenticated",
+        "1 where every member has to know a secret.",
+        flag(raft.peers_authenticated),
+    );
     out.gauge("coordinator_raft_term", "Term of the replication.", raft.term as f64);
     for (name, help, index) in [
         ("commit", "Last entry known to be committed.", raft.commit_index),

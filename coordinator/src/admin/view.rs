@@ -185,6 +185,8 @@ pub struct WatchesView {
 #[derive(Clone, Debug, Default)]
 pub struct RaftView {
     pub cluster_id: u128,
+    /// Every member has to know a secret.
+    pub peers_authenticated: bool,
     pub term: u64,
     pub leader: Option<u8>,
     pub commit_index: u64,

@@ -382,7 +382,7 @@ impl Entries {
         let Some(path) = self.path(key) else {
             if !standalone {
                 self.warn_file(
-                    "no coordinator.secretFile: whoever reaches the quorum port can join in",
+                    "no coordinator.secretFile: peers are not authenticated, whoever sends from an address of the server list can join in",
                 );
             }
             return Ok(None);

@@ -35,6 +35,8 @@ pub trait Host {
     fn completed(&mut self) -> Option<Completion>;
     /// Dials members that are not linked, ends handshakes that take too long.
     fn tend_links(&mut self, node: &mut Node);
+    /// Ends both connections to a member and dials it anew.
+    fn redial(&mut self, member: u8, node: &mut Node);
     /// Ends the link to a member.
     fn disconnect(&mut self, member: u8, node: &mut Node);
     /// Sends what the node has for other members.

@@ -80,6 +80,7 @@ impl<D: Disk> Driver<D> {
             Output::SnapshotEnd => host.snapshot_work(SnapshotWork::End),
             Output::FetchSnapshot { from, index, term: _ } => host.fetch_snapshot(from, index),
             Output::Word { conn, word } => self.answer_word(host, conn, word),
+            Output::Redial(member) => host.redial(member, &mut self.node),
             Output::Disconnect(member) => host.disconnect(member, &mut self.node),
             Output::Members(members) => host.set_members(members, &mut self.node),
             Output::Log(level, text) => host.log(level, &text),

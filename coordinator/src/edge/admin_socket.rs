@@ -7,6 +7,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
@@ -17,6 +18,10 @@ use crate::store::RealDisk;
 
 const LINE_BYTES_MAX: u64 = 4096;
 const PATIENCE: Duration = Duration::from_secs(30);
+/// With no file descriptor left accepting would fail again at once.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Commands at a time.
+const COMMANDS_MAX: usize = 8;
 
 /// Serves commands until the process ends.
 pub(super) fn listen(path: &Path, disk: RealDisk, completions: Completions) -> std::io::Result<()> {
@@ -26,10 +31,22 @@ pub(super) fn listen(path: &Path, disk: RealDisk, completions: Completions) -> s
     }
     let listener = UnixListener::bind(path)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    let places = Arc::new(());
     std::thread::Builder::new().name("admin".to_owned()).spawn(move || {
-        for stream in listener.incoming().flatten() {
-            // One at a time: these are commands of operators, not load.
-            let _ = serve_one(stream, &disk, &completions);
+        for stream in listener.incoming() {
+            let Ok(stream) = stream else {
+                std::thread::sleep(ACCEPT_PAUSE);
+                continue;
+            };
+            // A few at a time, each on its own: one that says nothing keeps nobody waiting.
+            let (disk, completions, place) = (disk.clone(), completions.clone(), places.clone());
+            if Arc::strong_count(&place) > COMMANDS_MAX + 1 {
+                continue;
+            }
+            let _ = std::thread::Builder::new().name("command".to_owned()).spawn(move || {
+                let _ = serve_one(stream, &disk, &completions);
+                drop(place);
+            });
         }
     })?;
     Ok(())

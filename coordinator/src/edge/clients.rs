@@ -7,7 +7,7 @@ use mio::{Interest, Registry, Token};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
-use super::peers::drain;
+use super::peer_io::drain;
 use crate::node::{ConnId, Node};
 
 /// Client connections are numbered from here.
@@ -37,8 +37,10 @@ pub(super) struct Clients {
 }
 
 impl Clients {
-    /// `limit`: connections at most, 0 for no limit (`maxCnxns`).
-    pub(super) fn new(limit: usize) -> Self {
+    /// At most `limit` connections, 0 for any number (`maxCnxns`), and no more than there are
+    /// `descriptors` for.
+    pub(super) fn new(limit: usize, descriptors: usize) -> Self {
+        let limit = if limit == 0 { descriptors } else { limit.min(descriptors) };
         Clients {
             sockets: Vec::new(),
             count: 0,
@@ -60,7 +62,8 @@ impl Clients {
                 }
             };
             // Whoever is to make place is closed in this turn, behind what is accepted before.
-            if self.limit > 0 && self.count >= self.limit && !node.make_place(None) {
+            if self.count >= self.limit && !node.make_place(None) {
+                node.client_refused(self.limit);
                 continue;
             }
             if let Some(conn) = node.client_opened(address) {

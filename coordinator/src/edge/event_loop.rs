@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mio::net::TcpListener;
 use mio::{Events, Poll, Token};
 use raft::eraftpb::{Entry, HardState};
+use rustix::time::{ClockId, clock_gettime};
 
 use super::clients::{self, Clients};
 use super::completion::{Completions, Letter};
@@ -15,11 +16,12 @@ use super::log_thread::LogThread;
 use super::logging::Logger;
 use super::notify::notify;
 use super::peers::{self, Peers};
+use super::peers_accepted;
 use super::serve::client_listener;
 use super::snapshot_transfer::SnapshotTransfer;
 use crate::admin::environment;
 use crate::admin::view::{Parts, View};
-use crate::config::{Config, Listen, Server};
+use crate::config::{Config, Listen, Secret, Server};
 use crate::driver::{Completion, Driver, End, Host, LogWork, Milestone, SnapshotWork, Written};
 use crate::node::{Level, Node};
 use crate::store::RealDisk;
@@ -56,22 +58,27 @@ pub(super) struct RealHost {
     pub clock: Clock,
 }
 
-/// Monotonic time of this process.
+/// Monotonic time of this process. A suspended machine does not stop it: leases run out meanwhile.
 #[derive(Clone, Copy)]
-pub(super) struct Clock(Instant);
+pub(super) struct Clock(Duration);
 
 impl Clock {
     pub(super) fn start() -> Self {
-        Clock(Instant::now())
+        Clock(since_boot())
     }
 
     pub(super) fn now(self) -> Duration {
-        ORIGIN + self.0.elapsed()
+        ORIGIN + self.since_start()
     }
 
     pub(super) fn since_start(self) -> Duration {
-        self.0.elapsed()
+        since_boot().saturating_sub(self.0)
     }
+}
+
+fn since_boot() -> Duration {
+    let time = clock_gettime(ClockId::Boottime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 /// Milliseconds since 1970.
@@ -107,10 +114,10 @@ impl RealHost {
         let Token(token) = event.token();
         let hangup = event.is_read_closed() || event.is_error();
         let readable = event.is_readable() || hangup;
-        if token >= clients::CLIENTS {
-            self.clients.ready(token, readable, hangup, event.is_writable(), node);
-        } else if token >= peers::ACCEPTED {
+        if token >= peers_accepted::ACCEPTED {
             self.peers.accepted_ready(token, hangup, node);
+        } else if token >= clients::CLIENTS {
+            self.clients.ready(token, readable, hangup, event.is_writable(), node);
         } else if token >= peers::DIALLED {
             self.peers.dialled_ready(event, node);
         } else if event.token() == CLIENT_LISTENER {
@@ -169,6 +176,11 @@ impl Host for RealHost {
 
     fn tend_links(&mut self, node: &mut Node) {
         self.peers.tick(self.poll.registry(), node);
+        if self.peers.accept_again
+            && let Some(listener) = &self.quorum_listener
+        {
+            self.peers.accept(listener, self.poll.registry());
+        }
         if self.clients.accept_again {
             self.accept_clients(node);
         }
@@ -176,6 +188,10 @@ impl Host for RealHost {
 
     fn disconnect(&mut self, member: u8, node: &mut Node) {
         self.peers.drop_link(member, node, "it was cut off");
+    }
+
+    fn redial(&mut self, member: u8, node: &mut Node) {
+        self.peers.redial(member, node);
     }
 
     fn send_to_peers(&mut self, node: &mut Node) {
@@ -243,6 +259,8 @@ impl Host for RealHost {
     }
 
     fn complete_view(&self, view: &mut View, parts: Parts) {
+        let secret = self.config.secret.as_ref();
+        view.raft.peers_authenticated = secret.is_some_and(Secret::is_required);
         if parts.directories {
             let (data, log) = (&self.config.data_dir, &self.config.data_log_dir);
             view.directories = Some(environment::directories(data, log));

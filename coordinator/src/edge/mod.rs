@@ -6,17 +6,23 @@
 //! through one channel that wakes the server's thread. So no lock stands between a reader and the
 //! applier.
 
+mod addresses;
 mod admin_socket;
 mod backup;
 mod clients;
 mod completion;
+mod descriptors;
 mod event_loop;
 mod http;
+mod lobby;
 mod log_thread;
 mod logging;
 mod notify;
 mod peer_auth;
+mod peer_io;
 mod peers;
+mod peers_accepted;
+mod records;
 mod serve;
 mod snapshot_transfer;
 mod snapshot_writer;

@@ -1,29 +1,53 @@
-//! Mutual authentication of two members by the ensemble's secret, before any message is decoded.
+//! Mutual authentication of two members by the ensemble's secrets, before any message is decoded.
 //!
-//! The dialler sends a nonce. The acceptor answers with its own nonce and an HMAC of both. The
-//! dialler answers with an HMAC of both nonces and its hello. The acceptor answers with its hello
-//! under a third HMAC, or with the reason for a refusal. Each of the four frames is `length u32`
-//! (little-endian) and at most [`FRAME_BYTES_MAX`] bytes. Each HMAC covers the direction, so that
-//! no answer can be reflected.
+//! The dialler sends a nonce and an HMAC of it, by which the acceptor finds which of its secrets the
+//! other one uses. The acceptor answers with its own nonce and an HMAC of both. The dialler answers
+//! with an HMAC of both nonces and its hello. The acceptor answers with its hello under a last HMAC,
+//! or with the reason for a refusal. Each of the four frames is `length u32` (little-endian) and at
+//! most [`FRAME_BYTES_MAX`] bytes. Each HMAC covers the direction, so that no answer can be
+//! reflected. What follows goes in records under a key of this connection alone (`records`).
+//!
+//! A hello is a list of fields, `tag u8`, `length u32`, bytes: later releases add fields, and this one
+//! passes over those it does not know.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
+use super::records::{Opener, Sealer};
 use crate::bytes::take;
 use crate::node::PeerHello;
 
 /// Largest frame of a handshake.
 pub(super) const FRAME_BYTES_MAX: usize = 16 << 10;
 
-const MAGIC: &[u8; 8] = b"zkcoord1";
+/// The handshake's form. A later one may put more behind what stands in the first frame.
+const MAGIC: &[u8; 8] = b"zkcoord2";
 const NONCE_BYTES: usize = 32;
 const MAC_BYTES: usize = 32;
 
+const FIELD_ID: u8 = 1;
+const FIELD_CLUSTER: u8 = 2;
+const FIELD_INCARNATION: u8 = 3;
+const FIELD_BLANK: u8 = 4;
+const FIELD_MEMBERS: u8 = 5;
+const FIELD_KNOWN: u8 = 6;
+/// The feature level, `u16`.
+const FIELD_LEVEL: u8 = 7;
+/// What the sender can do beyond its level, a bit each, `u64`.
+const FIELD_FEATURES: u8 = 8;
+
+/// This release has no features beyond its level.
+const FEATURES: u64 = 0;
+
 pub(super) type Nonce = [u8; NONCE_BYTES];
 
-/// The secret of the ensemble; empty when none is configured.
+/// A secret of the ensemble; empty where none is configured.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Key(Vec<u8>);
+
+/// The secrets of the ensemble: the first one is used for dialling, all are accepted.
 #[derive(Clone)]
-pub(super) struct Key(pub Vec<u8>);
+pub(super) struct KeyRing(Vec<Key>);
 
 /// The port of the handshake: each HMAC covers it, so that no answer is valid on the other port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +60,40 @@ pub(super) enum Port {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct AuthError(pub String);
 
+impl std::fmt::Display for AuthError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for AuthError {}
+
+impl KeyRing {
+    pub(super) fn new<'a>(secrets: impl Iterator<Item = &'a [u8]>) -> Self {
+        let mut keys: Vec<Key> = secrets.map(|secret| Key(secret.to_vec())).collect();
+        if keys.is_empty() {
+            keys.push(Key(Vec::new()));
+        }
+        KeyRing(keys)
+    }
+
+    /// The one this server dials with.
+    pub(super) fn first(&self) -> &Key {
+        &self.0[0]
+    }
+
+    /// The secret by which this first frame was made.
+    fn of_opening(&self, port: Port, nonce: &Nonce, shown: &[u8; MAC_BYTES]) -> Option<&Key> {
+        self.0.iter().find(|key| key.check(shown, "opens", port, &[nonce]).is_ok())
+    }
+}
+
 impl Key {
+    /// No secret: who the other one is rests on its address alone.
+    pub(super) fn is_none(&self) -> bool {
+        self.0.is_empty()
+    }
+
     fn mac(&self, label: &str, port: Port, parts: &[&[u8]]) -> [u8; MAC_BYTES] {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("any length is a key");
         mac.update(label.as_bytes());
@@ -58,32 +115,53 @@ impl Key {
         let expected = self.mac(label, port, parts);
         // Compared in constant time.
         let differ = expected.iter().zip(shown).fold(0, |acc, (a, b)| acc | (a ^ b));
-        if differ == 0 {
-            return Ok(());
-        }
-        Err(AuthError(
-            "it does not know the ensemble's secret; is `coordinator.secretFile` the same file \
-             on all members?"
-                .to_owned(),
-        ))
+        if differ == 0 { Ok(()) } else { Err(unknown_secret()) }
+    }
+
+    /// The key of one direction of one connection; none where there is no secret.
+    fn record_key(
+        &self,
+        port: Port,
+        (dialler, acceptor): (&Nonce, &Nonce),
+        from_dialler: bool,
+    ) -> Option<[u8; MAC_BYTES]> {
+        let direction = [u8::from(from_dialler)];
+        (!self.is_none()).then(|| self.mac("records", port, &[dialler, acceptor, &direction]))
+    }
+
+    /// What one side sends from now on.
+    pub(super) fn sealer(&self, port: Port, nonces: (&Nonce, &Nonce), dialled: bool) -> Sealer {
+        Sealer::new(self.record_key(port, nonces, dialled))
+    }
+
+    /// What one side hears from now on.
+    pub(super) fn opener(&self, port: Port, nonces: (&Nonce, &Nonce), dialled: bool) -> Opener {
+        Opener::new(self.record_key(port, nonces, !dialled))
     }
 }
 
-/// First frame: who dials begins.
-pub(super) fn opening(nonce: &Nonce) -> Vec<u8> {
-    [&MAGIC[..], nonce].concat()
+/// First frame, from the dialler.
+pub(super) fn opening(key: &Key, port: Port, nonce: &Nonce) -> Vec<u8> {
+    [&MAGIC[..], nonce, &key.mac("opens", port, &[nonce])].concat()
 }
 
-/// Second frame, from who accepts.
-pub(super) fn challenge(
-    key: &Key,
+/// The dialler's nonce, and the secret it uses.
+pub(super) fn opened(
+    ring: &KeyRing,
     port: Port,
     opening: &[u8],
-    nonce: &Nonce,
-) -> Result<Vec<u8>, AuthError> {
-    let theirs = nonce_of(opening)?;
-    let mac = key.mac("accepts", port, &[&theirs, nonce]);
-    Ok([&nonce[..], &mac].concat())
+) -> Result<(Nonce, Key), AuthError> {
+    let mut rest = opening.strip_prefix(MAGIC).ok_or_else(garbled)?;
+    let nonce = take(&mut rest).ok_or_else(garbled)?;
+    let mac = take(&mut rest).ok_or_else(garbled)?;
+    let key = ring.of_opening(port, &nonce, &mac).ok_or_else(unknown_secret)?;
+    Ok((nonce, key.clone()))
+}
+
+/// Second frame, from the acceptor.
+pub(super) fn challenge(key: &Key, port: Port, theirs: &Nonce, nonce: &Nonce) -> Vec<u8> {
+    let mac = key.mac("accepts", port, &[theirs, nonce]);
+    [&nonce[..], &mac].concat()
 }
 
 /// Third frame, from who dials: proves itself once the other one has.
@@ -106,13 +184,12 @@ pub(super) fn answer(
 pub(super) fn check_answer(
     key: &Key,
     port: Port,
-    opening: &[u8],
+    theirs: &Nonce,
     nonce: &Nonce,
     answer: &[u8],
 ) -> Result<PeerHello, AuthError> {
-    let theirs = nonce_of(opening)?;
     let (mac, hello) = answer.split_first_chunk::<MAC_BYTES>().ok_or_else(garbled)?;
-    key.check(mac, "dials", port, &[&theirs, nonce, hello])?;
+    key.check(mac, "dials", port, &[theirs, nonce, hello])?;
     decode_hello(hello).ok_or_else(garbled)
 }
 
@@ -120,16 +197,15 @@ pub(super) fn check_answer(
 pub(super) fn welcome(
     key: &Key,
     port: Port,
-    opening: &[u8],
+    theirs: &Nonce,
     nonce: &Nonce,
     verdict: Result<&PeerHello, &str>,
 ) -> Vec<u8> {
-    let theirs = nonce_of(opening).unwrap_or([0; NONCE_BYTES]);
     let body = match verdict {
         Ok(hello) => [&[1][..], &encode_hello(hello)].concat(),
         Err(why) => [&[0][..], why.as_bytes()].concat(),
     };
-    let mac = key.mac("welcomes", port, &[&theirs, nonce, &body]);
+    let mac = key.mac("welcomes", port, &[theirs, nonce, &body]);
     [&mac[..], &body].concat()
 }
 
@@ -149,9 +225,12 @@ pub(super) fn check_welcome(
     }
 }
 
-fn nonce_of(opening: &[u8]) -> Result<Nonce, AuthError> {
-    let nonce = opening.strip_prefix(MAGIC).ok_or_else(garbled)?;
-    nonce.try_into().map_err(|_| garbled())
+fn unknown_secret() -> AuthError {
+    AuthError(
+        "it does not know the ensemble's secret; do the files named by `coordinator.secretFile` \
+         have a secret in common?"
+            .to_owned(),
+    )
 }
 
 fn garbled() -> AuthError {
@@ -159,41 +238,65 @@ fn garbled() -> AuthError {
 }
 
 fn encode_hello(hello: &PeerHello) -> Vec<u8> {
-    let mut out = vec![hello.id, u8::from(hello.blank)];
-    out.extend_from_slice(&hello.cluster_id.to_le_bytes());
-    out.extend_from_slice(&hello.incarnation.to_le_bytes());
-    out.push(hello.members.len() as u8);
-    out.extend_from_slice(&hello.members);
-    out.push(hello.known.len() as u8);
-    for (id, incarnation) in &hello.known {
-        out.push(*id);
-        out.extend_from_slice(&incarnation.to_le_bytes());
-    }
+    let mut out = Vec::new();
+    let mut field = |tag: u8, bytes: &[u8]| {
+        out.push(tag);
+        out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+        out.extend_from_slice(bytes);
+    };
+    field(FIELD_ID, &[hello.id]);
+    field(FIELD_CLUSTER, &hello.cluster_id.to_le_bytes());
+    field(FIELD_INCARNATION, &hello.incarnation.to_le_bytes());
+    field(FIELD_BLANK, &[u8::from(hello.blank)]);
+    field(FIELD_MEMBERS, &hello.members);
+    let known = hello.known.iter();
+    let known: Vec<u8> = known
+        .flat_map(|(id, incarnation)| std::iter::once(*id).chain(incarnation.to_le_bytes()))
+        .collect();
+    field(FIELD_KNOWN, &known);
+    field(FIELD_LEVEL, &hello.level.to_le_bytes());
+    field(FIELD_FEATURES, &FEATURES.to_le_bytes());
     out
 }
 
-fn decode_hello(mut bytes: &[u8]) -> Option<PeerHello> {
-    let input = &mut bytes;
-    let [id, blank] = take(input)?;
-    let cluster_id = u128::from_le_bytes(take(input)?);
-    let incarnation = u128::from_le_bytes(take(input)?);
-    let [count] = take(input)?;
-    let (members, rest) = input.split_at_checked(usize::from(count))?;
-    *input = rest;
-    let members = members.to_vec();
-    let [count] = take(input)?;
-    let mut known = Vec::new();
-    for _ in 0..count {
-        let [id] = take(input)?;
-        known.push((id, u128::from_le_bytes(take(input)?)));
+fn decode_hello(mut input: &[u8]) -> Option<PeerHello> {
+    let (mut id, mut cluster_id, mut incarnation) = (None, None, None);
+    let (mut blank, mut members, mut known, mut level) = (false, None, Vec::new(), 0);
+    while !input.is_empty() {
+        let [tag] = take(&mut input)?;
+        let length = u32::from_le_bytes(take(&mut input)?) as usize;
+        let (mut bytes, rest) = input.split_at_checked(length)?;
+        input = rest;
+        match tag {
+            FIELD_ID => id = Some(u8::from_le_bytes(take(&mut bytes)?)),
+            FIELD_CLUSTER => cluster_id = Some(u128::from_le_bytes(take(&mut bytes)?)),
+            FIELD_INCARNATION => incarnation = Some(u128::from_le_bytes(take(&mut bytes)?)),
+            FIELD_BLANK => blank = take::<1>(&mut bytes)? != [0],
+            FIELD_MEMBERS => members = Some(bytes.to_vec()),
+            FIELD_KNOWN => {
+                while !bytes.is_empty() {
+                    let [id] = take(&mut bytes)?;
+                    known.push((id, u128::from_le_bytes(take(&mut bytes)?)));
+                }
+            }
+            FIELD_LEVEL => level = u16::from_le_bytes(take(&mut bytes)?),
+            _ => {} // of a later release, or without a meaning yet
+        }
     }
-    let hello = PeerHello { id, cluster_id, incarnation, blank: blank != 0, members, known };
-    input.is_empty().then_some(hello)
+    let (id, members) = (id?, members?);
+    let (cluster_id, incarnation) = (cluster_id?, incarnation?);
+    Some(PeerHello { id, cluster_id, incarnation, blank, members, known, level })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const NO_SECRET: &[&[u8]] = &[];
+
+    fn ring(secrets: &[&[u8]]) -> KeyRing {
+        KeyRing::new(secrets.iter().copied())
+    }
 
     fn hello(id: u8) -> PeerHello {
         PeerHello {
@@ -203,51 +306,98 @@ mod tests {
             blank: false,
             members: vec![1, 2],
             known: vec![(1, 1), (2, 2)],
+            level: 3,
         }
     }
 
-    fn introduce(dialer: &Key, acceptor: &Key) -> Result<(PeerHello, PeerHello), AuthError> {
+    fn introduce(
+        dialler: &KeyRing,
+        acceptor: &KeyRing,
+    ) -> Result<(PeerHello, PeerHello), AuthError> {
         let (d, a) = ([1; 32], [2; 32]);
-        let first = opening(&d);
-        let second = challenge(acceptor, Port::Quorum, &first, &a)?;
-        let (third, seen) = answer(dialer, Port::Quorum, &d, &second, &hello(1))?;
-        let from_dialer = check_answer(acceptor, Port::Quorum, &first, &a, &third)?;
-        let fourth = welcome(acceptor, Port::Quorum, &first, &a, Ok(&hello(2)));
-        let from_acceptor = check_welcome(dialer, Port::Quorum, (&d, &seen), &fourth)?;
-        Ok((from_dialer, from_acceptor))
+        let first = opening(dialler.first(), Port::Quorum, &d);
+        let (theirs, key) = opened(acceptor, Port::Quorum, &first)?;
+        let second = challenge(&key, Port::Quorum, &theirs, &a);
+        let (third, seen) = answer(dialler.first(), Port::Quorum, &d, &second, &hello(1))?;
+        let from_dialler = check_answer(&key, Port::Quorum, &theirs, &a, &third)?;
+        let fourth = welcome(&key, Port::Quorum, &theirs, &a, Ok(&hello(2)));
+        let from_acceptor = check_welcome(dialler.first(), Port::Quorum, (&d, &seen), &fourth)?;
+        let mut sealed = Vec::new();
+        dialler.first().sealer(Port::Quorum, (&d, &seen), true).seal(b"x", &mut sealed);
+        let mut opener = key.opener(Port::Quorum, (&theirs, &a), false);
+        let mut heard = Vec::new();
+        assert_eq!(opener.open(&sealed, &mut heard), Ok(sealed.len()));
+        assert_eq!(heard, b"x");
+        Ok((from_dialler, from_acceptor))
     }
 
     #[test]
     fn who_knows_the_secret_is_introduced() {
-        let key = Key(b"secret".to_vec());
+        let key = ring(&[b"secret"]);
         assert_eq!(introduce(&key, &key), Ok((hello(1), hello(2))));
+        let none = ring(NO_SECRET);
+        assert_eq!(introduce(&none, &none), Ok((hello(1), hello(2))));
     }
 
     #[test]
-    fn who_does_not_is_a_stranger_to_both_sides() {
-        let (key, other) = (Key(b"secret".to_vec()), Key(b"guess".to_vec()));
+    fn a_secret_is_rotated_and_added_one_member_at_a_time() {
+        let steps: [&[&[u8]]; 4] = [&[b"old"], &[b"old", b"new"], &[b"new", b"old"], &[b"new"]];
+        let adding: [&[&[u8]]; 4] = [NO_SECRET, &[b"", b"new"], &[b"new", b""], &[b"new"]];
+        for steps in [steps, adding] {
+            for pair in steps.windows(2) {
+                let (before, after) = (ring(pair[0]), ring(pair[1]));
+                assert!(introduce(&before, &after).is_ok() && introduce(&after, &before).is_ok());
+            }
+            assert!(introduce(&ring(steps[0]), &ring(steps[3])).is_err());
+        }
+    }
+
+    #[test]
+    fn who_does_not_know_it_is_a_stranger_to_both_sides() {
+        let (key, other) = (ring(&[b"secret"]), ring(&[b"guess"]));
         assert!(introduce(&other, &key).is_err());
+        assert!(introduce(&ring(NO_SECRET), &key).is_err());
+        // Nor does an acceptor without it pass for a member.
         let (d, a) = ([1; 32], [2; 32]);
-        let first = opening(&d);
-        let second = challenge(&other, Port::Quorum, &first, &a).unwrap();
-        let (third, _) = answer(&other, Port::Quorum, &d, &second, &hello(1)).unwrap();
-        assert!(check_answer(&key, Port::Quorum, &first, &a, &third).is_err());
+        let second = challenge(other.first(), Port::Quorum, &d, &a);
+        assert!(answer(key.first(), Port::Quorum, &d, &second, &hello(1)).is_err());
+        // Nor does one that repeats somebody's first frame.
+        let (third, _) = {
+            let second = challenge(other.first(), Port::Quorum, &d, &a);
+            answer(other.first(), Port::Quorum, &d, &second, &hello(1)).unwrap()
+        };
+        assert!(check_answer(key.first(), Port::Quorum, &d, &a, &third).is_err());
     }
 
     #[test]
     fn an_answer_for_one_port_is_none_for_the_other() {
-        let key = Key(b"secret".to_vec());
-        let first = opening(&[1; 32]);
-        let second = challenge(&key, Port::Snapshot, &first, &[2; 32]).unwrap();
-        assert!(answer(&key, Port::Quorum, &[1; 32], &second, &hello(1)).is_err());
+        let key = ring(&[b"secret"]);
+        let first = opening(key.first(), Port::Snapshot, &[1; 32]);
+        assert!(opened(&key, Port::Quorum, &first).is_err());
+        let second = challenge(key.first(), Port::Snapshot, &[1; 32], &[2; 32]);
+        assert!(answer(key.first(), Port::Quorum, &[1; 32], &second, &hello(1)).is_err());
     }
 
     #[test]
     fn a_refusal_is_told() {
-        let key = Key(Vec::new());
-        let first = opening(&[1; 32]);
-        let no = welcome(&key, Port::Quorum, &first, &[2; 32], Err("wrong list"));
-        let told = check_welcome(&key, Port::Quorum, (&[1; 32], &[2; 32]), &no);
+        let key = ring(NO_SECRET);
+        let no = welcome(key.first(), Port::Quorum, &[1; 32], &[2; 32], Err("wrong list"));
+        let told = check_welcome(key.first(), Port::Quorum, (&[1; 32], &[2; 32]), &no);
         assert_eq!(told, Err(AuthError("it refuses: wrong list".to_owned())));
+    }
+
+    #[test]
+    fn a_later_release_may_say_more() {
+        let mut said = encode_hello(&hello(3));
+        said.extend_from_slice(&[200, 3, 0, 0, 0, 1, 2, 3]);
+        assert_eq!(decode_hello(&said), Some(hello(3)));
+        for cut in 0..said.len() - 9 {
+            let _ = decode_hello(&said[..cut]); // no panic, whatever is missing
+        }
+        assert_eq!(decode_hello(&said[..said.len() - 1]), None);
+        assert_eq!(decode_hello(&[]), None);
+        let first = opening(&Key(b"k".to_vec()), Port::Quorum, &[1; 32]);
+        let longer = [&first[..], b"more"].concat();
+        assert!(opened(&ring(&[b"k"]), Port::Quorum, &longer).is_ok());
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use mio::{Interest, Poll, Waker};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
+use super::addresses::ListedAddresses;
 use super::clients::Clients;
 use super::completion::Completions;
 use super::event_loop::{
@@ -17,10 +18,10 @@ use super::event_loop::{
 };
 use super::log_thread::LogThread;
 use super::logging::Logger;
-use super::peer_auth::Key;
+use super::peer_auth::KeyRing;
 use super::peers::Peers;
 use super::snapshot_transfer::SnapshotTransfer;
-use super::{admin_socket, http, snapshot_writer};
+use super::{admin_socket, descriptors, http, snapshot_writer};
 use crate::admin::environment::Environment;
 use crate::config::{Config, Listen, PeerType, Warning};
 use crate::driver::{
@@ -85,10 +86,16 @@ pub fn serve(config: Config, warnings: &[Warning]) -> Result<(), Failure> {
     stop_on_signals(completions.clone()).map_err(text)?;
 
     let client_listeners = listen_to_clients(&config, &poll, logger)?;
-    let key = Key(config.secret.as_ref().map(|s| s.as_bytes().to_vec()).unwrap_or_default());
+    let ring = KeyRing::new(config.secret.iter().flat_map(|secret| secret.keys()));
+    let listed = ListedAddresses::default();
     let quorum_listener = if alone { None } else { Some(listen_to_peers(&config, &poll, logger)?) };
-    let transfer =
-        SnapshotTransfer { key: key.clone(), disk: disk.clone(), logger, hello: node.hello() };
+    let transfer = SnapshotTransfer {
+        ring: ring.clone(),
+        listed: listed.clone(),
+        disk: disk.clone(),
+        logger,
+        hello: node.hello(),
+    };
     if let (false, Some(own)) = (alone, config.own_server()) {
         let listen = own.election_listen(config.quorum_listen_on_all_ips);
         let (listener, _) = bind(&listen, "election port")?;
@@ -102,7 +109,14 @@ pub fn serve(config: Config, warnings: &[Warning]) -> Result<(), Failure> {
         .iter()
         .filter(|_| !alone)
         .map(|(&id, server)| (id, server.host.clone(), server.quorum_port));
-    let peers = Peers::new(config.id, key, members, completions.clone(), logger);
+    let peers = Peers::new(
+        config.id,
+        (ring, listed),
+        members,
+        2 * Duration::from_millis(u64::from(config.election_timeout_ms)),
+        completions.clone(),
+        logger,
+    );
     let writer = LogWriter::new(wal, config.force_sync);
     let chores = Chores::new(log_disk, options);
     let (log, log_thread) =
@@ -127,11 +141,13 @@ pub fn serve(config: Config, warnings: &[Warning]) -> Result<(), Failure> {
     };
     listen_to_operators(&config, &operators, &completions, logger);
     let max_cnxns = config.max_cnxns as usize;
+    let count = if alone { 0 } else { config.servers.len() };
+    let descriptors = descriptors::for_clients(count, logger);
     let host = RealHost {
         config,
         poll,
         events: events(),
-        clients: Clients::new(max_cnxns),
+        clients: Clients::new(max_cnxns, descriptors),
         client_listeners,
         clients_at,
         members,

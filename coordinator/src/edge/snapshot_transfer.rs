@@ -1,32 +1,38 @@
 //! Snapshot transfer between members, on the election port, so that it never delays a heartbeat.
 //!
 //! The member that needs a snapshot dials, both authenticate, and it names the index. The chunks of
-//! the file follow as frames of `length u32` (little-endian). An empty frame ends the transfer.
+//! the file follow as frames of `length u32` (little-endian). An empty frame ends the transfer. All of
+//! it goes in records, as messages do.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream, ToSocketAddrs as _};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::net::{Shutdown, TcpListener, TcpStream, ToSocketAddrs as _};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
+use super::addresses::ListedAddresses;
 use super::completion::Completions;
+use super::lobby::{HANDSHAKE_TIME, Lobby};
 use super::logging::Logger;
-use super::peer_auth::{self, AuthError, Key, Port};
-use super::peers::fresh_nonce;
+use super::peer_auth::{self, KeyRing, Port};
+use super::peer_io::fresh_nonce;
+use super::records::{Opener, RECORD_BYTES_MAX, Sealer};
 use crate::driver::{Completion, ReceivedSnapshot, open_snapshot};
 use crate::node::PeerHello;
 use crate::state::State;
 use crate::store::{RealDisk, SnapshotMeta};
 
-/// Snapshots sent at the same time.
-const SENDERS_MAX: usize = 4;
+/// From one line about strangers to the next.
+const STRANGERS_EVERY: Duration = Duration::from_secs(10);
+
 const SILENCE_MAX: Duration = Duration::from_secs(20);
 const CHUNK_BYTES_MAX: usize = 64 << 20;
 
 /// What both ends need.
 #[derive(Clone)]
 pub(super) struct SnapshotTransfer {
-    pub key: Key,
+    pub ring: KeyRing,
+    pub listed: ListedAddresses,
     pub disk: RealDisk,
     pub logger: Logger,
     /// Says who this server is; only its id counts here.
@@ -35,30 +41,79 @@ pub(super) struct SnapshotTransfer {
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
+/// Connections at the port.
+#[derive(Default)]
+struct Callers {
+    lobby: Lobby,
+    strangers: BTreeMap<usize, Arc<TcpStream>>,
+    /// Members that are being sent a snapshot: one each.
+    members: BTreeMap<u8, Arc<TcpStream>>,
+    told: Option<Instant>,
+}
+
+/// A connection after the handshake.
+struct Link {
+    stream: Arc<TcpStream>,
+    sealer: Sealer,
+    opener: Opener,
+    sealed: Vec<u8>,
+    input: Vec<u8>,
+    opened: Vec<u8>,
+}
+
 impl SnapshotTransfer {
     /// Serves snapshots until the process ends.
     pub(super) fn listen(self, listener: TcpListener) -> io::Result<()> {
-        let running = Arc::new(AtomicUsize::new(0));
+        let callers = Arc::new(Mutex::new(Callers::default()));
         std::thread::Builder::new().name("snapshots".to_owned()).spawn(move || {
+            let mut number = 0;
             for stream in listener.incoming() {
                 let Ok(stream) = stream else {
                     std::thread::sleep(Duration::from_millis(100)); // out of descriptors
                     continue;
                 };
-                if running.load(Ordering::Relaxed) >= SENDERS_MAX {
-                    continue;
+                let Ok(address) = stream.peer_addr() else { continue };
+                number += 1;
+                let stream = Arc::new(stream);
+                let from = (address.ip(), self.listed.contain(address.ip()));
+                let mut held = lock(&callers);
+                if let Some(oldest) = held.lobby.enter(number, from, Instant::now()) {
+                    held.end(oldest);
                 }
-                running.fetch_add(1, Ordering::Relaxed);
-                let (this, running) = (self.clone(), running.clone());
-                std::thread::spawn(move || {
-                    let who = stream.peer_addr().map(|a| a.to_string()).unwrap_or_default();
-                    match this.introduced(stream) {
-                        Ok((stream, hello)) => this.send_logged(stream, &hello),
-                        Err(why) => this
-                            .logger
-                            .warn(&format!("a connection from {who} to the election port: {why}")),
+                held.strangers.insert(number, Arc::clone(&stream));
+                drop(held);
+                let (this, callers) = (self.clone(), callers.clone());
+                // Where no thread can be had, the connection ends with the closure.
+                let _ = std::thread::Builder::new().name("snapshot".to_owned()).spawn(move || {
+                    let introduced = this.introduced(stream);
+                    let mut held = lock(&callers);
+                    held.lobby.leave(number);
+                    held.strangers.remove(&number);
+                    match introduced {
+                        Ok((link, hello)) => {
+                            let stream = Arc::clone(&link.stream);
+                            if let Some(earlier) = held.members.insert(hello.id, stream) {
+                                let _ = earlier.shutdown(Shutdown::Both);
+                            }
+                            drop(held);
+                            let stream = Arc::clone(&link.stream);
+                            this.send_logged(link, &hello);
+                            let mut held = lock(&callers);
+                            let own = held.members.get(&hello.id);
+                            if own.is_some_and(|kept| Arc::ptr_eq(kept, &stream)) {
+                                held.members.remove(&hello.id);
+                            }
+                        }
+                        // Whoever reaches the port could fill the log.
+                        Err(_) if held.told.is_some_and(|at| at.elapsed() < STRANGERS_EVERY) => {}
+                        Err(why) => {
+                            held.told = Some(Instant::now());
+                            drop(held);
+                            this.logger.warn(&format!(
+                                "a connection from {address} to the election port: {why}"
+                            ));
+                        }
                     }
-                    running.fetch_sub(1, Ordering::Relaxed);
                 });
             }
         })?;
@@ -66,24 +121,29 @@ impl SnapshotTransfer {
     }
 
     /// Nothing more of a stranger is decoded.
-    fn introduced(&self, mut stream: TcpStream) -> Outcome<(TcpStream, PeerHello)> {
-        prepare(&stream)?;
+    fn introduced(&self, stream: Arc<TcpStream>) -> Outcome<(Link, PeerHello)> {
+        stream.set_nodelay(true)?;
+        let mut hasty = Hasty { stream: &stream, until: Instant::now() + HANDSHAKE_TIME };
         let nonce = fresh_nonce();
-        let opening = read_frame(&mut stream, peer_auth::FRAME_BYTES_MAX)?;
-        let challenge =
-            peer_auth::challenge(&self.key, Port::Snapshot, &opening, &nonce).map_err(told)?;
-        write_frame(&mut stream, &challenge)?;
-        let answer = read_frame(&mut stream, peer_auth::FRAME_BYTES_MAX)?;
-        let hello = peer_auth::check_answer(&self.key, Port::Snapshot, &opening, &nonce, &answer)
-            .map_err(told)?;
-        let welcome =
-            peer_auth::welcome(&self.key, Port::Snapshot, &opening, &nonce, Ok(&self.hello));
-        write_frame(&mut stream, &welcome)?;
-        Ok((stream, hello))
+        let opening = read_frame(&mut hasty, peer_auth::FRAME_BYTES_MAX)?;
+        let (theirs, key) = peer_auth::opened(&self.ring, Port::Snapshot, &opening)?;
+        if key.is_none() && !self.listed.contain(stream.peer_addr()?.ip()) {
+            return Err("the server list does not have this address, and there is no secret".into());
+        }
+        let challenge = peer_auth::challenge(&key, Port::Snapshot, &theirs, &nonce);
+        write_frame(&mut hasty, &challenge)?;
+        let answer = read_frame(&mut hasty, peer_auth::FRAME_BYTES_MAX)?;
+        let hello = peer_auth::check_answer(&key, Port::Snapshot, &theirs, &nonce, &answer)?;
+        let welcome = peer_auth::welcome(&key, Port::Snapshot, &theirs, &nonce, Ok(&self.hello));
+        write_frame(&mut hasty, &welcome)?;
+        let nonces = (&theirs, &nonce);
+        let sealer = key.sealer(Port::Snapshot, nonces, false);
+        let opener = key.opener(Port::Snapshot, nonces, false);
+        Ok((Link::new(stream, sealer, opener)?, hello))
     }
 
-    fn send_logged(&self, stream: TcpStream, to: &PeerHello) {
-        match self.send(stream) {
+    fn send_logged(&self, link: Link, to: &PeerHello) {
+        match self.send(link) {
             Ok((index, bytes)) => self.logger.info(&format!(
                 "sent the snapshot of index {index} ({bytes} bytes) to server {}",
                 to.id
@@ -95,7 +155,7 @@ impl SnapshotTransfer {
     }
 
     /// Its index and bytes.
-    fn send(&self, mut stream: TcpStream) -> Outcome<(u64, usize)> {
+    fn send(&self, mut stream: Link) -> Outcome<(u64, usize)> {
         let request = read_frame(&mut stream, 8)?;
         let index = u64::from_le_bytes(request[..].try_into()?);
         let mut reader = open_snapshot(&self.disk, index)?
@@ -129,22 +189,28 @@ impl SnapshotTransfer {
         });
     }
 
+    fn introduce_myself(&self, stream: Arc<TcpStream>) -> Outcome<Link> {
+        stream.set_nodelay(true)?;
+        let mut hasty = Hasty { stream: &stream, until: Instant::now() + SILENCE_MAX };
+        let (nonce, key) = (fresh_nonce(), self.ring.first());
+        write_frame(&mut hasty, &peer_auth::opening(key, Port::Snapshot, &nonce))?;
+        let challenge = read_frame(&mut hasty, peer_auth::FRAME_BYTES_MAX)?;
+        let (answer, theirs) =
+            peer_auth::answer(key, Port::Snapshot, &nonce, &challenge, &self.hello)?;
+        write_frame(&mut hasty, &answer)?;
+        let welcome = read_frame(&mut hasty, peer_auth::FRAME_BYTES_MAX)?;
+        peer_auth::check_welcome(key, Port::Snapshot, (&nonce, &theirs), &welcome)?;
+        let nonces = (&nonce, &theirs);
+        let sealer = key.sealer(Port::Snapshot, nonces, true);
+        let opener = key.opener(Port::Snapshot, nonces, true);
+        Ok(Link::new(stream, sealer, opener)?)
+    }
+
     fn receive(&self, host: &str, port: u16, index: u64) -> Outcome<State> {
         let address =
             (host, port).to_socket_addrs()?.next().ok_or("cannot resolve the host name")?;
-        let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
-        prepare(&stream)?;
-        let nonce = fresh_nonce();
-        write_frame(&mut stream, &peer_auth::opening(&nonce))?;
-        let challenge = read_frame(&mut stream, peer_auth::FRAME_BYTES_MAX)?;
-        let (answer, theirs) =
-            peer_auth::answer(&self.key, Port::Snapshot, &nonce, &challenge, &self.hello)
-                .map_err(told)?;
-        write_frame(&mut stream, &answer)?;
-        let welcome = read_frame(&mut stream, peer_auth::FRAME_BYTES_MAX)?;
-        peer_auth::check_welcome(&self.key, Port::Snapshot, (&nonce, &theirs), &welcome)
-            .map_err(told)?;
-
+        let stream = Arc::new(TcpStream::connect_timeout(&address, Duration::from_secs(5))?);
+        let mut stream = self.introduce_myself(stream)?;
         write_frame(&mut stream, &index.to_le_bytes())?;
         let meta = read_frame(&mut stream, 64 << 10)?;
         let meta = SnapshotMeta::decode(&meta).ok_or("its description is garbled")?;
@@ -159,14 +225,92 @@ impl SnapshotTransfer {
     }
 }
 
-fn told(AuthError(why): AuthError) -> String {
-    why
+fn lock(callers: &Mutex<Callers>) -> MutexGuard<'_, Callers> {
+    callers.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn prepare(stream: &TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(SILENCE_MAX))?;
-    stream.set_write_timeout(Some(SILENCE_MAX))
+impl Callers {
+    /// The thread that reads from it finds the end.
+    fn end(&mut self, number: usize) {
+        if let Some(stream) = self.strangers.remove(&number) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+/// A connection that must be done by a time, however slowly its bytes come.
+struct Hasty<'a> {
+    stream: &'a TcpStream,
+    until: Instant,
+}
+
+impl Hasty<'_> {
+    fn left(&self) -> io::Result<Duration> {
+        let left = self.until.saturating_duration_since(Instant::now());
+        if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
+    }
+}
+
+impl Read for Hasty<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stream.set_read_timeout(Some(self.left()?))?;
+        self.stream.read(buffer)
+    }
+}
+
+impl Write for Hasty<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.set_write_timeout(Some(self.left()?))?;
+        self.stream.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Link {
+    fn new(stream: Arc<TcpStream>, sealer: Sealer, opener: Opener) -> io::Result<Self> {
+        stream.set_read_timeout(Some(SILENCE_MAX))?;
+        stream.set_write_timeout(Some(SILENCE_MAX))?;
+        let (sealed, input, opened) = (Vec::new(), Vec::new(), Vec::new());
+        Ok(Link { stream, sealer, opener, sealed, input, opened })
+    }
+}
+
+impl Read for Link {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.opened.is_empty() {
+            let mut some = [0; 64 << 10];
+            let n = (&*self.stream).read(&mut some)?;
+            if n == 0 {
+                return Ok(0);
+            }
+            self.input.extend_from_slice(&some[..n]);
+            let taken =
+                self.opener.open(&self.input, &mut self.opened).map_err(io::Error::other)?;
+            self.input.drain(..taken);
+        }
+        let n = self.opened.len().min(buffer.len());
+        buffer[..n].copy_from_slice(&self.opened[..n]);
+        self.opened.drain(..n);
+        Ok(n)
+    }
+}
+
+impl Write for Link {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        for piece in bytes.chunks(RECORD_BYTES_MAX) {
+            self.sealed.clear();
+            self.sealer.seal(piece, &mut self.sealed);
+            (&*self.stream).write_all(&self.sealed)?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 fn write_frame(stream: &mut impl Write, frame: &[u8]) -> io::Result<()> {

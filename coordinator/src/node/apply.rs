@@ -84,7 +84,9 @@ impl Node {
 
     fn apply_entry(&mut self, term: u64, data: &[u8]) -> Result<(), BadEntry> {
         let (time_ms, segments) = entry::parse(data)?;
-        self.last_stamp_ms = self.last_stamp_ms.max(time_ms);
+        if !self.is_leader() {
+            self.last_stamp_ms = time_ms; // a leader is ahead of what it applies
+        }
         self.state.enforce_quotas(false);
         self.state.set_terms(Terms::default());
         for segment in segments {
@@ -289,7 +291,7 @@ impl Node {
         if self.is_leader()
             && let Some(timeout_ms) = self.state.session(session).map(|s| s.timeout_ms)
         {
-            self.expiry.track(session, timeout_ms as u64, self.now_ms);
+            self.expiry.track(session, timeout_ms as u64, self.attentive.now_ms);
         }
         if origin != self.config.id
             && let Some(&conn) = self.by_session.get(&session)

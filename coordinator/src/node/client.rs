@@ -206,13 +206,14 @@ pub(super) struct Clients {
 }
 
 impl Clients {
-    pub(super) fn open(&mut self, address: SocketAddr, now_ms: u64) -> ConnId {
+    pub(super) fn open(&mut self, address: SocketAddr, now_ms: u64, attentive_ms: u64) -> ConnId {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot::default());
             self.slots.len() as u32 - 1
         });
         let place = &mut self.slots[slot as usize];
-        place.generation = place.generation.wrapping_add(1);
+        // The upper half of a number that has room for other kinds (`edge`).
+        place.generation = place.generation.wrapping_add(1) & (u32::MAX >> 1);
         let conn = ConnId { slot, generation: place.generation };
         let ip = address.ip().to_canonical();
         let client = Client {
@@ -235,7 +236,7 @@ impl Clients {
         place.client = Some(Box::new(client));
         self.count += 1;
         *self.by_address.entry(ip).or_default() += 1;
-        self.fresh.push_back((now_ms, conn));
+        self.fresh.push_back((attentive_ms, conn));
         conn
     }
 
@@ -356,9 +357,9 @@ mod tests {
     #[test]
     fn a_closed_connection_is_never_taken_for_the_next_one() {
         let mut clients = Clients::default();
-        let first = clients.open(address(1), 0);
+        let first = clients.open(address(1), 0, 0);
         assert!(clients.close(first).is_some());
-        let second = clients.open(address(1), 0);
+        let second = clients.open(address(1), 0, 0);
         assert_eq!(second.slot(), first.slot());
         assert!(clients.get(first).is_none() && clients.get_mut(first).is_none());
         clients.mark(first);
@@ -370,9 +371,9 @@ mod tests {
     #[test]
     fn who_waits_for_no_handshake_ends_and_gives_up_its_place_before() {
         let mut clients = Clients::default();
-        let silent = clients.open(address(1), 0);
-        let served = clients.open(address(1), 0);
-        let other = clients.open(address(2), 500);
+        let silent = clients.open(address(1), 0, 0);
+        let served = clients.open(address(1), 0, 0);
+        let other = clients.open(address(2), 500, 500);
         clients.get_mut(served).unwrap().phase = Phase::Open;
         assert_eq!(clients.count_of(address(1).ip()), 2);
         assert_eq!(clients.oldest_without_handshake(None, 999), None);

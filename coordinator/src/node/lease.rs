@@ -15,6 +15,17 @@ const REAP_MAX: usize = 1000;
 /// Where clients read who the members are.
 const CONFIG_PATH: &str = "/zookeeper/config";
 
+/// Reports on their way at once; more would mean that nobody confirms them.
+const REPORTS_MAX: usize = 64;
+
+/// A report that was sent to the leader.
+pub(super) struct Report {
+    number: u64,
+    at_ms: u64,
+    /// Sessions heard from since the report before.
+    sessions: Vec<i64>,
+}
+
 impl Node {
     /// Whether clients are served: there is a leader, it knows this run of the server, and it has
     /// confirmed a report lately.
@@ -23,6 +34,7 @@ impl Node {
             && self.raft.raft.leader_id != 0
             && self.now_ms < self.contact_ms + self.config.election_timeout_ms * 3
             && !self.stopping
+            && !self.disk_fails_ensemble()
     }
 
     /// The ensemble is founded and takes this server's stream of writes.
@@ -33,37 +45,41 @@ impl Node {
 
     /// Tells the leader which sessions were heard from since the last report.
     pub(super) fn report(&mut self) {
-        let touched = std::mem::take(&mut self.touched);
-        let mut sessions = Vec::with_capacity(touched.len());
-        for conn in touched {
+        for (conn, session) in std::mem::take(&mut self.touched) {
             if let Some(client) = self.clients.get_mut(conn) {
                 client.touched = false;
-                sessions.push(client.session);
             }
+            self.unreported.push(session);
         }
+        self.unreported.sort_unstable();
+        self.unreported.dedup();
         if self.is_leader() {
-            for session in sessions {
-                self.expiry.touch(session, self.now_ms);
+            for session in std::mem::take(&mut self.unreported) {
+                self.expiry.touch(session, self.attentive.now_ms);
             }
             return;
         }
-        // What one leader has not confirmed, the next must hear: a report carries everything since
-        // the last confirmed one.
-        self.unconfirmed.extend(sessions);
-        self.unconfirmed.sort_unstable();
-        self.unconfirmed.dedup();
         let leader = self.raft.raft.leader_id as u8;
         if leader == 0 || !self.peer_up(leader) {
             return;
         }
         self.report_number += 1;
-        self.reports_sent.push_back((self.report_number, self.now_ms));
-        if self.reports_sent.len() > 1024 {
-            self.reports_sent.pop_front();
-        }
+        let sessions = std::mem::take(&mut self.unreported);
         let mut message = Vec::new();
-        peer::report(self.report_number, self.unconfirmed.iter().copied(), &mut message);
+        peer::report(self.report_number, sessions.iter().copied(), &mut message);
         self.send(leader, &message);
+        let (number, at_ms) = (self.report_number, self.now_ms);
+        self.reports_sent.push_back(Report { number, at_ms, sessions });
+        if self.reports_sent.len() > REPORTS_MAX {
+            let oldest = self.reports_sent.pop_front();
+            self.unreported.extend(oldest.into_iter().flat_map(|report| report.sessions));
+        }
+    }
+
+    /// What one leader, or one connection to it, has not confirmed, the next one must hear.
+    pub(super) fn reports_lost(&mut self) {
+        let lost = self.reports_sent.drain(..);
+        self.unreported.extend(lost.flat_map(|report| report.sessions));
     }
 
     /// A server reports to this one, which answers only as a leader.
@@ -72,30 +88,27 @@ impl Node {
             return;
         }
         for session in sessions.iter() {
-            self.expiry.touch(session, self.now_ms);
+            self.expiry.touch(session, self.attentive.now_ms);
         }
         let mut message = Vec::new();
         peer::report_ack(number, &mut message);
         self.send(from, &message);
     }
 
-    /// The leader has counted a report of ours.
+    /// The leader has counted a report of ours. Those before it that it has not confirmed it did not
+    /// count: their sessions are named again, the others never. A session that has died is not kept
+    /// alive by reports that are still on their way.
     pub(super) fn report_confirmed(&mut self, from: u8, number: u64) {
         if u64::from(from) != self.raft.raft.leader_id {
             return;
         }
-        while let Some(&(sent, at_ms)) = self.reports_sent.front() {
-            if sent > number {
-                break;
-            }
-            self.reports_sent.pop_front();
-            if sent == number {
+        while let Some(report) = self.reports_sent.pop_front_if(|report| report.number <= number) {
+            if report.number == number {
                 // From when it was sent: the way back may have taken long.
-                self.contact_ms = self.contact_ms.max(at_ms);
+                self.contact_ms = self.contact_ms.max(report.at_ms);
+            } else {
+                self.unreported.extend(report.sessions);
             }
-        }
-        if self.reports_sent.is_empty() {
-            self.unconfirmed.clear();
         }
     }
 
@@ -131,18 +144,18 @@ impl Node {
     pub(super) fn track_all_sessions(&mut self) {
         self.expiry.clear();
         for (id, session) in self.state.sessions() {
-            self.expiry.track(id, session.timeout_ms as u64, self.now_ms);
+            self.expiry.track(id, session.timeout_ms as u64, self.attentive.now_ms);
         }
     }
 
     /// The leader closes the sessions that nobody has heard from.
     pub(super) fn expire_sessions(&mut self) {
-        if !self.expiry.is_due(self.now_ms) {
+        if !self.expiry.is_due(self.attentive.now_ms) {
             return;
         }
         // What this server has heard since it last counted.
         self.report();
-        let expired = self.expiry.take_expired(self.now_ms);
+        let expired = self.expiry.take_expired(self.attentive.now_ms);
         if expired.is_empty() {
             return;
         }
@@ -168,7 +181,7 @@ impl Node {
         // Servers of level 0 would read the time as a part of the path.
         let known = self.state.cluster().level >= 1;
         let never_used_ms = self.config.never_used_ms.filter(|_| known);
-        let bodies = self.state.reapable(self.wall_ms, never_used_ms, REAP_MAX);
+        let bodies = self.state.reapable(self.wall.now_ms, never_used_ms, REAP_MAX);
         if bodies.is_empty() {
             return;
         }

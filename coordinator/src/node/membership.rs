@@ -13,6 +13,7 @@ use raft::eraftpb::{ConfChangeTransition, Entry, EntryType, Message, MessageType
 use raft::{ProgressState, SnapshotStatus};
 
 use super::entry::{self, Segment};
+use super::feature::LEVEL;
 use super::{Level, Node, NodeConfig};
 use crate::state::ClusterMetadata;
 
@@ -32,6 +33,8 @@ pub struct PeerHello {
     pub members: Vec<u8>,
     /// Incarnations that the sender's state and log know.
     pub known: Vec<(u8, u128)>,
+    /// The feature level that the sender understands.
+    pub level: u16,
 }
 
 /// Members of an ensemble that has no snapshot yet: the server list.
@@ -102,6 +105,7 @@ impl Node {
             blank: self.blank(),
             members,
             known: self.known_incarnations(),
+            level: LEVEL,
         }
     }
 
@@ -174,6 +178,8 @@ impl Node {
             hello.blank && progress.is_some_and(|p| p.matched > 0) && (peer.lost_its_log || !same);
         peer.hello = Some(hello);
         let was_up = std::mem::replace(&mut peer.up, true);
+        peer.heard_attentive_ms = self.attentive.now_ms;
+        peer.unknown_told = false;
         self.acknowledged = (0, 0, 0);
         if !was_up {
             peer.output.clear();
@@ -232,7 +238,7 @@ impl Node {
         self.acknowledged = (0, 0, 0);
         if self.leader() == id {
             self.outbox.resend();
-            self.reports_sent.clear();
+            self.reports_lost();
             // The leader's process is gone, or the way to it. Waiting for silence would add
             // nothing; a majority that still hears it refuses the pre-vote.
             self.raft.raft.election_elapsed = self.raft.raft.election_timeout();

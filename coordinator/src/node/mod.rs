@@ -13,11 +13,14 @@
 mod apply;
 mod authentication;
 mod client;
+mod clock;
+mod disk;
 pub mod entry;
 mod expiry;
 pub mod feature;
 mod handshake;
 mod lease;
+mod links;
 mod local;
 mod log;
 mod membership;
@@ -46,6 +49,7 @@ pub use replicate::split_frames;
 pub use stats::Stats;
 
 use client::Clients;
+use clock::{Doubt, SessionClock, WallClock};
 use expiry::Expiry;
 use outbox::Outbox;
 use sync::Sync;
@@ -162,6 +166,8 @@ pub enum Output {
     Disconnect(u8),
     /// The members and where they are found, from now on.
     Members(BTreeMap<u8, Server>),
+    /// Nothing was heard from this member for long: both connections end, and it is dialled anew.
+    Redial(u8),
     /// For the log of the server.
     Log(Level, String),
     /// This server cannot go on: the process ends with this message.
@@ -184,7 +190,9 @@ pub struct Node {
     now_ms: u64,
     started_ms: u64,
     /// For people and for znodes' times only.
-    wall_ms: i64,
+    wall: WallClock,
+    /// Sessions, handshakes and links are late by this clock.
+    attentive: SessionClock,
     random: Seeded,
     /// SASL's nonces so far.
     nonces: u64,
@@ -198,8 +206,8 @@ pub struct Node {
     clients: Clients,
     /// Which connection serves a session here.
     by_session: BTreeMap<i64, ConnId>,
-    /// Connections heard from since the last report.
-    touched: Vec<ConnId>,
+    /// Sessions heard from since the last report, and over which connection.
+    touched: Vec<(ConnId, i64)>,
     next_session: u64,
     outbox: Outbox,
     sync: Sync,
@@ -216,6 +224,7 @@ pub struct Node {
     sealed: VecDeque<Vec<u8>>,
     /// Ready numbers that are on their way to the disk.
     persisting: VecDeque<u64>,
+    disk: disk::DiskWatch,
     /// The last ready whose term or vote is not on disk yet.
     unsaved_vote: u64,
     /// What was committed as far as the log on disk says, or will say.
@@ -248,8 +257,10 @@ pub struct Node {
     /// When a leader last confirmed a report of this server.
     contact_ms: u64,
     report_number: u64,
-    reports_sent: VecDeque<(u64, u64)>,
-    unconfirmed: Vec<i64>,
+    /// Reports that the leader has not confirmed, oldest first.
+    reports_sent: VecDeque<lease::Report>,
+    /// Sessions of reports that came to nothing: the next one names them again.
+    unreported: Vec<i64>,
     next_report_ms: u64,
     next_reap_ms: u64,
     next_raft_tick_ms: u64,
@@ -277,6 +288,10 @@ struct Peer {
     lost_its_log: bool,
     /// When anything was heard from it.
     heard_ms: u64,
+    /// The same by the attentive clock, or when the link came up.
+    heard_attentive_ms: u64,
+    /// Kinds of messages that it was said not to be understood.
+    unknown_told: bool,
     /// As leader: when a snapshot was offered to it.
     offered_ms: Option<u64>,
     /// Framed messages for it.
@@ -305,6 +320,7 @@ impl Node {
         let log = LogCache::new(snapshot, conf_state.clone(), hard_state, entries);
         let raft = replicate::start_raft(&config, log, applied_index);
         let boot = config.boot;
+        let tick_ms = config.tick_ms;
         let snapshot_ops = config.snapshot_ops;
         // As `ContainerManager`'s timer: what was imported is not reaped at the first tick.
         let next_reap_ms = now_ms + config.reap_interval_ms;
@@ -319,7 +335,8 @@ impl Node {
             config,
             now_ms,
             started_ms: now_ms,
-            wall_ms,
+            wall: WallClock::new(now_ms, wall_ms),
+            attentive: SessionClock::new(now_ms, tick_ms),
             random: Seeded::new(seed),
             nonces: 0,
             state,
@@ -341,6 +358,7 @@ impl Node {
             proposal: Vec::new(),
             sealed: VecDeque::new(),
             persisting: VecDeque::new(),
+            disk: disk::DiskWatch::default(),
             unsaved_vote: 0,
             saved_commit,
             members_unsaved: false,
@@ -360,7 +378,7 @@ impl Node {
             contact_ms: 0,
             report_number: 0,
             reports_sent: VecDeque::new(),
-            unconfirmed: Vec::new(),
+            unreported: Vec::new(),
             next_report_ms: now_ms,
             next_reap_ms,
             next_raft_tick_ms: now_ms,
@@ -389,7 +407,22 @@ impl Node {
     /// after the end of its lease is not answered any more.
     pub fn wake(&mut self, now_ms: u64, wall_ms: i64) {
         self.now_ms = self.now_ms.max(now_ms);
-        self.wall_ms = wall_ms;
+        self.attentive.advance(self.now_ms);
+        match self.wall.read(self.now_ms, wall_ms) {
+            Some(Doubt::Begins(ahead_ms)) => self.log(
+                Level::Warn,
+                &format!(
+                    "the system's clock is {} s ahead all of a sudden: it is not followed for now; \
+                     look at its time service",
+                    ahead_ms / 1000
+                ),
+            ),
+            Some(Doubt::Ends(ahead_ms)) => self.log(
+                Level::Warn,
+                &format!("the system's clock stays {} s ahead: it is followed", ahead_ms / 1000),
+            ),
+            None => {}
+        }
         self.enforce_leases();
     }
 
@@ -401,10 +434,13 @@ impl Node {
             self.next_report_ms = self.now_ms + self.config.heartbeat_ms * 2;
             self.report();
             self.announce();
+            self.say_alive();
             self.review_members();
             self.publish_members();
             self.repeat_offers();
         }
+        self.review_links();
+        self.review_disk();
         self.close_without_handshake();
         self.review_local_sessions();
         self.watches.forget_dropped();

@@ -18,6 +18,7 @@ const KIND_REPORT: u8 = 3;
 const KIND_REPORT_ACK: u8 = 4;
 const KIND_REGISTER: u8 = 5;
 const KIND_SNAPSHOT_FAILED: u8 = 6;
+const KIND_ALIVE: u8 = 7;
 
 /// A message between servers.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,6 +46,10 @@ pub enum PeerMessage<'a> {
     },
     /// The sender could not fetch the snapshot it was offered.
     SnapshotFailed,
+    /// The sender is there, and has nothing else to say.
+    Alive,
+    /// Of a kind that only a later release knows; to be passed over.
+    Unknown(u8),
 }
 
 /// Session ids in a report.
@@ -96,6 +101,10 @@ pub fn snapshot_failed(out: &mut Vec<u8>) {
     out.push(KIND_SNAPSHOT_FAILED);
 }
 
+pub fn alive(out: &mut Vec<u8>) {
+    out.push(KIND_ALIVE);
+}
+
 /// Reads one message of an authenticated peer.
 pub fn parse(bytes: &[u8]) -> Result<PeerMessage<'_>, BadMessage> {
     let (&[kind], mut rest) = bytes.split_first_chunk().ok_or(BadMessage)?;
@@ -128,7 +137,12 @@ pub fn parse(bytes: &[u8]) -> Result<PeerMessage<'_>, BadMessage> {
         KIND_REPORT_ACK => PeerMessage::ReportAck { number: number(input)? },
         KIND_REGISTER => PeerMessage::Register { boot: number(input)? },
         KIND_SNAPSHOT_FAILED => PeerMessage::SnapshotFailed,
-        _ => return Err(BadMessage),
+        KIND_ALIVE => PeerMessage::Alive,
+        0 => return Err(BadMessage),
+        unknown => {
+            *input = &[];
+            PeerMessage::Unknown(unknown)
+        }
     };
     if input.is_empty() { Ok(message) } else { Err(BadMessage) }
 }
@@ -191,8 +205,14 @@ mod tests {
     }
 
     #[test]
+    fn what_a_later_release_sends_is_named() {
+        assert_eq!(parse(b"\xc8 whatever"), Ok(PeerMessage::Unknown(200)));
+        assert_eq!(parse(b"\x07"), Ok(PeerMessage::Alive));
+    }
+
+    #[test]
     fn what_no_server_sends_is_refused() {
-        for bytes in [&b""[..], b"\x07", b"\x04abc", b"\x03\0\0\0\0\0\0\0\0x", b"\x06x"] {
+        for bytes in [&b""[..], b"\0", b"\x07x", b"\x04abc", b"\x03\0\0\0\0\0\0\0\0x", b"\x06x"] {
             assert_eq!(parse(bytes), Err(BadMessage), "{bytes:?}");
         }
     }

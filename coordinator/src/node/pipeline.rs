@@ -32,7 +32,7 @@ impl Node {
             return None;
         }
         self.stats.connections_accepted += 1;
-        let conn = self.clients.open(address, self.now_ms);
+        let conn = self.clients.open(address, self.now_ms, self.attentive.now_ms);
         if self.config.skip_acl
             && let Some(client) = self.clients.get_mut(conn)
         {
@@ -41,10 +41,26 @@ impl Node {
         Some(conn)
     }
 
+    /// A client was not let in: there are as many as there may be.
+    pub fn client_refused(&mut self, limit: usize) {
+        self.stats.connections_rejected += 1;
+        // Said again when it has become more, not once a connection.
+        if self.stats.connections_rejected.is_power_of_two() {
+            self.log(
+                Level::Warn,
+                &format!(
+                    "{limit} clients are connected, as many as `maxCnxns` or the limit of open \
+                     files allow: {} were refused so far",
+                    self.stats.connections_rejected
+                ),
+            );
+        }
+    }
+
     /// Ends a connection that has waited long for its handshake, for another one to have its place.
     /// `false`: there is none, of this address or of any.
     pub fn make_place(&mut self, ip: Option<IpAddr>) -> bool {
-        let Some(conn) = self.clients.oldest_without_handshake(ip, self.now_ms) else {
+        let Some(conn) = self.clients.oldest_without_handshake(ip, self.attentive.now_ms) else {
             return false;
         };
         self.stats.connections_dropped += 1;
@@ -54,7 +70,7 @@ impl Node {
 
     /// Ends the connections that never had a handshake.
     pub(super) fn close_without_handshake(&mut self) {
-        for conn in self.clients.take_without_handshake(self.now_ms) {
+        for conn in self.clients.take_without_handshake(self.attentive.now_ms) {
             self.stats.connections_dropped += 1;
             self.close_client(conn);
         }
@@ -392,7 +408,7 @@ impl Node {
             self.local.touch(client.session, self.now_ms);
         } else if !client.touched {
             client.touched = true;
-            self.touched.push(conn);
+            self.touched.push((conn, client.session));
         }
     }
 

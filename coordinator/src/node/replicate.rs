@@ -4,6 +4,7 @@ use raft::eraftpb::{Message, MessageType};
 use raft::{Config, RawNode, ReadOnlyOption, Ready, StateRole};
 use slog::Drain as _;
 
+use super::clock;
 use super::entry::{self, Segment};
 use super::log::{LogCache, stamp_ms};
 use super::peer::{self, PeerMessage};
@@ -81,7 +82,8 @@ impl Node {
     fn tick_raft_once(&mut self) {
         // Whoever may not vote does not stand for election either.
         let installing = self.raft.raft.raft_log.applied < self.applied_index;
-        if (!self.may_vote() || installing) && !self.is_leader() {
+        let unfit = !self.may_vote() || self.disk_fails_ensemble();
+        if (unfit || installing) && !self.is_leader() {
             self.raft.raft.election_elapsed = 0;
             return;
         }
@@ -94,7 +96,8 @@ impl Node {
         let installing = self.raft.raft.raft_log.applied < self.applied_index;
         // Raft (0.7 `hup`) looks whether this server is a voter only where its own clock asks.
         let voter = self.votes(self.config.id);
-        if !self.may_vote() || !voter || installing || self.is_leader() {
+        let unfit = !self.may_vote() || self.disk_fails_ensemble();
+        if unfit || !voter || installing || self.is_leader() {
             return;
         }
         self.stats.elections += 1;
@@ -114,13 +117,30 @@ impl Node {
         self.campaign_ms = Some(self.campaign_ms.map_or(at, |c| c.min(at)));
     }
 
-    /// Replaces what raft has drawn by a draw from our own source, in one to two timeouts. That
+    /// How many voters come before this server when the leader falls silent.
+    fn turn_to_campaign(&self, leader: u64) -> u64 {
+        let me = u64::from(self.config.id);
+        let before = self.conf_state.voters.iter().filter(|&&id| id < me && id != leader);
+        before.count() as u64
+    }
+
+    /// Replaces what raft has drawn by a draw of our own. Servers that lose their leader stand for
+    /// election one after the other, a heartbeat after the timeout: all have missed it by then. That
     /// the two can be told apart is what [`start_raft`] sees to: were they taken for the same when
     /// they are equal by chance, runs of one seed would part there.
     pub(super) fn redraw_election_timeout(&mut self) {
         let base = self.raft.raft.election_timeout();
         if self.raft.raft.randomized_election_timeout() >= base * 2 {
-            let drawn = base + self.random.below(base as u64) as usize;
+            let drawn = if self.raft.raft.state == StateRole::Candidate {
+                // Two have stood at a time: chance parts them.
+                base + self.random.below(base as u64) as usize
+            } else {
+                let tick = self.config.tick_ms;
+                let late = self.config.heartbeat_ms / tick
+                    + self.turn_to_campaign(self.raft.raft.leader_id) * 2 * CAMPAIGN_STEP_MS / tick
+                    + self.random.below(3);
+                (base + late as usize).min(base * 2 - 1)
+            };
             self.raft.raft.set_randomized_election_timeout(drawn);
         }
     }
@@ -136,7 +156,7 @@ impl Node {
         self.members_proposed = false;
         self.proposal.clear();
         self.sealed.clear();
-        self.reports_sent.clear();
+        self.reports_lost();
         if now.0 == 0 {
             self.log(Level::Info, &format!("no leader in term {}", now.1));
             return;
@@ -162,7 +182,7 @@ impl Node {
         let log = &self.raft.raft.raft_log;
         let unstable = log.unstable.entries.iter().rev().find_map(stamp_ms);
         let last = unstable.or_else(|| log.store.last_stamp_ms());
-        self.last_stamp_ms = self.last_stamp_ms.max(last.unwrap_or(0));
+        self.last_stamp_ms = last.unwrap_or(self.last_stamp_ms);
     }
 
     // ---- from writes to entries ----
@@ -208,7 +228,18 @@ impl Node {
     pub(super) fn propose_segment(&mut self, segment: &Segment<'_>) {
         if self.proposal.is_empty() {
             // Time never goes back in the log, whatever the clock of a new leader says.
-            self.last_stamp_ms = self.last_stamp_ms.max(self.wall_ms);
+            let next = clock::next_stamp(self.last_stamp_ms, self.wall.now_ms);
+            if next < self.last_stamp_ms {
+                let ahead = (self.last_stamp_ms - next) / 1000;
+                self.log(
+                    Level::Warn,
+                    &format!(
+                        "the log's times are {ahead} s ahead of this server's clock, of a leader \
+                         whose clock was wrong: they go back"
+                    ),
+                );
+            }
+            self.last_stamp_ms = next;
             let level = self.state.cluster().level;
             self.proposal = entry::begin(level, self.last_stamp_ms);
             if self.config.enforce_quota && level >= 1 {
@@ -255,7 +286,7 @@ impl Node {
             return self.outputs.push(Output::Disconnect(from));
         };
         for session in sessions {
-            self.expiry.touch(session, self.now_ms);
+            self.expiry.touch(session, self.attentive.now_ms);
         }
         if reconfig {
             self.propose_terms();
@@ -293,9 +324,7 @@ impl Node {
 
     /// A message of an authenticated peer.
     pub fn peer_message(&mut self, from: u8, bytes: &[u8]) {
-        if let Some(peer) = self.peers.get_mut(&from) {
-            peer.heard_ms = self.now_ms;
-        }
+        self.heard_from(from);
         let Ok(message) = peer::parse(bytes) else {
             self.log(Level::Warn, &format!("malformed message from server {from}; disconnecting"));
             self.outputs.push(Output::Disconnect(from));
@@ -311,6 +340,16 @@ impl Node {
             PeerMessage::Register { boot } => {
                 if self.is_leader() && self.state.cluster().boot(from) != Some(boot) {
                     self.propose_segment(&Segment::Register { origin: from, boot });
+                }
+            }
+            PeerMessage::Alive => {}
+            PeerMessage::Unknown(kind) => {
+                let Some(peer) = self.peers.get_mut(&from) else { return };
+                if !std::mem::replace(&mut peer.unknown_told, true) {
+                    self.log(
+                        Level::Info,
+                        &format!("server {from} sends messages of kind {kind}, of a later release"),
+                    );
                 }
             }
             PeerMessage::SnapshotFailed => {
@@ -432,6 +471,9 @@ impl Node {
             let hard_state = hard_state.or_else(newer);
             self.saved_commit = self.saved_commit.max(known.commit);
             self.stats.batch_entries.record(entries.len() as u64);
+            if self.persisting.is_empty() {
+                self.disk.begins(self.attentive.now_ms);
+            }
             self.persisting.push_back(number);
             self.outputs.push(Output::Persist { number, entries, hard_state });
         }
@@ -486,6 +528,7 @@ impl Node {
     pub fn persisted(&mut self, number: u64) {
         while self.persisting.front().is_some_and(|&n| n <= number) {
             self.persisting.pop_front();
+            self.disk.begins(self.attentive.now_ms);
         }
         // What came behind it with nothing to save is as good as saved, up to the next that is not.
         let through = self.persisting.front().map_or(self.last_ready, |next| next - 1);

@@ -3,6 +3,8 @@
 //! By raft's read-index: the leader confirms with a majority that it leads and names its commit
 //! index. Stronger than `ZooKeeper`'s, whose leader asks nobody.
 
+use std::collections::VecDeque;
+
 use super::Node;
 use super::client::{ConnId, Waiting};
 use crate::wire::code::Code;
@@ -25,7 +27,8 @@ pub(super) struct Sync {
     pub done: u64,
     /// (index to be applied, ticket), in order of arrival.
     confirmed: Vec<(u64, u64)>,
-    clients: Vec<ConnId>,
+    /// Who waits with which ticket, in order of arrival: each sync is looked at once.
+    waiting: VecDeque<(u64, ConnId)>,
 }
 
 impl Default for Sync {
@@ -37,7 +40,7 @@ impl Default for Sync {
             asked_ms: 0,
             done: 0,
             confirmed: Vec::new(),
-            clients: Vec::new(),
+            waiting: VecDeque::new(),
         }
     }
 }
@@ -52,7 +55,7 @@ impl Node {
         let ticket = self.sync.next;
         let Some(client) = self.clients.get_mut(conn) else { return };
         client.waiting.push_back(Waiting::Sync { xid, ticket, path: path.into() });
-        self.sync.clients.push(conn);
+        self.sync.waiting.push_back((ticket, conn));
         self.sync.fresh = true;
     }
 
@@ -102,12 +105,11 @@ impl Node {
         if sync.done == before {
             return;
         }
-        for conn in std::mem::take(&mut self.sync.clients) {
+        let done = self.sync.done;
+        while let Some((_, conn)) =
+            self.sync.waiting.pop_front_if(|&mut (ticket, _)| ticket <= done)
+        {
             self.advance_client(conn);
-            let waits = |w: &Waiting| matches!(w, Waiting::Sync { .. });
-            if self.clients.get(conn).is_some_and(|c| c.waiting.iter().any(waits)) {
-                self.sync.clients.push(conn);
-            }
         }
     }
 

@@ -50,7 +50,7 @@ impl Node {
     pub fn view(&self, parts: Parts) -> View {
         let watches = self.watches.summary();
         View {
-            now_ms: self.wall_ms,
+            now_ms: self.wall.now_ms,
             uptime_ms: self.now_ms - self.started_ms,
             role: self.shown_role(),
             serving: self.shown_serving(),
@@ -196,7 +196,7 @@ impl Node {
     }
 
     fn connection_list(&self) -> Vec<ConnectionView> {
-        let wall_of = |ms: u64| self.wall_ms - (self.now_ms.saturating_sub(ms)) as i64;
+        let wall_of = |ms: u64| self.wall.now_ms - (self.now_ms.saturating_sub(ms)) as i64;
         let view = |client: &Client| {
             let stats = &client.stats;
             ConnectionView {
@@ -224,7 +224,7 @@ impl Node {
     fn session_list(&self) -> Vec<SessionView> {
         let expires = |id| {
             let at = self.expiry.deadline(id)?;
-            Some(self.wall_ms + at as i64 - self.now_ms as i64)
+            Some(self.wall.now_ms + at as i64 - self.attentive.now_ms as i64)
         };
         let view = |(id, session): (i64, &crate::state::Session)| SessionView {
             id,

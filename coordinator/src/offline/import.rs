@@ -16,7 +16,7 @@ use sha2::Sha256;
 use super::found;
 use crate::apache::choose::{Standing, elect};
 use crate::apache::{Digests, Loaded, Source, load};
-use crate::config::{Config, PeerType, Secret};
+use crate::config::{Config, PeerType};
 use crate::state::{ClusterMetadata, State};
 use crate::store::Position;
 use crate::tree::node::{Kind, ROOT};
@@ -330,7 +330,11 @@ fn notes(
 /// What is derived from: the same on all members that import the same, and known to nobody who
 /// knows neither the ensemble's secret nor every byte of its data.
 fn key(config: &Config, state: &mut State, word: &str, epoch: u64, members: &[u64]) -> [u8; 32] {
-    let secret = config.secret.as_ref().map(Secret::as_bytes).unwrap_or_default();
+    let secret = config
+        .secret
+        .as_ref()
+        .and_then(|secret| secret.keys().find(|key| !key.is_empty()))
+        .unwrap_or_default();
     let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes keys of any length");
     mac.update(b"import");
     mac.update(&(word.len() as u64).to_le_bytes());

@@ -131,7 +131,7 @@ fn buffer(bytes: &[u8]) -> Vec<u8> {
     framed(bytes)
 }
 
-fn config(id: u8, servers: usize) -> NodeConfig {
+pub(crate) fn config(id: u8, servers: usize) -> NodeConfig {
     NodeConfig {
         id,
         voters: (1..=servers as u8).collect(),
@@ -255,6 +255,7 @@ impl World {
                 Output::Word { conn, .. } => node.answer_word(conn, b""),
                 Output::Fatal(why) => panic!("a client has stopped the server: {why}"),
                 Output::Disconnect(id) => panic!("server {id} is cut off by what clients sent"),
+                Output::Redial(id) => panic!("server {id} is dialled anew, and all links are well"),
                 Output::Install { .. }
                 | Output::SnapshotBegin { .. }
                 | Output::Members(_)

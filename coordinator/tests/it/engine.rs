@@ -215,16 +215,46 @@ impl Ensemble {
         self.servers.iter().position(is_leader).expect("a leader")
     }
 
+    /// Where the members reach server `at`.
+    pub(crate) fn quorum_address(&self, at: usize) -> String {
+        let address = self.members[at].split('=').nth(1).unwrap();
+        address.rsplit_once(':').unwrap().0.to_owned()
+    }
+
+    pub(crate) fn election_port(&self, at: usize) -> u16 {
+        self.members[at].rsplit_once(':').unwrap().1.parse().unwrap()
+    }
+
+    /// Appends lines to the configuration of server `at`: of a key that stands twice the last holds.
+    pub(crate) fn add_keys(&self, at: usize, lines: &[String]) {
+        let path = self.config(at);
+        let text = fs::read_to_string(&path).unwrap() + &lines.join("\n") + "\n";
+        fs::write(path, text).unwrap();
+    }
+
     pub(crate) fn start_server(&mut self, at: usize) {
+        let config = self.servers[at].directory.join("zookeeper.properties");
+        self.start_command(at, self.engine.command(&config));
+    }
+
+    /// With so many file descriptors.
+    pub(crate) fn start_server_with_files(&mut self, at: usize, files: u32) {
+        let config = self.servers[at].directory.join("zookeeper.properties");
+        let plain = self.engine.command(&config);
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(format!("ulimit -n {files}; exec \"$0\" \"$@\""));
+        command.arg(plain.get_program()).args(plain.get_args());
+        self.start_command(at, command);
+    }
+
+    fn start_command(&mut self, at: usize, mut command: Command) {
         let server = &mut self.servers[at];
         let log = fs::OpenOptions::new()
             .create(true)
             .append(true)
             .open(server.directory.join("log"))
             .unwrap();
-        let process = self
-            .engine
-            .command(&server.directory.join("zookeeper.properties"))
+        let process = command
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
