@@ -40,10 +40,10 @@ impl Node {
                 self.local.clear();
             }
         }
-        if !self.local.is_due(self.now_ms) {
+        if !self.local.is_due(self.attentive.now_ms) {
             return;
         }
-        for session in self.local.take_expired(self.now_ms) {
+        for session in self.local.take_expired(self.attentive.now_ms) {
             self.log(Level::Debug, &format!("local session {session:#x} has expired"));
             if let Some(&conn) = self.by_session.get(&session) {
                 self.close_client(conn);
@@ -71,7 +71,7 @@ impl Node {
         client.read_only = read_only;
         client.stats.last_op = OpCode::CreateSession.as_i32();
         self.by_session.insert(session, conn);
-        self.local.track(session, u64::from(timeout_ms), self.now_ms);
+        self.local.track(session, u64::from(timeout_ms), self.attentive.now_ms);
         self.connected(conn, request.read_only, Code::Ok);
     }
 

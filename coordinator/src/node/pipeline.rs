@@ -405,7 +405,7 @@ impl Node {
     fn touch(&mut self, conn: ConnId) {
         let Some(client) = self.clients.get_mut(conn) else { return };
         if client.local {
-            self.local.touch(client.session, self.now_ms);
+            self.local.touch(client.session, self.attentive.now_ms);
         } else if !client.touched {
             client.touched = true;
             self.touched.push((conn, client.session));
