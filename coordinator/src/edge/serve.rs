@@ -23,7 +23,7 @@ use super::peers::Peers;
 use super::snapshot_transfer::SnapshotTransfer;
 use super::{admin_socket, descriptors, http, snapshot_writer};
 use crate::admin::environment::Environment;
-use crate::config::{Config, Listen, PeerType, Warning};
+use crate::config::{Config, Listen, PeerType, Secret, Warning};
 use crate::driver::{
     self, Chores, Completion, Driver, DriverConfig, End, Halves, LogWriter, Operators,
     SnapshotThread, TICK, claim,
@@ -86,7 +86,7 @@ pub fn serve(config: Config, warnings: &[Warning]) -> Result<(), Failure> {
     stop_on_signals(completions.clone()).map_err(text)?;
 
     let client_listeners = listen_to_clients(&config, &poll, logger)?;
-    let ring = KeyRing::new(config.secret.iter().flat_map(|secret| secret.keys()));
+    let ring = KeyRing::new(config.secret.iter().flat_map(Secret::keys));
     let listed = ListedAddresses::default();
     let quorum_listener = if alone { None } else { Some(listen_to_peers(&config, &poll, logger)?) };
     let transfer = SnapshotTransfer {

@@ -26,6 +26,7 @@ use crate::store::{RealDisk, SnapshotMeta};
 const STRANGERS_EVERY: Duration = Duration::from_secs(10);
 
 const SILENCE_MAX: Duration = Duration::from_secs(20);
+const READ_BYTES: usize = 64 << 10;
 const CHUNK_BYTES_MAX: usize = 64 << 20;
 
 /// What both ends need.
@@ -57,6 +58,7 @@ struct Link {
     sealer: Sealer,
     opener: Opener,
     sealed: Vec<u8>,
+    buffer: Box<[u8]>,
     input: Vec<u8>,
     opened: Vec<u8>,
 }
@@ -274,19 +276,19 @@ impl Link {
         stream.set_read_timeout(Some(SILENCE_MAX))?;
         stream.set_write_timeout(Some(SILENCE_MAX))?;
         let (sealed, input, opened) = (Vec::new(), Vec::new(), Vec::new());
-        Ok(Link { stream, sealer, opener, sealed, input, opened })
+        let buffer = vec![0; READ_BYTES].into_boxed_slice();
+        Ok(Link { stream, sealer, opener, sealed, buffer, input, opened })
     }
 }
 
 impl Read for Link {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.opened.is_empty() {
-            let mut some = [0; 64 << 10];
-            let n = (&*self.stream).read(&mut some)?;
+            let n = (&*self.stream).read(&mut self.buffer)?;
             if n == 0 {
                 return Ok(0);
             }
-            self.input.extend_from_slice(&some[..n]);
+            self.input.extend_from_slice(&self.buffer[..n]);
             let taken =
                 self.opener.open(&self.input, &mut self.opened).map_err(io::Error::other)?;
             self.input.drain(..taken);

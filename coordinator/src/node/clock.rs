@@ -21,20 +21,20 @@ const BACK_MS: i64 = 24 * 3_600_000;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SessionClock {
     pub now_ms: u64,
-    looked_ms: u64,
-    most_ms: u64,
+    looked_at: u64,
+    counted: u64,
 }
 
 impl SessionClock {
     pub(super) fn new(now_ms: u64, tick_ms: u64) -> Self {
-        SessionClock { now_ms, looked_ms: now_ms, most_ms: tick_ms * TICKS_COUNTED }
+        SessionClock { now_ms, looked_at: now_ms, counted: tick_ms * TICKS_COUNTED }
     }
 
     /// The server looks at its sockets; `now_ms` is monotonic.
     pub(super) fn advance(&mut self, now_ms: u64) {
-        let passed = now_ms.saturating_sub(self.looked_ms);
-        self.looked_ms = self.looked_ms.max(now_ms);
-        self.now_ms += passed.min(self.most_ms);
+        let passed = now_ms.saturating_sub(self.looked_at);
+        self.looked_at = self.looked_at.max(now_ms);
+        self.now_ms += passed.min(self.counted);
     }
 }
 
@@ -42,8 +42,8 @@ impl SessionClock {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct WallClock {
     pub now_ms: i64,
-    read_ms: u64,
-    doubted_ms: Option<u64>,
+    read_at: u64,
+    doubted_since: Option<u64>,
 }
 
 /// What a reading of the wall clock gives to log.
@@ -57,24 +57,24 @@ pub(super) enum Doubt {
 
 impl WallClock {
     pub(super) fn new(now_ms: u64, wall_ms: i64) -> Self {
-        WallClock { now_ms: wall_ms, read_ms: now_ms, doubted_ms: None }
+        WallClock { now_ms: wall_ms, read_at: now_ms, doubted_since: None }
     }
 
     /// Takes a reading in: `wall_ms` at the monotonic `now_ms`.
     pub(super) fn read(&mut self, now_ms: u64, wall_ms: i64) -> Option<Doubt> {
-        let passed = now_ms.saturating_sub(self.read_ms) as i64;
+        let passed = now_ms.saturating_sub(self.read_at) as i64;
         let expected = self.now_ms.saturating_add(passed);
         let ahead = wall_ms.saturating_sub(expected);
-        self.read_ms = self.read_ms.max(now_ms);
+        self.read_at = self.read_at.max(now_ms);
         if ahead <= JUMP_MS {
             self.now_ms = wall_ms;
-            self.doubted_ms = None;
+            self.doubted_since = None;
             return None;
         }
-        match self.doubted_ms {
+        match self.doubted_since {
             Some(since) if now_ms >= since + CONFIRM_MS => {
                 self.now_ms = wall_ms;
-                self.doubted_ms = None;
+                self.doubted_since = None;
                 Some(Doubt::Ends(ahead))
             }
             Some(_) => {
@@ -83,7 +83,7 @@ impl WallClock {
             }
             None => {
                 self.now_ms = expected;
-                self.doubted_ms = Some(now_ms);
+                self.doubted_since = Some(now_ms);
                 Some(Doubt::Begins(ahead))
             }
         }

@@ -31,7 +31,7 @@ impl Wire {
                 let (target, is_cut) = (target.clone(), Arc::clone(&is_cut));
                 std::thread::spawn(move || {
                     if is_cut.load(Ordering::SeqCst) {
-                        std::thread::sleep(Duration::from_secs(60)); // it says nothing
+                        std::thread::sleep(Duration::from_mins(1)); // it says nothing
                         return;
                     }
                     let Ok(far) = TcpStream::connect(target) else { return };
