@@ -22,7 +22,7 @@ use crate::store::Position;
 use crate::tree::node::{Kind, ROOT};
 
 /// Schemes that a client of this server can prove itself by, or that need no proof.
-const SCHEMES: [&str; 4] = ["world", "ip", "digest", "super"];
+const SCHEMES: [&str; 6] = ["world", "ip", "digest", "sasl", "x509", "super"];
 
 #[derive(Debug, Default)]
 pub struct ImportOptions {
