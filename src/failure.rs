@@ -1,4 +1,4 @@
-//! What went wrong, for the person who has to mend it: where, in which step, why, and what to do.
+//! What went wrong, for the person who has to fix it: where, in which step, why, and what to do.
 
 use std::fmt;
 

@@ -19,9 +19,8 @@ use crate::plan::Only;
 use crate::plan::operation::Operation;
 use crate::plan::show;
 use crate::plan::subject::Subject;
-use crate::report;
 use crate::report::event::{Event, StepState, Summary};
-use crate::run::{self, Run};
+use crate::run::{self, Run, confirm};
 use crate::script::frame::{self, Kind};
 use crate::script::{self, Script};
 
@@ -41,28 +40,11 @@ pub async fn run(arguments: cli::Destroy) -> Outcome {
             host.name
         ));
     }
-    confirm(&run, &arguments)?;
+    confirm::by_name(arguments.yes, &run.inventory.ensemble)?;
     tokio::select! {
         outcome = whole(&run, &arguments) => outcome,
         interrupted = run.heed_interrupts() => Err(interrupted),
     }
-}
-
-/// The ensemble's name must be typed: this cannot be undone.
-fn confirm(run: &Run, arguments: &cli::Destroy) -> Result<(), Failure> {
-    if arguments.yes {
-        return Ok(());
-    }
-    if !report::interactive() {
-        return Err(Failure::refused("there is no terminal to ask at, and nothing was changed")
-            .hint("run again with --yes"));
-    }
-    let name = &run.inventory.ensemble;
-    let answer = report::ask(&format!("Type the ensemble's name, {name}, to go on:"));
-    if answer.as_deref() == Some(name) {
-        return Ok(());
-    }
-    Err(Failure::refused("not confirmed, and nothing was changed"))
 }
 
 async fn whole(run: &Run, arguments: &cli::Destroy) -> Outcome {

@@ -72,7 +72,7 @@ pub(super) fn tell(run: &Run, planning: &cli::Planning, planned: &Planned<'_>) {
     let summary = match silent {
         0 => summary,
         // No line that a script could take for "nothing to do".
-        _ => format!("{} not asked, {summary}", show::count(silent, "host")),
+        _ => format!("{} unreachable, {summary}", show::count(silent, "host")),
     };
     let summary = match (planned.plan.refused(), planned.plan.changes()) {
         (true, _) => format!("refused; {summary} would be made"),

@@ -147,7 +147,7 @@ fn ready(run: &Run, planned: &Planned<'_>) -> Result<(), Failure> {
     });
     match unready {
         None => Ok(()),
-        Some(host) => Err(Failure::refused("it is not as the inventory says; nothing was changed")
+        Some(host) => Err(Failure::refused("it differs from the inventory; nothing was changed")
             .host(&host.host)
             .hint("`zkprov apply` first: a restore fills an ensemble that is installed")),
     }
@@ -252,7 +252,7 @@ async fn load(
     outcomes.into_iter().collect::<Result<_, _>>().map_err(|failure: Failure| {
         failure.hint(
             "all members are stopped, what they held is kept as coordinator.replaced-N in the data \
-             directories; once it is mended: `zkprov restore --force`",
+             directories; once it is fixed: `zkprov restore --force`",
         )
     })
 }

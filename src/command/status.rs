@@ -1,5 +1,5 @@
 //! `zkprov status`: health and drift of each host. Ends with 0 only when the ensemble is healthy and
-//! every host is as the inventory says.
+//! every host matches the inventory.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -75,14 +75,15 @@ async fn once(run: &Run) -> Result<(String, Exit), Failure> {
     }
     let healthy = complaints.is_empty();
     let converged = drifted == 0 && !planned.plan.refused();
-    let word = if healthy { "healthy" } else { "not healthy" };
+    let word = if healthy { "healthy" } else { "unhealthy" };
     let drift = match drifted {
-        0 if converged => "as the inventory says".to_owned(),
+        0 if converged => "configuration matches".to_owned(),
         0 => "refused".to_owned(),
-        _ => format!("{} differ from the inventory", show::count(drifted, "host")),
+        1 => "1 host differs from the inventory".to_owned(),
+        _ => format!("{drifted} hosts differ from the inventory"),
     };
     let ensemble = &run.inventory.ensemble;
-    let _ = writeln!(text, "ensemble {ensemble}: {word}, {drift}");
+    let _ = writeln!(text, "ensemble {ensemble}: {word}; {drift}");
     let exit = match (healthy && converged, planned.failures.is_empty()) {
         (true, true) => Exit::Done,
         (_, false) => run::worst(&planned.failures),

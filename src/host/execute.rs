@@ -143,7 +143,7 @@ impl Progress {
     /// How it ended: every step done, or why not.
     pub fn conclude(&self, plan: &HostPlan, steps: usize, ended: &Ended) -> Result<(), Failure> {
         let at = |failure: Failure| failure.host(&plan.host);
-        let again = "run `zkprov apply` again once that is mended: it goes on from here";
+        let again = "fix the cause, then run `zkprov apply` again: it continues from here";
         if let Some(holder) = &self.locked {
             return Err(at(Failure::refused(format!("another run is at work: {holder}")).hint(
                 "wait for it; should it be dead for good, `zkprov unlock` ends it on the hosts",

@@ -217,11 +217,8 @@ fn quorum(draft: &Draft, findings: &mut Vec<Finding>) {
                 .hint("three participants survive the loss of one"),
         ),
         2 => findings.push(
-            Finding::warning(
-                place,
-                "two participants are worse than one: when either is down, the ensemble is down",
-            )
-            .hint("three participants survive the loss of one"),
+            Finding::warning(place, "two voters tolerate no failure; use three")
+                .hint("three participants survive the loss of one"),
         ),
         even if even % 2 == 0 => findings.push(
             Finding::warning(

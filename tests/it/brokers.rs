@@ -150,7 +150,7 @@ fn from_nothing_through_upgrades_to_nothing() {
     java_is_looked_for(&lab, &old);
     ended(&run("apply", &old, &["--yes"]), 0);
     says(&ended(&run("apply", &old, &[]), 0), "\n0 changes");
-    says(&ended(&run("status", &old, &[]), 0), "healthy, as the inventory says");
+    says(&ended(&run("status", &old, &[]), 0), "healthy; configuration matches");
     interrupted_and_resumed(&lab, &old);
     partitions_are_looked_at(&lab, &old);
 
@@ -173,7 +173,7 @@ fn from_nothing_through_upgrades_to_nothing() {
     let text = ended(&run("rollback", &other, &["--yes", "--settle", "1"]), 0);
     says(&text, "3 brokers put back");
     says(&ended(&run("apply", &new, &[]), 0), "\n0 changes");
-    says(&ended(&run("status", &new, &[]), 0), "healthy, as the inventory says");
+    says(&ended(&run("status", &new, &[]), 0), "healthy; configuration matches");
 
     ended(&run("destroy", &new, &["--yes", "--purge-data"]), 0);
     apache_zookeeper(&lab);
@@ -203,7 +203,7 @@ fn apache_zookeeper(lab: &Brokers) {
     ended(&run("apply", &inventory, &["--yes"]), 0);
     says(&ended(&run("apply", &inventory, &[]), 0), "\n0 changes");
     let text = ended(&run("status", &inventory, &[]), 0);
-    says(&text, "healthy, as the inventory says");
+    says(&text, "healthy; configuration matches");
     says(&text, "3.6.3");
     let shell = |words: &[&str]| ended(&run("shell", &inventory, words), 0);
     says(&shell(&["create", "/kept", "through all of it"]), "Created /kept");
@@ -226,7 +226,7 @@ fn partitions_are_looked_at(lab: &Brokers, inventory: &PathBuf) {
     let tool = "/opt/kafka/bin/kafka-topics.sh --bootstrap-server";
     let create = "--create --topic kept --partitions 1 --replication-factor 3";
     lab.on("kafka2", &format!("{tool} {NETWORK}.12:9092 {create}"));
-    says(&ended(&run("status", inventory, &[]), 0), "healthy, as the inventory says");
+    says(&ended(&run("status", inventory, &[]), 0), "healthy; configuration matches");
     lab.on("kafka4", "systemctl stop kafka.service");
     let text = ended(&run("status", inventory, &[]), 1);
     says(&text, "! broker 4 on kafka4 does not run (inactive)");

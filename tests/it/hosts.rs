@@ -325,7 +325,7 @@ fn first_apply(lab: &Lab) {
             .collect();
         assert!(surprises.is_empty(), "{host}: {surprises:#?}");
     }
-    lab.run(&["status"]).ends(0).says("healthy, as the inventory says");
+    lab.run(&["status"]).ends(0).says("healthy; configuration matches");
     let owner = lab.on("kafka1", "stat -c %U:%G /opt/kafka/libs/kafka.jar /data/zookeeper; cat /opt/kafka/config/zookeeper.properties");
     assert!(
         owner.starts_with("kafka:kafka\nkafka:kafka\n") && owner.contains("server.3="),

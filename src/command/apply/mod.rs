@@ -22,14 +22,14 @@ use crate::plan::operation::Operation;
 use crate::plan::show;
 use crate::plan::{self, HostPlan, Only, Plan, Refusal, Step};
 use crate::probe::Observed;
+use crate::report::HostLines;
 use crate::report::event::{Event, StepState, Summary};
-use crate::report::{self, HostLines};
 use crate::rolling::drive::{Drive, Reconnects};
 use crate::rolling::drive_members;
 use crate::rolling::engine::{self, Recorded, RollOptions};
 use crate::rolling::gate::Target;
 use crate::rolling::previous::{self, Keep, Switches};
-use crate::run::{self, Planned, Run};
+use crate::run::{self, Planned, Run, confirm};
 use crate::script::{self, Script, frame};
 
 mod broker;
@@ -74,7 +74,7 @@ async fn changes(
     dry::tell(run, planning, planned);
     if planned.plan.refused() {
         return Err(Failure::refused("nothing was changed: see the refusals above")
-            .hint("mend what is named, or leave the host out with --limit"));
+            .hint("fix what is named, or leave the host out with --limit"));
     }
     if let Some(saved) = saved {
         saved.still_holds(&planned.plan)?;
@@ -95,7 +95,8 @@ async fn changes(
         }
         return Ok(run::worst(&failures));
     }
-    confirm(arguments, &planned.plan)?;
+    let question = format!("Make {}?", show::summary(&planned.plan));
+    confirm::confirm(arguments.yes, &question)?;
     let fetched = fetch(run, planned).await?;
     let plan = match &fetched {
         Some(artifacts) => run.plan(artifacts, &run::answers(&planned.sessions), only)?,
@@ -162,22 +163,6 @@ fn silent(run: &Run, planned: &Planned<'_>) -> Vec<String> {
     // One that is alone here cannot serve, and its ensemble is not looked at.
     let limited = run.hosts().len() < run.inventory.hosts.len();
     silent.filter(|_| !limited).map(|session| session.host.name.clone()).collect()
-}
-
-/// A person says yes, or `--yes` has said it.
-fn confirm(arguments: &cli::Apply, plan: &Plan) -> Result<(), Failure> {
-    if arguments.yes {
-        return Ok(());
-    }
-    if !report::interactive() {
-        return Err(Failure::refused("there is no terminal to ask at, and nothing was changed")
-            .hint("look at the plan above, then run again with --yes"));
-    }
-    let answer = report::ask(&format!("Make {}? [y/N]", show::summary(plan)));
-    match answer.as_deref() {
-        Some("y" | "Y" | "yes") => Ok(()),
-        _ => Err(Failure::refused("not confirmed, and nothing was changed")),
-    }
 }
 
 fn first_refusal(plan: &Plan) -> Option<(&str, &Refusal)> {

@@ -33,7 +33,7 @@ pub(super) fn values(
         ),
         (None, None) => (
             format!("{HEAP_MB_UNKNOWN}M"),
-            "follows the host's memory, which was not asked".to_owned(),
+            "depends on the host's memory, which is unknown here".to_owned(),
         ),
     };
     let mb = written_mb(&heap);

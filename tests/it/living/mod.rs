@@ -86,7 +86,7 @@ fn rolled_back(lab: &Lab, inventory: &str) {
         .says("3 members would go back");
     lab.run(inventory, "rollback", &[]).ends(4).says("--yes");
     lab.run(inventory, "rollback", &YES).ends(0).says("3 members put back");
-    lab.run(inventory, "status", &[]).ends(0).says("as the inventory says");
+    lab.run(inventory, "status", &[]).ends(0).says("configuration matches");
     lab.run(inventory, "rollback", &YES).ends(0).says("0 to roll back");
     // A change that failed on its first member was put back there, and has come to no other: there
     // is nothing to go back to, and the change before it stays.
