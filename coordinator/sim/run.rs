@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use coordinator::node::Node;
-use coordinator::state::{IdentityBuf, State};
+use coordinator::state::{IdentityBuf, ReapCursor, State};
 use coordinator::wire::code::Code;
 use coordinator::wire::opcode::OpCode;
 use coordinator::wire::reply::Reply;
@@ -220,7 +220,16 @@ fn reaped(world: &mut World) {
     let Some(leader) = world.servers.iter().position(Server::leads) else { return };
     let (_, wall_ms) = world.times(leader);
     let state = world.servers[leader].node().expect("it leads").state();
-    if let Some(path) = state.reapable(wall_ms - (REAP_US / MS) as i64, None, 1).first() {
+    if let Some(path) = state
+        .reapable(
+            &mut Some(ReapCursor::default()),
+            wall_ms - (REAP_US / MS) as i64,
+            None,
+            usize::MAX,
+            1,
+        )
+        .first()
+    {
         let path = path.clone();
         world.fail(format!("{path} is still there, its time is over"));
     }

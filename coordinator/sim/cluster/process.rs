@@ -93,8 +93,11 @@ impl World {
             session_timeout_max_ms: 20_000,
             max_client_connections: 0,
             frame_bytes_max: 1 << 20,
+            requests_in_flight_max: 100_000,
+            bytes_in_flight_max: 100 << 20,
             snapshot_ops: self.setting.snapshot_ops,
             reap_interval_ms: 1_000,
+            reap_per_minute: 10_000,
             never_used_ms: None,
             extended_types: true,
             // Members differ in it, as in the middle of a roll: the leader decides.

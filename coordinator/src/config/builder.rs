@@ -11,7 +11,9 @@ use super::server::is_wildcard;
 use super::whitelist::Whitelist;
 use crate::state::PasswordRule;
 
-use super::{AdminConfig, Config, JUTE_MAX_BUFFER_DEFAULT, Listen, PeerType, Server};
+use super::{
+    AdminConfig, Config, JUTE_MAX_BUFFER_DEFAULT, JUTE_MAX_BUFFER_MAX, Listen, PeerType, Server,
+};
 
 pub(super) type Read<'a> = &'a mut dyn FnMut(&Path) -> io::Result<Vec<u8>>;
 
@@ -82,6 +84,11 @@ impl Entries {
                 60_000,
                 1..=i32::MAX,
             )?,
+            container_max_per_minute: self.number(
+                "znode.container.maxPerMinute",
+                10_000,
+                1..=i32::MAX,
+            )?,
             container_never_used_ms: Some(self.number(
                 "znode.container.maxNeverUsedIntervalMs",
                 0,
@@ -89,6 +96,8 @@ impl Entries {
             )?)
             .filter(|&ms| ms > 0),
             jute_max_buffer: self.jute_max_buffer()?,
+            requests_in_flight_max: self.number("globalOutstandingLimit", 100_000, 1..=i32::MAX)?,
+            bytes_in_flight_max: self.number("largeRequestMaxBytes", 100 << 20, 1..=i32::MAX)?,
             skip_acl: self.yes_no("skipACL", false)?,
             enforce_quota: self.switch("enforceQuota", false)?,
             super_digest: self.super_digest()?,
@@ -496,12 +505,20 @@ impl Entries {
             None => value.parse(),
         };
         match parsed {
-            Ok(bytes) if (JUTE_MAX_BUFFER_MIN..=i32::MAX.cast_unsigned()).contains(&bytes) => {
-                Ok(bytes)
-            }
+            Ok(bytes) if (JUTE_MAX_BUFFER_MIN..=JUTE_MAX_BUFFER_MAX).contains(&bytes) => Ok(bytes),
+            Ok(bytes) if bytes > JUTE_MAX_BUFFER_MAX => Err(self.error_value(
+                key,
+                format!(
+                    "is above {JUTE_MAX_BUFFER_MAX}, the longest write that servers can send to \
+                     each other"
+                ),
+                "make it smaller, the same on all servers, and keep large data elsewhere",
+            )),
             _ => Err(self.error_value(
                 key,
-                format!("is not a number of bytes from {JUTE_MAX_BUFFER_MIN} to {}", i32::MAX),
+                format!(
+                    "is not a number of bytes from {JUTE_MAX_BUFFER_MIN} to {JUTE_MAX_BUFFER_MAX}"
+                ),
                 "write it in decimal or as 0x.., the same on all servers",
             )),
         }

@@ -27,6 +27,10 @@ pub use whitelist::Whitelist;
 /// `jute.maxbuffer` where nothing else is said: 1 MiB less one byte.
 pub const JUTE_MAX_BUFFER_DEFAULT: u32 = 0xf_ffff;
 
+/// The longest frame of a client: with what travels beside it, it fits into one message between
+/// servers.
+pub const JUTE_MAX_BUFFER_MAX: u32 = 60 << 20;
+
 /// The whole configuration, checked.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -66,10 +70,16 @@ pub struct Config {
     pub extended_types_enabled: bool,
     /// How often the leader looks for empty containers and outlived TTL nodes.
     pub container_check_interval_ms: u32,
+    /// How many of them it deletes in a minute.
+    pub container_max_per_minute: u32,
     /// Containers that never had a child go after this; `None`: never.
     pub container_never_used_ms: Option<u32>,
     /// Longest frame a client may send, in bytes.
     pub jute_max_buffer: u32,
+    /// Requests of all clients that are not answered; beyond it each connection gets one at a time.
+    pub requests_in_flight_max: u32,
+    /// The same for their bytes, with those of answers that are not sent.
+    pub bytes_in_flight_max: u32,
     pub skip_acl: bool,
     /// Refuse what goes over hard quotas.
     pub enforce_quota: bool,

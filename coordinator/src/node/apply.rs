@@ -151,7 +151,7 @@ impl Node {
                 Admission::Apply => {
                     let waiter = if mine { self.outbox.applied(sequence) } else { None };
                     if let Some(waiter) = &waiter {
-                        self.finish_syncs_ahead(waiter.conn);
+                        self.answer_ahead(waiter.conn);
                     }
                     self.apply_txn(term, time_ms, origin, &txn, waiter);
                 }
@@ -240,7 +240,7 @@ impl Node {
         client.stats.answered(latency_ms);
         client.stats.last_zxid = zxid;
         client.stats.last_reply_ms = self.now_ms;
-        match client.waiting.pop_front() {
+        match client.pop() {
             Some(Waiting::Upgrade) if txn.op == OpCode::CreateSession => {}
             Some(Waiting::Connect { read_only }) => self.connected(conn, read_only, code),
             Some(Waiting::Write { xid, op, .. }) if op == txn.op => {

@@ -175,7 +175,7 @@ impl Node {
     ) {
         let Some(client) = self.clients.get_mut(conn) else { return };
         let token = token.map(Vec::into_boxed_slice);
-        client.waiting.push_back(Waiting::Token { xid, code, token, close });
+        client.push(Waiting::Token { xid, code, token, close });
         self.advance_client(conn);
     }
 

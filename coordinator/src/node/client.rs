@@ -13,6 +13,7 @@ use crate::wire::frame;
 use crate::wire::jute::put_buffer;
 use crate::wire::opcode::OpCode;
 use crate::wire::reply::ReplyHeader;
+use crate::wire::request::WatchCursor;
 
 /// Names a connection, and never another one: a place in a table, and how often that was given out.
 /// Whatever comes too late for a connection finds nobody.
@@ -39,16 +40,17 @@ impl ConnId {
     }
 }
 
-/// A connection with so many unanswered requests is not read from until some are answered
-/// (`globalOutstandingLimit` bounds the whole server in `ZooKeeper`; per connection it cannot be
-/// used up by a neighbour).
+/// A connection with so many unanswered requests is not read from until some are answered.
 pub(super) const WAITING_MAX: usize = 1000;
+
+/// A connection whose unanswered requests and what they will answer come to this is not read from.
+const WAITING_BYTES_MAX: usize = 4 << 20;
 
 /// A connection whose reader lags by this much is not read from.
 pub(super) const OUTPUT_PAUSE_BYTES: usize = 4 << 20;
 
 /// A connection whose reader lags by this much (watch events come unasked) is closed.
-pub(super) const OUTPUT_MAX_BYTES: usize = 256 << 20;
+pub(super) const OUTPUT_MAX_BYTES: usize = 64 << 20;
 
 /// A connection without a handshake ends after this (`zookeeper.nio.sessionlessCnxnTimeout`).
 const HANDSHAKE_MS: u64 = 10_000;
@@ -79,15 +81,31 @@ pub(super) enum Waiting {
     /// The write in flight that makes its local session one of the ensemble.
     Upgrade,
     /// A write in flight.
-    Write { xid: i32, op: OpCode },
-    /// A read behind an earlier write of the same connection.
-    Read { xid: i32, op: OpCode, body: Box<[u8]> },
+    Write { xid: i32, op: OpCode, bytes: u32 },
+    /// A read behind an earlier write of the same connection, and about how long its answer is.
+    Read { xid: i32, op: OpCode, body: Box<[u8]>, answer: u32 },
+    /// A setWatches, done a few paths at a time.
+    Restore { xid: i32, body: Box<[u8]>, at: WatchCursor },
     /// Answered once everything is applied that was committed when it came.
     Sync { xid: i32, ticket: u64, path: Box<[u8]> },
     /// An answer that is known but not its turn yet.
     Answer { xid: i32, code: Code, close: bool },
     /// The same with SASL's token.
     Token { xid: i32, code: Code, token: Option<Box<[u8]>>, close: bool },
+}
+
+impl Waiting {
+    /// What it holds, and will hold.
+    fn bytes(&self) -> usize {
+        match self {
+            Waiting::Connect { .. } | Waiting::Upgrade | Waiting::Answer { .. } => 0,
+            Waiting::Write { bytes, .. } => *bytes as usize,
+            Waiting::Read { body, answer, .. } => body.len() + *answer as usize,
+            Waiting::Restore { body, .. } => body.len(),
+            Waiting::Sync { path, .. } => path.len(),
+            Waiting::Token { token, .. } => token.as_ref().map_or(0, |token| token.len()),
+        }
+    }
 }
 
 /// One connection.
@@ -101,7 +119,23 @@ pub(super) struct Client {
     pub identity: IdentityBuf,
     /// How far SASL's exchange has come; most connections have none.
     pub login: Option<Box<Login>>,
+    /// In the order of the requests; changed by [`Client::push`] and [`Client::pop`].
     pub waiting: VecDeque<Waiting>,
+    /// What all of them hold.
+    pub waiting_bytes: usize,
+    /// A setWatches is in the line: nothing behind it is taken before it is done.
+    pub restoring: bool,
+    /// A whole frame may stand in `input` whose turn has not come.
+    pub held: bool,
+    /// In the queue for the next turn.
+    pub queued: bool,
+    /// Waits until less is in flight on all connections.
+    pub held_back: bool,
+    /// The last turn that it was served in, and what it has cost there.
+    pub turn: u64,
+    pub spent: u32,
+    /// What was counted as in flight: requests, bytes.
+    pub counted: (usize, usize),
     pub session: i64,
     pub timeout_ms: u32,
     /// Only this server knows its session.
@@ -149,12 +183,39 @@ impl Client {
     pub(super) fn paused(&self) -> bool {
         self.reconfiguring
             || self.waiting.len() >= WAITING_MAX
+            || self.waiting_bytes >= WAITING_BYTES_MAX
             || self.output.len() >= OUTPUT_PAUSE_BYTES
+    }
+
+    pub(super) fn push(&mut self, waiting: Waiting) {
+        self.waiting_bytes += waiting.bytes();
+        self.waiting.push_back(waiting);
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Waiting> {
+        let waiting = self.waiting.pop_front()?;
+        self.waiting_bytes -= waiting.bytes();
+        Some(waiting)
+    }
+
+    /// It is not done yet.
+    pub(super) fn push_front(&mut self, waiting: Waiting) {
+        self.waiting_bytes += waiting.bytes();
+        self.waiting.push_front(waiting);
+    }
+
+    /// Nothing of what it has asked is answered any more.
+    pub(super) fn forget_requests(&mut self) {
+        self.waiting.clear();
+        self.waiting_bytes = 0;
+        self.input = Vec::new();
+        (self.held, self.restoring) = (false, false);
     }
 
     /// Nothing that it has asked for is still to come or to be sent.
     pub(super) fn idle(&self) -> bool {
-        self.waiting.is_empty() && self.output.is_empty() && self.phase != Phase::Asking
+        let done = self.waiting.is_empty() && self.output.is_empty() && !self.held;
+        done && self.phase != Phase::Asking
     }
 
     /// Appends a reply without a body.
@@ -223,6 +284,14 @@ impl Clients {
             output: Vec::new(),
             identity: IdentityBuf::new(ip),
             waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            restoring: false,
+            held: false,
+            queued: false,
+            held_back: false,
+            turn: 0,
+            spent: 0,
+            counted: (0, 0),
             session: 0,
             timeout_ms: 0,
             local: false,

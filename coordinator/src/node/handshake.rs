@@ -79,7 +79,7 @@ impl Node {
         client.session = session;
         client.timeout_ms = timeout_ms;
         client.stats.last_op = op.as_i32();
-        client.waiting.push_back(Waiting::Connect { read_only: request.read_only });
+        client.push(Waiting::Connect { read_only: request.read_only });
         self.by_session.insert(session, conn);
         let mut body = (timeout_ms as i32).to_be_bytes().to_vec();
         rule.encode(&mut body);

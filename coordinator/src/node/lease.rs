@@ -7,11 +7,14 @@
 use super::client::Phase;
 use super::{Level, Node, peer};
 use crate::node::entry::Segment;
-use crate::state::{IdentityBuf, Txn};
+use crate::state::{IdentityBuf, ReapCursor, Txn};
 use crate::wire::opcode::OpCode;
 
-/// Containers and TTL nodes looked for at once (`znode.container.maxPerMinute` is 10,000).
-const REAP_MAX: usize = 1000;
+/// Containers and TTL nodes looked at in one tick.
+const LOOKED_MAX: usize = 2000;
+const MINUTE_MS: u64 = 60_000;
+/// The leader's own operations go into the log in segments of about this size.
+const SEGMENT_BYTES: usize = 32 << 10;
 /// Where clients read who the members are.
 const CONFIG_PATH: &str = "/zookeeper/config";
 
@@ -24,6 +27,24 @@ pub(super) struct Report {
     at_ms: u64,
     /// Sessions heard from since the report before.
     sessions: Vec<i64>,
+}
+
+/// The leader's look for containers and TTL nodes.
+#[derive(Default)]
+pub(super) struct Reaper {
+    /// When the next look begins.
+    next_ms: u64,
+    at: Option<ReapCursor>,
+    /// Deletions that are allowed now, in units of which one takes a minute's milliseconds.
+    credit: u64,
+    credited_ms: u64,
+}
+
+impl Reaper {
+    /// The first look begins at this time.
+    pub(super) fn new(next_ms: u64) -> Self {
+        Self { next_ms, ..Self::default() }
+    }
 }
 
 impl Node {
@@ -172,27 +193,54 @@ impl Node {
             self.log(Level::Info, &format!("session {session:#x} has expired"));
             let identity = identity.as_identity();
             Txn { session, identity, op: OpCode::CloseSession, body: &[] }.encode(&mut ops);
+            self.propose_when_full(&mut ops);
         }
-        self.propose_segment(&Segment::LeaderOps { ops: &ops });
+        self.propose_own(&ops);
     }
 
-    /// The leader deletes empty containers and outlived TTL nodes.
+    /// The leader deletes empty containers and outlived TTL nodes: it looks at some in each tick, and
+    /// deletes no more in a minute than the configuration says.
     pub(super) fn reap(&mut self) {
+        let config = &self.config;
+        let reaper = &mut self.reaper;
+        let per_minute = u64::from(config.reap_per_minute);
+        let elapsed_ms = self.now_ms - std::mem::replace(&mut reaper.credited_ms, self.now_ms);
+        // What could be deleted in a second may be deleted at once.
+        let credit_max = (1000 * per_minute).max(MINUTE_MS);
+        reaper.credit = (reaper.credit + elapsed_ms.min(1000) * per_minute).min(credit_max);
+        if reaper.at.is_none() && self.now_ms >= reaper.next_ms {
+            reaper.next_ms = self.now_ms + config.reap_interval_ms;
+            reaper.at = Some(ReapCursor::default());
+        }
+        let found_max = (reaper.credit / MINUTE_MS) as usize;
         // Servers of level 0 would read the time as a part of the path.
         let known = self.state.cluster().level >= 1;
-        let never_used_ms = self.config.never_used_ms.filter(|_| known);
-        let bodies = self.state.reapable(self.wall.now_ms, never_used_ms, REAP_MAX);
-        if bodies.is_empty() {
-            return;
-        }
+        let never_used_ms = config.never_used_ms.filter(|_| known);
+        let (at, wall_ms) = (&mut reaper.at, self.wall.now_ms);
+        let bodies = self.state.reapable(at, wall_ms, never_used_ms, LOOKED_MAX, found_max);
+        reaper.credit -= bodies.len() as u64 * MINUTE_MS;
         let mut ops = Vec::new();
         let identity = IdentityBuf::superuser();
         for body in bodies {
             let body = body.as_bytes();
             let identity = identity.as_identity();
             Txn { session: 0, identity, op: OpCode::DeleteContainer, body }.encode(&mut ops);
+            self.propose_when_full(&mut ops);
         }
-        self.propose_segment(&Segment::LeaderOps { ops: &ops });
+        self.propose_own(&ops);
+    }
+
+    fn propose_when_full(&mut self, ops: &mut Vec<u8>) {
+        if ops.len() >= SEGMENT_BYTES {
+            self.propose_own(ops);
+            ops.clear();
+        }
+    }
+
+    fn propose_own(&mut self, ops: &[u8]) {
+        if !ops.is_empty() {
+            self.propose_segment(&Segment::LeaderOps { ops });
+        }
     }
 
     /// The leader lets `/zookeeper/config` say who the members are, where it says otherwise.
@@ -218,6 +266,6 @@ impl Node {
         let (identity, body) = (identity.as_identity(), members.as_bytes());
         Txn { session: 0, identity, op: OpCode::Reconfig, body }.encode(&mut ops);
         self.members_proposed = true;
-        self.propose_segment(&Segment::LeaderOps { ops: &ops });
+        self.propose_own(&ops);
     }
 }

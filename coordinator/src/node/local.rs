@@ -114,7 +114,7 @@ impl Node {
         let Some(client) = self.clients.get_mut(conn) else { return };
         let (session, timeout_ms) = (client.session, client.timeout_ms);
         client.local = false;
-        client.waiting.push_back(Waiting::Upgrade);
+        client.push(Waiting::Upgrade);
         self.local.forget(session);
         let mut body = (timeout_ms as i32).to_be_bytes().to_vec();
         PasswordRule::Keyed.encode(&mut body);

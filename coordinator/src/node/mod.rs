@@ -12,6 +12,7 @@
 
 mod apply;
 mod authentication;
+mod budget;
 mod client;
 mod clock;
 mod disk;
@@ -34,6 +35,7 @@ mod snapshot;
 mod snapshot_fetch;
 mod stats;
 mod sync;
+mod term;
 mod view;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -48,6 +50,7 @@ pub use membership::PeerHello;
 pub use replicate::split_frames;
 pub use stats::Stats;
 
+use budget::Budget;
 use client::Clients;
 use clock::{Doubt, SessionClock, WallClock};
 use expiry::Expiry;
@@ -89,10 +92,16 @@ pub struct NodeConfig {
     pub max_client_connections: u32,
     /// Largest request (`jute.maxbuffer`).
     pub frame_bytes_max: usize,
+    /// Requests of all clients that are not answered; beyond it each gets one at a time.
+    pub requests_in_flight_max: usize,
+    /// Bytes of these requests and of answers that are not sent.
+    pub bytes_in_flight_max: usize,
     /// Writes between snapshots.
     pub snapshot_ops: u64,
     /// How often the leader looks for containers and TTL nodes to delete.
     pub reap_interval_ms: u64,
+    /// How many of them it deletes in a minute at most.
+    pub reap_per_minute: u32,
     /// Containers that never had a child go after this (`znode.container.maxNeverUsedIntervalMs`).
     pub never_used_ms: Option<i64>,
     /// TTL nodes are allowed (`extendedTypesEnabled`).
@@ -211,6 +220,7 @@ pub struct Node {
     next_session: u64,
     outbox: Outbox,
     sync: Sync,
+    budget: Budget,
 
     raft: RawNode<LogCache>,
     peers: BTreeMap<u8, Peer>,
@@ -262,7 +272,9 @@ pub struct Node {
     /// Sessions of reports that came to nothing: the next one names them again.
     unreported: Vec<i64>,
     next_report_ms: u64,
-    next_reap_ms: u64,
+    reaper: lease::Reaper,
+    /// When the next try for a new term may be.
+    next_term_ms: u64,
     next_raft_tick_ms: u64,
     last_stamp_ms: i64,
 
@@ -349,6 +361,7 @@ impl Node {
             next_session: 0,
             outbox: Outbox::new(boot),
             sync: Sync::default(),
+            budget: Budget::default(),
             raft,
             peers,
             conf_state,
@@ -380,7 +393,8 @@ impl Node {
             reports_sent: VecDeque::new(),
             unreported: Vec::new(),
             next_report_ms: now_ms,
-            next_reap_ms,
+            reaper: lease::Reaper::new(next_reap_ms),
+            next_term_ms: 0,
             next_raft_tick_ms: now_ms,
             last_stamp_ms,
             snapshots: snapshot::Snapshots::default(),
@@ -423,6 +437,7 @@ impl Node {
             ),
             None => {}
         }
+        self.begin_turn();
         self.enforce_leases();
     }
 
@@ -438,6 +453,8 @@ impl Node {
             self.review_members();
             self.publish_members();
             self.repeat_offers();
+            self.review_counter();
+            self.review_level();
         }
         self.review_links();
         self.review_disk();
@@ -446,10 +463,7 @@ impl Node {
         self.watches.forget_dropped();
         if self.leading() {
             self.expire_sessions();
-            if self.now_ms >= self.next_reap_ms {
-                self.next_reap_ms = self.now_ms + self.config.reap_interval_ms;
-                self.reap();
-            }
+            self.reap();
         }
     }
 
@@ -469,6 +483,7 @@ impl Node {
         if self.halted {
             return;
         }
+        self.resume_queued();
         self.submit_writes();
         self.propose_sealed();
         self.ask_read_index();

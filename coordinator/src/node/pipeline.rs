@@ -6,7 +6,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::client::{Client, ConnId, OUTPUT_MAX_BYTES, Phase, Waiting};
+use super::budget;
+use super::client::{Client, ConnId, OUTPUT_MAX_BYTES, OUTPUT_PAUSE_BYTES, Phase, Waiting};
 use super::outbox::Waiter;
 use super::{Level, Node};
 use crate::state::Txn;
@@ -16,7 +17,10 @@ use crate::wire::frame::{self, Next};
 use crate::wire::jute::Reader;
 use crate::wire::opcode::OpCode;
 use crate::wire::reply::{self, ReplyHeader};
-use crate::wire::request::{Request, RequestHeader, xid};
+use crate::wire::request::{Request, RequestHeader, WatchCursor, xid};
+
+/// Paths of a setWatches between two looks at the slice.
+const RESTORED_AT_ONCE: u32 = 256;
 
 impl Node {
     /// A client has connected. `None`: refuse it (too many of its address).
@@ -79,6 +83,7 @@ impl Node {
     /// The connection is gone; its session is not.
     pub fn client_closed(&mut self, conn: ConnId) {
         if let Some(client) = self.clients.close(conn) {
+            self.count_closed(&client);
             self.watches.drop_connection(conn.slot());
             if self.by_session.get(&client.session) == Some(&conn) {
                 self.by_session.remove(&client.session);
@@ -121,19 +126,29 @@ impl Node {
         }
     }
 
-    /// Handles complete frames at the front; returns how many bytes they took.
+    /// Handles complete frames at the front, as many as the connection's slice allows; returns how
+    /// many bytes they took.
     fn take_frames(&mut self, conn: ConnId, bytes: &[u8]) -> usize {
+        let taken = self.take_some_frames(conn, bytes);
+        self.count_in_flight(conn);
+        taken
+    }
+
+    fn take_some_frames(&mut self, conn: ConnId, bytes: &[u8]) -> usize {
         let mut taken = 0;
         loop {
             let Some(client) = self.clients.get_mut(conn) else { return bytes.len() };
             if client.phase == Phase::Closing {
                 return bytes.len();
             }
-            if client.paused() {
+            let fresh = client.phase == Phase::Fresh;
+            let next = frame::next(&bytes[taken..], fresh, self.config.frame_bytes_max);
+            client.held = !matches!(next, Next::NeedMore(_));
+            if client.held && !self.may_take(conn) {
                 return taken;
             }
-            let fresh = client.phase == Phase::Fresh;
-            match frame::next(&bytes[taken..], fresh, self.config.frame_bytes_max) {
+            let Some(client) = self.clients.get_mut(conn) else { return bytes.len() };
+            match next {
                 Next::NeedMore(_) => return taken,
                 Next::Frame(payload) => {
                     taken += 4 + payload.len();
@@ -199,7 +214,20 @@ impl Node {
             OpCode::Auth => self.authenticate(conn, header.xid, body),
             OpCode::Sasl => self.sasl(conn, header.xid, body),
             OpCode::Reconfig => self.reconfig(conn, header.xid, body),
-            OpCode::Sync => self.sync(conn, header.xid, body),
+            OpCode::Sync => {
+                self.charge(conn, 1);
+                self.sync(conn, header.xid, body);
+            }
+            OpCode::SetWatches | OpCode::SetWatches2 => {
+                let at = WatchCursor::new(op == OpCode::SetWatches2);
+                let Some(client) = self.clients.get_mut(conn) else { return };
+                let first = client.waiting.is_empty();
+                client.restoring = true;
+                client.push(Waiting::Restore { xid: header.xid, body: body.into(), at });
+                if first {
+                    self.advance_client(conn);
+                }
+            }
             op if op.is_write() => self.write(conn, header.xid, op, body),
             op => self.read_in_turn(conn, header.xid, op, body),
         }
@@ -212,10 +240,12 @@ impl Node {
             Ok(request) => self.allowed(conn, &request),
         };
         if let Err(code) = allowed {
+            self.charge(conn, budget::units(op, body.len(), 0));
             return self.answer_in_turn(conn, xid, code, false);
         }
+        self.charge(conn, budget::units(op, body.len(), 0));
         let Some(client) = self.clients.get_mut(conn) else { return };
-        client.waiting.push_back(Waiting::Write { xid, op });
+        client.push(Waiting::Write { xid, op, bytes: body.len() as u32 });
         self.submit(conn, op, body);
     }
 
@@ -247,7 +277,11 @@ impl Node {
         if client.waiting.is_empty() {
             self.read(conn, xid, op, body);
         } else {
-            client.waiting.push_back(Waiting::Read { xid, op, body: body.into() });
+            // What it will answer counts already: however many reads wait behind a write, their
+            // answers do not come all at once.
+            let answer = self.state.answer_bytes(op, body).try_into().unwrap_or(u32::MAX);
+            client.push(Waiting::Read { xid, op, body: body.into(), answer });
+            self.charge(conn, 1);
         }
     }
 
@@ -260,16 +294,6 @@ impl Node {
         ReplyHeader::new(xid, zxid, Code::Ok).encode(&mut client.output);
         let body_at = client.output.len();
         let code = match op {
-            OpCode::SetWatches | OpCode::SetWatches2 => {
-                // Events of what was missed go out before the answer.
-                client.output.truncate(start);
-                let code = self.restore_watches(conn, op, body);
-                let Some(client) = self.clients.get_mut(conn) else { return };
-                client.put_header(xid, zxid, code);
-                client.stats.answered(0);
-                self.clients.mark(conn);
-                return;
-            }
             OpCode::AddWatch | OpCode::CheckWatches | OpCode::RemoveWatches => {
                 let code = watch_request(&mut self.watches, conn.slot(), op, body);
                 if code == Code::Ok && op == OpCode::AddWatch {
@@ -281,12 +305,15 @@ impl Node {
                 let identity = client.identity.as_identity();
                 let result =
                     self.state.read(client.session, identity, op, body, &mut client.output);
-                if let Some(watch) = result.watch {
-                    self.watches.register(conn.slot(), watch.path, watch.kind);
+                match result.watch {
+                    Some(watch) if !self.watches.register(conn.slot(), watch.path, watch.kind) => {
+                        Code::SystemError
+                    }
+                    _ => result.code,
                 }
-                result.code
             }
         };
+        let units = budget::units(op, body.len(), client.output.len() - body_at);
         if code != Code::Ok {
             client.output.truncate(body_at);
             let header = ReplyHeader::new(xid, zxid, code).to_bytes();
@@ -301,88 +328,143 @@ impl Node {
         self.stats.read_latency_us.record(0);
         self.stats.latency_us.record(0);
         self.clients.mark(conn);
+        self.charge(conn, units);
     }
 
-    fn restore_watches(&mut self, conn: ConnId, op: OpCode, body: &[u8]) -> Code {
-        let Ok(Request::SetWatches(request) | Request::SetWatches2(request)) =
-            Request::decode(op, body)
-        else {
-            return Code::MarshallingError;
+    /// Goes on with the setWatches at the head of the line. Events of what was missed go out before
+    /// its answer.
+    fn restore_watches(&mut self, conn: ConnId) {
+        let zxid = self.state.last_zxid();
+        let Some(client) = self.clients.get_mut(conn) else { return };
+        let Some(Waiting::Restore { xid, body, mut at }) = client.pop() else { return };
+        let mut paths = 0;
+        let code = loop {
+            match at.next(&body) {
+                Ok(Some((seen, list, path))) => {
+                    let output = &mut client.output;
+                    let told = |kind, path: &str| reply::put_notification(output, kind, path);
+                    let (slot, state) = (conn.slot(), &self.state);
+                    if !self.watches.restore(slot, state, seen, list, path, told) {
+                        break Code::SystemError;
+                    }
+                }
+                Ok(None) => break Code::Ok,
+                Err(_) => break Code::MarshallingError,
+            }
+            paths += 1;
+            if paths == RESTORED_AT_ONCE || client.output.len() >= OUTPUT_PAUSE_BYTES {
+                client.push_front(Waiting::Restore { xid, body, at });
+                self.clients.mark(conn);
+                return self.charge(conn, paths / budget::PATHS_A_UNIT);
+            }
         };
-        let Some(client) = self.clients.get_mut(conn) else { return Code::Ok };
-        let output = &mut client.output;
-        self.watches.set_watches(conn.slot(), &self.state, &request, |kind, path| {
-            reply::put_notification(output, kind, path);
-        });
-        Code::Ok
+        client.restoring = false;
+        client.put_header(xid, zxid, code);
+        client.stats.answered(0);
+        self.clients.mark(conn);
+        self.charge(conn, 1 + paths / budget::PATHS_A_UNIT);
+        // What was sent behind it may be taken now.
+        if let Some(client) = self.clients.get_mut(conn)
+            && client.held
+        {
+            self.budget.queue(conn, client);
+        }
     }
 
     /// Answers with a header alone, when all earlier requests are answered.
     pub(super) fn answer_in_turn(&mut self, conn: ConnId, xid: i32, code: Code, close: bool) {
         let Some(client) = self.clients.get_mut(conn) else { return };
         let first = client.waiting.is_empty();
-        client.waiting.push_back(Waiting::Answer { xid, code, close });
+        client.push(Waiting::Answer { xid, code, close });
         if first {
             self.advance_client(conn);
         }
     }
 
-    /// Answers everything at the head of the line that can be answered now.
+    /// Answers what stands at the head of the line and can be answered now, within the connection's
+    /// slice and as long as its reader keeps up.
     pub(super) fn advance_client(&mut self, conn: ConnId) {
-        loop {
-            let zxid = self.state.last_zxid();
-            let Some(client) = self.clients.get_mut(conn) else { return };
-            match client.waiting.front() {
-                Some(Waiting::Read { .. }) => {
-                    let Some(Waiting::Read { xid, op, body }) = client.waiting.pop_front() else {
-                        unreachable!("looked at it")
-                    };
-                    self.read(conn, xid, op, &body);
-                }
-                Some(&Waiting::Answer { xid, code, close }) => {
-                    client.waiting.pop_front();
-                    // Who may ask or may not is no state (`ZooKeeperServer.processPacket`).
-                    let refused = code == Code::SessionClosedRequireSaslAuth;
-                    let zxid = if xid == xid::AUTH || refused { 0 } else { zxid };
-                    client.put_header(xid, zxid, code);
-                    if xid == xid::PING {
-                        client.stats.answered(0);
-                    }
-                    self.stats.sent += 1;
-                    self.clients.mark(conn);
-                    if close {
-                        return self.close_client(conn);
-                    }
-                }
-                Some(Waiting::Token { .. }) => {
-                    let Some(Waiting::Token { xid, code, token, close }) =
-                        client.waiting.pop_front()
-                    else {
-                        unreachable!("looked at it")
-                    };
-                    client.put_token(xid, code, token.as_deref());
-                    self.stats.sent += 1;
-                    self.clients.mark(conn);
-                    if close {
-                        return self.close_client(conn);
-                    }
-                }
-                Some(&Waiting::Sync { xid, ticket, .. }) if ticket <= self.sync.done => {
-                    let Some(Waiting::Sync { path, .. }) = client.waiting.pop_front() else {
-                        unreachable!("looked at it")
-                    };
-                    client.put_reply(xid, zxid, &path);
-                    self.stats.sent += 1;
-                    self.clients.mark(conn);
-                }
-                Some(
-                    Waiting::Write { .. }
-                    | Waiting::Connect { .. }
-                    | Waiting::Upgrade
-                    | Waiting::Sync { .. },
-                )
-                | None => return,
+        while self.clients.get(conn).is_some_and(|c| c.output.len() < OUTPUT_PAUSE_BYTES)
+            && self.can_answer(conn, false)
+            && self.may_go_on(conn)
+        {
+            self.answer_first(conn);
+        }
+        self.count_in_flight(conn);
+    }
+
+    /// A write of this connection is about to be applied: what stands before it in the line is
+    /// answered first, whatever it costs. Whatever was committed when a sync came stands in the log
+    /// before a write that came after it, so such a sync need not wait for the leader's word.
+    pub(super) fn answer_ahead(&mut self, conn: ConnId) {
+        while self.can_answer(conn, true) {
+            self.answer_first(conn);
+            // The answers are longer than they were to be when the reads were taken.
+            if self.clients.get(conn).is_some_and(|c| c.output.len() > OUTPUT_MAX_BYTES) {
+                return self.close_stuck(conn);
             }
+        }
+    }
+
+    fn can_answer(&self, conn: ConnId, ahead: bool) -> bool {
+        match self.clients.get(conn).and_then(|client| client.waiting.front()) {
+            Some(
+                Waiting::Read { .. }
+                | Waiting::Answer { .. }
+                | Waiting::Token { .. }
+                | Waiting::Restore { .. },
+            ) => true,
+            Some(Waiting::Sync { ticket, .. }) => ahead || *ticket <= self.sync.done,
+            Some(Waiting::Write { .. } | Waiting::Connect { .. } | Waiting::Upgrade) | None => false,
+        }
+    }
+
+    /// Answers the request at the head of the line, or does a part of it.
+    fn answer_first(&mut self, conn: ConnId) {
+        let zxid = self.state.last_zxid();
+        let Some(client) = self.clients.get_mut(conn) else { return };
+        if let Some(Waiting::Restore { .. }) = client.waiting.front() {
+            return self.restore_watches(conn);
+        }
+        match client.pop() {
+            Some(Waiting::Read { xid, op, body, .. }) => self.read(conn, xid, op, &body),
+            Some(Waiting::Answer { xid, code, close }) => {
+                // Who may ask or may not is no state (`ZooKeeperServer.processPacket`).
+                let refused = code == Code::SessionClosedRequireSaslAuth;
+                let zxid = if xid == xid::AUTH || refused { 0 } else { zxid };
+                client.put_header(xid, zxid, code);
+                if xid == xid::PING {
+                    client.stats.answered(0);
+                }
+                self.stats.sent += 1;
+                self.clients.mark(conn);
+                self.charge(conn, 1);
+                if close {
+                    self.close_client(conn);
+                }
+            }
+            Some(Waiting::Token { xid, code, token, close }) => {
+                client.put_token(xid, code, token.as_deref());
+                self.stats.sent += 1;
+                self.clients.mark(conn);
+                self.charge(conn, 1);
+                if close {
+                    self.close_client(conn);
+                }
+            }
+            Some(Waiting::Sync { xid, path, .. }) => {
+                client.put_reply(xid, zxid, &path);
+                self.stats.sent += 1;
+                self.clients.mark(conn);
+                self.charge(conn, 1);
+            }
+            Some(
+                Waiting::Write { .. }
+                | Waiting::Connect { .. }
+                | Waiting::Upgrade
+                | Waiting::Restore { .. },
+            )
+            | None => {}
         }
     }
 
@@ -390,8 +472,7 @@ impl Node {
     pub(super) fn close_client(&mut self, conn: ConnId) {
         if let Some(client) = self.clients.get_mut(conn) {
             client.phase = Phase::Closing;
-            client.waiting.clear();
-            client.input = Vec::new();
+            client.forget_requests();
             let session = client.session;
             if self.by_session.get(&session) == Some(&conn) {
                 self.by_session.remove(&session);
@@ -440,16 +521,16 @@ impl Node {
 
     /// Its bytes should not be read now: it waits for answers, or does not take them.
     pub fn client_paused(&self, conn: ConnId) -> bool {
-        self.clients.get(conn).is_some_and(|c| {
-            c.paused() || !c.input.is_empty() && c.input.len() > self.config.frame_bytes_max
-        })
+        self.clients.get(conn).is_some_and(|c| c.paused() || c.held)
     }
 
     /// The edge has sent something: a connection that was paused may go on.
     pub fn client_sent(&mut self, conn: ConnId) {
-        if let Some(client) = self.clients.get(conn)
-            && !client.paused()
-        {
+        self.count_in_flight(conn);
+        if self.can_answer(conn, false) {
+            self.advance_client(conn);
+        }
+        if self.clients.get(conn).is_some_and(|client| !client.paused()) {
             self.take_input(conn);
         }
     }
@@ -469,10 +550,8 @@ impl Node {
 fn watch_request(watches: &mut Watches, conn: u32, op: OpCode, body: &[u8]) -> Code {
     match Request::decode(op, body) {
         Ok(Request::AddWatch(request)) => match WatchKind::from_add_mode(request.mode) {
-            Some(kind) => {
-                watches.register(conn, request.path, kind);
-                Code::Ok
-            }
+            Some(kind) if watches.register(conn, request.path, kind) => Code::Ok,
+            Some(_) => Code::SystemError,
             // `AddWatchMode.fromInt` throws while the request is read.
             None => Code::MarshallingError,
         },

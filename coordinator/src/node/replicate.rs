@@ -146,7 +146,7 @@ impl Node {
     }
 
     /// After everything that may have changed raft's mind about who leads.
-    fn after_raft(&mut self) {
+    pub(super) fn after_raft(&mut self) {
         self.redraw_election_timeout();
         let now = (self.raft.raft.leader_id, self.raft.raft.term);
         if now == self.leadership {

@@ -70,6 +70,10 @@ impl Snapshots {
 impl Node {
     /// Whether [`Node::flush`] should be called again without waiting: a snapshot is in progress.
     pub fn busy(&self) -> bool {
+        self.has_queued() || self.snapshotting()
+    }
+
+    fn snapshotting(&self) -> bool {
         let snapshots = &self.snapshots;
         snapshots.active.is_some()
             && !snapshots.ended
@@ -87,7 +91,7 @@ impl Node {
             }
             self.begin(wanted);
         }
-        if !self.busy() {
+        if !self.snapshotting() {
             return;
         }
         let done = self.state.snapshot_step(STEP_NODES, &mut self.snapshots.chunk);

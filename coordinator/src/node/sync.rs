@@ -54,7 +54,7 @@ impl Node {
         let path = &body[..body.len() - reader.remaining()];
         let ticket = self.sync.next;
         let Some(client) = self.clients.get_mut(conn) else { return };
-        client.waiting.push_back(Waiting::Sync { xid, ticket, path: path.into() });
+        client.push(Waiting::Sync { xid, ticket, path: path.into() });
         self.sync.waiting.push_back((ticket, conn));
         self.sync.fresh = true;
     }
@@ -110,28 +110,6 @@ impl Node {
             self.sync.waiting.pop_front_if(|&mut (ticket, _)| ticket <= done)
         {
             self.advance_client(conn);
-        }
-    }
-
-    /// A write of this connection is about to be applied: what stands before it in the line is
-    /// answered first. Whatever was committed when a sync came stands in the log before a write
-    /// that came after it, so such a sync need not wait for the leader's word any more.
-    pub(super) fn finish_syncs_ahead(&mut self, conn: ConnId) {
-        loop {
-            let zxid = self.state.last_zxid();
-            let Some(client) = self.clients.get_mut(conn) else {
-                return;
-            };
-            match client.waiting.pop_front() {
-                Some(Waiting::Sync { xid, path, .. }) => {
-                    client.put_reply(xid, zxid, &path);
-                    self.stats.sent += 1;
-                    self.clients.mark(conn);
-                    self.advance_client(conn);
-                }
-                Some(other) => return client.waiting.push_front(other),
-                None => return,
-            }
         }
     }
 }

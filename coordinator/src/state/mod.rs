@@ -26,6 +26,7 @@ pub mod watch;
 pub use cluster::ClusterMetadata;
 pub use effects::{Effects, EventKind, Readers};
 pub use identity::{Identity, IdentityBuf};
+pub use op::reap::ReapCursor;
 pub use permission::may_hear;
 pub use quota::{Exceeded, QuotaUsage};
 pub use read::{ReadResult, WatchRequest};

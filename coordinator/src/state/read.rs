@@ -55,6 +55,30 @@ impl State {
         ReadResult { code: code.err().unwrap_or(Code::Ok), watch }
     }
 
+    /// About how many bytes the answer to a read would have now.
+    pub fn answer_bytes(&self, op: OpCode, body: &[u8]) -> usize {
+        Request::decode(op, body).map_or(0, |request| self.length(&request))
+    }
+
+    fn length(&self, request: &Request<'_>) -> usize {
+        /// Of a child's name, with its length.
+        const CHILD_BYTES: usize = 20;
+        match request {
+            Request::GetData(read) => {
+                self.tree.find(read.path).map_or(0, |id| self.tree.data_len(id))
+            }
+            Request::GetChildren(read) | Request::GetChildren2(read) => {
+                let children = self.tree.find(read.path).map_or(0, |id| self.tree.child_count(id));
+                (children * CHILD_BYTES).min(REPLY_BYTES_MAX)
+            }
+            Request::MultiRead(multi) => {
+                let parts = multi.iter().take(MULTI_OPS_MAX);
+                parts.map(|part| self.length(&part.request)).sum::<usize>().min(REPLY_BYTES_MAX)
+            }
+            _ => 0,
+        }
+    }
+
     fn answer(
         &self,
         session: i64,

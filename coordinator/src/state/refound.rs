@@ -30,6 +30,13 @@ impl State {
         (sessions.len(), znodes - self.node_count())
     }
 
+    /// The same, as if this had been the last zxid.
+    #[must_use]
+    pub fn after(mut self, zxid: i64) -> Self {
+        self.last_zxid = self.last_zxid.max(zxid);
+        self
+    }
+
     /// Belongs to another ensemble from now on, whose zxids lie in `epoch` and above.
     pub fn refound(&mut self, epoch: u64, cluster: ClusterMetadata) {
         self.last_zxid = self.last_zxid.max((epoch as i64) << 32);

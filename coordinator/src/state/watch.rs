@@ -12,7 +12,7 @@ use crate::tree::index::{Index, hash_name, hash_pair};
 use crate::tree::path;
 use crate::tree::slab::{self, Slab};
 use crate::wire::code::Code;
-use crate::wire::request::SetWatches;
+use crate::wire::request::{SetWatches, WatchList};
 use foldhash::quality::FixedState;
 use hashbrown::HashMap;
 
@@ -53,6 +53,13 @@ impl WatchKind {
 
 const NONE: u32 = u32::MAX;
 
+/// What a watch takes beside its path.
+const WATCH_BYTES: usize = 64;
+/// What the watches of one connection may take: over a million of them with paths of 40 bytes.
+const CONNECTION_BYTES_MAX: usize = 128 << 20;
+/// What those of all connections may take.
+const BYTES_MAX: usize = 2 << 30;
+
 /// Watches of a dropped connection that are forgotten at once: some milliseconds of work.
 const DROPPED_AT_ONCE: usize = 2048;
 
@@ -73,6 +80,8 @@ pub struct Watches {
     paths_live: usize,
     /// Records with [`RECURSIVE`]: without any, ancestors need no look.
     recursive: usize,
+    /// What all records take.
+    bytes: usize,
     /// Number of the last event fired.
     event: u64,
 }
@@ -106,6 +115,8 @@ struct Conn {
     event: u64,
     /// Dropped: it hears of nothing more.
     gone: bool,
+    /// What its records take.
+    bytes: usize,
 }
 
 /// The figures of `wchs`.
@@ -125,8 +136,15 @@ impl Watches {
         self.count == 0
     }
 
-    /// Registering the same watch again changes nothing; different kinds live side by side.
-    pub fn register(&mut self, conn: u32, path: &str, kind: WatchKind) {
+    /// Registering the same watch again changes nothing; different kinds live side by side. `false`:
+    /// the connection, or all of them, have all the watches they may have.
+    pub fn register(&mut self, conn: u32, path: &str, kind: WatchKind) -> bool {
+        let bytes = WATCH_BYTES + path.len();
+        let held = self.by_conn.get(&conn).map_or(0, |conn| self.conns[*conn].bytes);
+        let full = held + bytes > CONNECTION_BYTES_MAX || self.bytes + bytes > BYTES_MAX;
+        if full && !self.watches_already(conn, path) {
+            return false;
+        }
         let path = self.path_or_new(path);
         let conn = self.conn_or_new(conn);
         let record = self.find(path, conn).unwrap_or_else(|| self.link(path, conn));
@@ -140,6 +158,12 @@ impl Watches {
             self.recursive += 1;
             self.paths[path].recursive += 1;
         }
+        true
+    }
+
+    fn watches_already(&self, conn: u32, path: &str) -> bool {
+        let found = self.find_path(path).zip(self.by_conn.get(&conn));
+        found.is_some_and(|(path, conn)| self.find(path, *conn).is_some())
     }
 
     /// Tells each connection of each event it watches, once, in order. One-shot watches are gone
@@ -260,33 +284,57 @@ impl Watches {
         request: &SetWatches<'_>,
         mut tell: impl FnMut(EventKind, &str),
     ) {
-        let tree = state.tree();
         let seen = request.relative_zxid;
-        for path in request.data.iter() {
-            match tree.find(path).map(|id| tree.fields(id).mzxid) {
-                None => tell(EventKind::NodeDeleted, path),
-                Some(mzxid) if mzxid > seen => tell(EventKind::NodeDataChanged, path),
-                Some(_) => self.register(conn, path, WatchKind::Data),
+        for (list, paths) in [
+            (WatchList::Data, request.data),
+            (WatchList::Exist, request.exist),
+            (WatchList::Child, request.child),
+            (WatchList::Persistent, request.persistent),
+            (WatchList::PersistentRecursive, request.persistent_recursive),
+        ] {
+            for path in paths.iter() {
+                self.restore(conn, state, seen, list, path, &mut tell);
             }
         }
-        for path in request.exist.iter() {
-            match tree.find(path) {
-                Some(_) => tell(EventKind::NodeCreated, path),
-                None => self.register(conn, path, WatchKind::Data),
+    }
+
+    /// One path of it. `false`: the connection has all the watches it may have.
+    pub fn restore(
+        &mut self,
+        conn: u32,
+        state: &State,
+        seen: i64,
+        list: WatchList,
+        path: &str,
+        mut tell: impl FnMut(EventKind, &str),
+    ) -> bool {
+        let tree = state.tree();
+        let id = tree.find(path);
+        let (missed, kind) = match list {
+            WatchList::Data => {
+                let missed = match id.map(|id| tree.fields(id).mzxid) {
+                    None => Some(EventKind::NodeDeleted),
+                    Some(mzxid) => (mzxid > seen).then_some(EventKind::NodeDataChanged),
+                };
+                (missed, WatchKind::Data)
             }
-        }
-        for path in request.child.iter() {
-            match tree.find(path).map(|id| tree.fields(id).pzxid) {
-                None => tell(EventKind::NodeDeleted, path),
-                Some(pzxid) if pzxid > seen => tell(EventKind::NodeChildrenChanged, path),
-                Some(_) => self.register(conn, path, WatchKind::Child),
+            WatchList::Exist => (id.map(|_| EventKind::NodeCreated), WatchKind::Data),
+            WatchList::Child => {
+                let missed = match id.map(|id| tree.fields(id).pzxid) {
+                    None => Some(EventKind::NodeDeleted),
+                    Some(pzxid) => (pzxid > seen).then_some(EventKind::NodeChildrenChanged),
+                };
+                (missed, WatchKind::Child)
             }
-        }
-        for path in request.persistent.iter() {
-            self.register(conn, path, WatchKind::Persistent);
-        }
-        for path in request.persistent_recursive.iter() {
-            self.register(conn, path, WatchKind::PersistentRecursive);
+            WatchList::Persistent => (None, WatchKind::Persistent),
+            WatchList::PersistentRecursive => (None, WatchKind::PersistentRecursive),
+        };
+        match missed {
+            Some(event) => {
+                tell(event, path);
+                true
+            }
+            None => self.register(conn, path, kind),
         }
     }
 
@@ -351,10 +399,9 @@ impl Watches {
 
     fn conn_or_new(&mut self, id: u32) -> u32 {
         let conns = &mut self.conns;
-        *self
-            .by_conn
-            .entry(id)
-            .or_insert_with(|| conns.insert(Conn { id, first: NONE, event: 0, gone: false }))
+        *self.by_conn.entry(id).or_insert_with(|| {
+            conns.insert(Conn { id, first: NONE, event: 0, gone: false, bytes: 0 })
+        })
     }
 
     fn find(&self, path: u32, conn: u32) -> Option<u32> {
@@ -377,6 +424,9 @@ impl Watches {
         });
         self.paths[path].first = id;
         self.conns[conn].first = id;
+        let bytes = WATCH_BYTES + self.paths[path].len as usize;
+        self.conns[conn].bytes += bytes;
+        self.bytes += bytes;
         if path_next != NONE {
             self.records[path_next].path_prev = id;
         }
@@ -421,6 +471,9 @@ impl Watches {
             self.records[record.conn_prev].conn_next = record.conn_next;
         }
         self.records.remove(id);
+        let bytes = WATCH_BYTES + self.paths[record.path].len as usize;
+        self.conns[record.conn].bytes -= bytes;
+        self.bytes -= bytes;
         if self.paths[record.path].first == NONE {
             self.forget_path(record.path);
         }

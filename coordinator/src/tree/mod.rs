@@ -298,6 +298,16 @@ impl Tree {
     pub fn ttls(&self) -> impl Iterator<Item = (NodeId, i64)> {
         self.owners.ttls()
     }
+
+    /// The first container in this slot or behind it.
+    pub fn container_from(&self, id: NodeId) -> Option<NodeId> {
+        self.owners.container_from(id)
+    }
+
+    /// The first znode with a TTL in this slot or behind it.
+    pub fn ttl_from(&self, id: NodeId) -> Option<NodeId> {
+        self.owners.ttl_from(id)
+    }
 }
 
 /// Writing. Each function is one change of ZooKeeper's `DataTree`; whether it may happen is

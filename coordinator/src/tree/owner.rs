@@ -83,4 +83,12 @@ impl Owners {
     pub(super) fn ttls(&self) -> impl Iterator<Item = (NodeId, i64)> {
         self.ttl_ms.iter().map(|(id, ms)| (*id, *ms))
     }
+
+    pub(super) fn container_from(&self, id: NodeId) -> Option<NodeId> {
+        self.containers.range(id..).next().copied()
+    }
+
+    pub(super) fn ttl_from(&self, id: NodeId) -> Option<NodeId> {
+        self.ttl_ms.range(id..).next().map(|(id, _)| *id)
+    }
 }

@@ -11,6 +11,9 @@ pub const LENGTH_MAX_DEFAULT: usize = 0xf_ffff;
 /// connection, and the client comes back with the same frame for ever (ZOOKEEPER-706).
 pub const SET_WATCHES_FACTOR: usize = 8;
 
+/// It is no longer than this all the same, unless `jute.maxbuffer` is.
+const SET_WATCHES_BYTES_MAX: usize = 64 << 20;
+
 /// `ServerCnxn`'s commands. As lengths they are all far above any limit.
 pub const WORDS: [&[u8; 4]; 20] = [
     b"conf", b"cons", b"crst", b"dirs", b"dump", b"envi", b"gtmk", b"hash", b"icfg", b"isro",
@@ -43,7 +46,9 @@ pub fn next(bytes: &[u8], first: bool, length_max: usize) -> Next<'_> {
         return Next::BadLength(*prefix);
     };
     if length > length_max {
-        if first || length > length_max.saturating_mul(SET_WATCHES_FACTOR) {
+        let longest = (length_max.saturating_mul(SET_WATCHES_FACTOR))
+            .min(length_max.max(SET_WATCHES_BYTES_MAX));
+        if first || length > longest {
             return Next::BadLength(*prefix);
         }
         match rest.get(4..8) {

@@ -145,6 +145,65 @@ pub struct SetWatches<'a> {
     pub persistent_recursive: Strings<'a>,
 }
 
+/// A list of a setWatches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WatchList {
+    Data,
+    Exist,
+    Child,
+    Persistent,
+    PersistentRecursive,
+}
+
+impl WatchList {
+    const ALL: [Self; 5] =
+        [Self::Data, Self::Exist, Self::Child, Self::Persistent, Self::PersistentRecursive];
+}
+
+/// Reads a setWatches path by path: it may be far longer than any other request.
+#[derive(Clone, Copy, Debug)]
+pub struct WatchCursor {
+    /// Bytes read.
+    at: usize,
+    relative_zxid: i64,
+    /// Lists begun, and how many there are.
+    list: usize,
+    lists: usize,
+    /// Paths to come in the list at hand.
+    left: usize,
+}
+
+impl WatchCursor {
+    /// `second_form`: it is a setWatches2.
+    pub fn new(second_form: bool) -> Self {
+        let lists = if second_form { 5 } else { 3 };
+        Self { at: 0, relative_zxid: 0, list: 0, lists, left: 0 }
+    }
+
+    /// The next path, with the zxid that the client has seen and what it watched.
+    pub fn next<'b>(
+        &mut self,
+        body: &'b [u8],
+    ) -> Result<Option<(i64, WatchList, &'b str)>, DecodeError> {
+        let mut reader = Reader::new(body.get(self.at..).unwrap_or_default());
+        if self.at == 0 {
+            self.relative_zxid = reader.long()?;
+        }
+        while self.left == 0 && self.list < self.lists {
+            self.left = reader.count(4)?.unwrap_or(0);
+            self.list += 1;
+        }
+        let found = if self.left == 0 {
+            None
+        } else {
+            self.left -= 1;
+            Some((self.relative_zxid, WatchList::ALL[self.list - 1], reader.string()?))
+        };
+        self.at = body.len() - reader.remaining();
+        Ok(found)
+    }
+}
+
 /// The body of a request, by operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request<'a> {

@@ -52,13 +52,13 @@ impl<'a> Script<'a> {
 
 /// A connection of the script.
 #[derive(Clone, Copy)]
-struct Open {
-    server: usize,
-    conn: ConnId,
+pub(crate) struct Open {
+    pub server: usize,
+    pub conn: ConnId,
 }
 
-struct World {
-    nodes: Vec<Node>,
+pub(crate) struct World {
+    pub nodes: Vec<Node>,
     now_ms: u64,
     /// (session, password) that handshakes have given out.
     sessions: Vec<(i64, [u8; 16])>,
@@ -119,15 +119,15 @@ pub(crate) fn run(bytes: &[u8]) {
     }
 }
 
-fn framed(payload: &[u8]) -> Vec<u8> {
+pub(crate) fn framed(payload: &[u8]) -> Vec<u8> {
     [&(payload.len() as i32).to_be_bytes()[..], payload].concat()
 }
 
-fn request(op: i32, body: &[u8]) -> Vec<u8> {
+pub(crate) fn request(op: i32, body: &[u8]) -> Vec<u8> {
     framed(&[&7i32.to_be_bytes()[..], &op.to_be_bytes(), body].concat())
 }
 
-fn buffer(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn buffer(bytes: &[u8]) -> Vec<u8> {
     framed(bytes)
 }
 
@@ -143,8 +143,11 @@ pub(crate) fn config(id: u8, servers: usize) -> NodeConfig {
         session_timeout_max_ms: 60_000,
         max_client_connections: 0,
         frame_bytes_max: 1 << 16,
+        requests_in_flight_max: 100_000,
+        bytes_in_flight_max: 100 << 20,
         snapshot_ops: 50,
         reap_interval_ms: 1000,
+        reap_per_minute: 10_000,
         never_used_ms: None,
         extended_types: true,
         reconfig_enabled: false,
@@ -170,15 +173,26 @@ pub(crate) fn config(id: u8, servers: usize) -> NodeConfig {
 impl World {
     /// So many servers, all serving.
     fn start(servers: usize) -> Self {
+        Self::start_as(servers, &State::new, |_| {})
+    }
+
+    /// The same, from this state and configured otherwise.
+    pub(crate) fn start_as(
+        servers: usize,
+        state: &dyn Fn() -> State,
+        configure: impl Fn(&mut NodeConfig),
+    ) -> Self {
         let now_ms = 1_000_000;
         let node = |id: u8| {
             let recovered = Recovered {
                 snapshot: SnapshotPoint::default(),
-                state: State::new(),
+                state: state(),
                 hard_state: HardState::default(),
                 entries: Vec::new(),
             };
-            Node::new(config(id, servers), recovered, now_ms, 1_700_000_000_000, u64::from(id))
+            let mut config = config(id, servers);
+            configure(&mut config);
+            Node::new(config, recovered, now_ms, 1_700_000_000_000, u64::from(id))
         };
         let nodes = (1..=servers as u8).map(node).collect();
         let mut world = World { nodes, now_ms, sessions: Vec::new() };
@@ -209,14 +223,14 @@ impl World {
         }
     }
 
-    fn pass(&mut self, ticks: u64) {
+    pub(crate) fn pass(&mut self, ticks: u64) {
         for _ in 0..ticks {
             self.tick();
             self.settle();
         }
     }
 
-    fn tick(&mut self) {
+    pub(crate) fn tick(&mut self) {
         self.now_ms += TICK_MS;
         let wall_ms = 1_700_000_000_000 + self.now_ms as i64;
         let now_ms = self.now_ms;
@@ -227,7 +241,7 @@ impl World {
     }
 
     /// Until nothing is on its way between the servers.
-    fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         for _ in 0..ROUNDS_MAX {
             let mut moved = false;
             for at in 0..self.nodes.len() {
@@ -282,7 +296,7 @@ impl World {
         moved
     }
 
-    fn open(&mut self, server: usize) -> Option<Open> {
+    pub(crate) fn open(&mut self, server: usize) -> Option<Open> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1000));
         let conn = self.nodes[server].client_opened(address)?;
         Some(Open { server, conn })
@@ -310,7 +324,7 @@ impl World {
     }
 
     /// What a connection has got: whole frames, now gone from its buffer.
-    fn take(&mut self, open: Open) -> Vec<Vec<u8>> {
+    pub(crate) fn take(&mut self, open: Open) -> Vec<Vec<u8>> {
         let Some(output) = self.nodes[open.server].client_output(open.conn) else {
             return Vec::new();
         };
@@ -329,7 +343,7 @@ impl World {
     }
 
     /// Sends one request of a bystander; the code and the body of its answer.
-    fn ask(&mut self, open: Open, op: i32, body: &[u8]) -> (i32, Vec<u8>) {
+    pub(crate) fn ask(&mut self, open: Open, op: i32, body: &[u8]) -> (i32, Vec<u8>) {
         self.nodes[open.server].client_data(open.conn, &request(op, body));
         self.settle();
         let frames = self.take(open);
@@ -339,17 +353,8 @@ impl World {
     }
 
     /// A client with a session and a znode that nobody else may touch.
-    fn bystander(&mut self, server: usize) -> Open {
-        let open = self.open(server).expect("nobody else is there");
-        self.nodes[server].client_data(
-            open.conn,
-            &framed(&[&[0; 12][..], &60_000i32.to_be_bytes(), &[0; 8], &buffer(&[0; 16])].concat()),
-        );
-        self.settle();
-        let reply = self.take(open).pop().expect("a session");
-        let session = i64::from_be_bytes(reply[8..16].try_into().unwrap());
-        let password = *reply[20..].first_chunk().unwrap();
-        self.sessions.push((session, password));
+    pub(crate) fn bystander(&mut self, server: usize) -> Open {
+        let open = self.session(server);
         let ip = [&1i32.to_be_bytes()[..], &31i32.to_be_bytes(), &buffer(b"auth"), &buffer(b"")];
         let auth =
             [&0i32.to_be_bytes()[..], &buffer(b"digest"), &buffer(&[b'u', b':', server as u8])];
@@ -361,8 +366,23 @@ impl World {
         open
     }
 
+    /// A client with a session.
+    pub(crate) fn session(&mut self, server: usize) -> Open {
+        let open = self.open(server).expect("nobody else is there");
+        self.nodes[server].client_data(
+            open.conn,
+            &framed(&[&[0; 12][..], &60_000i32.to_be_bytes(), &[0; 8], &buffer(&[0; 16])].concat()),
+        );
+        self.settle();
+        let reply = self.take(open).pop().expect("a session");
+        let session = i64::from_be_bytes(reply[8..16].try_into().unwrap());
+        let password = *reply[20..].first_chunk().unwrap();
+        self.sessions.push((session, password));
+        open
+    }
+
     /// Its session lives, unless the script has taken it over, and what it writes is what it reads.
-    fn works(&mut self, open: Open, value: u8) {
+    pub(crate) fn works(&mut self, open: Open, value: u8) {
         if self.nodes[open.server].client_closing(open.conn) {
             return; // somebody came with its session and its password
         }

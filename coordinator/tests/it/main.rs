@@ -15,6 +15,7 @@ mod connection_script;
 mod connections;
 mod engine;
 mod ensemble;
+mod hostile;
 mod links;
 mod membership;
 mod older;

@@ -5,7 +5,9 @@
 //! by blanks; `\s`, `\0` and `\u{…}` stand for characters, `''` is empty, `null` is null.
 
 use super::cases;
-use coordinator::state::{Effects, IdentityBuf, Restore, Stamp, State, Txn, WatchKind, Watches};
+use coordinator::state::{
+    Effects, IdentityBuf, ReapCursor, Restore, Stamp, State, Txn, WatchKind, Watches,
+};
 use coordinator::wire::acl::{Acl, AclList, put_acls};
 use coordinator::wire::jute::{Reader, Strings, put_strings};
 use coordinator::wire::multi::{MultiResult, put_end, put_op};
@@ -87,6 +89,16 @@ impl World {
         self.dispatch(who, &words)
     }
 
+    fn reapable(&self, never_used_ms: Option<i64>) -> Vec<String> {
+        // One at a time, as if each tick looked at no more.
+        let mut at = Some(ReapCursor::default());
+        let mut found = Vec::new();
+        while at.is_some() {
+            found.extend(self.state.reapable(&mut at, self.time_ms, never_used_ms, 1, 100));
+        }
+        found
+    }
+
     fn dispatch(&mut self, who: Who, words: &[&str]) -> String {
         let (name, args) = words.split_first().unwrap();
         match (*name, args) {
@@ -125,10 +137,10 @@ impl World {
                 self.state.enforce_quotas(*enforced == "true");
                 String::new()
             }
-            ("reapable", []) => self.state.reapable(self.time_ms, None, 100).join(" "),
+            ("reapable", []) => self.reapable(None).join(" "),
             ("reapable", [never_used_ms]) => {
                 let never_used_ms = never_used_ms.parse().ok();
-                self.state.reapable(self.time_ms, never_used_ms, 100).join(" ").replace('\0', "\\0")
+                self.reapable(never_used_ms).join(" ").replace('\0', "\\0")
             }
             ("counts", []) => format!(
                 "nodes={} ephemerals={} bytes={} sessions={} zxid={}",

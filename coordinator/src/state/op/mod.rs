@@ -5,7 +5,7 @@ mod config;
 mod create;
 mod delete;
 mod multi;
-mod reap;
+pub(super) mod reap;
 mod session;
 mod set_acl;
 mod set_data;

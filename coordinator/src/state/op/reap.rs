@@ -47,18 +47,49 @@ impl State {
         due && self.tree.child_count(id) == 0
     }
 
-    /// Containers and TTL znodes to delete now, at most `limit`, each as the body of a
-    /// deleteContainer. Containers that never had a child go after `never_used_ms`, if given.
-    pub fn reapable(&self, now_ms: i64, never_used_ms: Option<i64>, limit: usize) -> Vec<String> {
-        let body = |path: String| match never_used_ms {
-            Some(ms) => format!("{path}\0{ms}"),
-            None => path,
-        };
-        let candidates = self.tree.containers().chain(self.tree.ttls().map(|(id, _)| id));
-        candidates
-            .filter(|id| self.is_reapable(*id, now_ms, never_used_ms))
-            .take(limit)
-            .map(|id| body(self.tree.path(id)))
-            .collect()
+    /// Goes on with a look at the containers and TTL znodes, some at a time: at most `looked_max` of
+    /// them, until `found_max` are to be deleted now. Each found is the body of a deleteContainer.
+    /// Containers that never had a child go after `never_used_ms`, if given. `None` in `at`: all
+    /// have been looked at.
+    pub fn reapable(
+        &self,
+        at: &mut Option<ReapCursor>,
+        now_ms: i64,
+        never_used_ms: Option<i64>,
+        looked_max: usize,
+        found_max: usize,
+    ) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut looked = 0;
+        while let Some(cursor) = at
+            && looked < looked_max
+            && found.len() < found_max
+        {
+            let next = match cursor.ttls {
+                false => self.tree.container_from(cursor.from),
+                true => self.tree.ttl_from(cursor.from),
+            };
+            looked += 1;
+            let Some(id) = next else {
+                *at = (!cursor.ttls).then_some(ReapCursor { ttls: true, from: 0 });
+                continue;
+            };
+            cursor.from = id + 1;
+            if self.is_reapable(id, now_ms, never_used_ms) {
+                let path = self.tree.path(id);
+                found.push(match never_used_ms {
+                    Some(ms) => format!("{path}\0{ms}"),
+                    None => path,
+                });
+            }
+        }
+        found
     }
+}
+
+/// Where a look at the containers, and then at the TTL znodes, goes on.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ReapCursor {
+    ttls: bool,
+    from: NodeId,
 }

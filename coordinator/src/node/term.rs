@@ -1,0 +1,35 @@
+//! A new term before the numbers of the one at hand are used up.
+//!
+//! A zxid is the term and a counter of 32 bits. At full speed a leader that stays has used it up within
+//! hours. Zxids would run on into the numbers of the term to come (`apply`), and nothing would break;
+//! but the upper half is what operators and clients take for the epoch, so the leader hands over, or
+//! begins a term of its own, while a quarter of the numbers is left.
+
+use super::{Level, Node};
+
+/// Numbers used when a new term begins.
+const USED_MAX: i64 = 0xc000_0000;
+
+impl Node {
+    /// As leader, looks how many numbers are left.
+    pub(super) fn review_counter(&mut self) {
+        let last = self.state.last_zxid();
+        let term = self.raft.raft.term;
+        let used_up = last & 0xffff_ffff >= USED_MAX && (last >> 32).cast_unsigned() >= term;
+        let busy = self.raft.raft.lead_transferee.is_some() || self.now_ms < self.next_term_ms;
+        if !used_up || busy || !self.leading() {
+            return;
+        }
+        self.next_term_ms = self.now_ms + self.config.election_timeout_ms;
+        self.log(
+            Level::Info,
+            &format!("a new term begins: zxid {last:#x} leaves few numbers in this one"),
+        );
+        let alone = self.conf_state.voters == [u64::from(self.config.id)];
+        if self.transfer_leadership(None).is_none() && alone {
+            self.raft.raft.become_follower(term, 0);
+            self.after_raft();
+            self.campaign();
+        }
+    }
+}

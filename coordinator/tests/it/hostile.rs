@@ -1,0 +1,280 @@
+//! Clients and servers that ask for far too much, beside one that wants to go on.
+//!
+//! Bounds are counted in answers, bytes and turns, never in seconds: a turn is what lies between two
+//! looks at the sockets, and within each the bystander is answered.
+
+use coordinator::node::{Output, peer};
+use coordinator::state::State;
+use coordinator::wire::code::Code;
+use coordinator::wire::jute::{put_int, put_string};
+
+use crate::connection_script::{Open, World, buffer, framed, request};
+
+const EXISTS: i32 = 3;
+const GET_DATA: i32 = 4;
+const SET_DATA: i32 = 5;
+const CREATE: i32 = 1;
+const MULTI_READ: i32 = 22;
+const SET_WATCHES: i32 = 101;
+const FRAME_MAX: usize = 0xf_ffff;
+/// Requests that fit into a slice of a turn, and some.
+const SLICE: usize = 2_500;
+
+fn start() -> (World, Open, Open) {
+    let mut world = World::start_as(1, &State::new, |config| config.frame_bytes_max = FRAME_MAX);
+    let bystander = world.bystander(0);
+    let hostile = world.session(0);
+    (world, hostile, bystander)
+}
+
+fn with_path(path: &str, rest: &[u8]) -> Vec<u8> {
+    [&buffer(path.as_bytes())[..], rest].concat()
+}
+
+fn create(world: &mut World, client: Open, path: &str, data: &[u8]) {
+    let mut body = with_path(path, &buffer(data));
+    put_int(&mut body, 1);
+    put_int(&mut body, 31);
+    put_string(&mut body, "world");
+    put_string(&mut body, "anyone");
+    put_int(&mut body, 0);
+    assert_eq!(world.ask(client, CREATE, &body).0, 0, "{path} is made");
+}
+
+/// What the client has sent, as far as the server reads it; nothing is answered to it meanwhile.
+fn flood(world: &mut World, client: Open, bytes: &[u8]) {
+    world.nodes[client.server].client_data(client.conn, bytes);
+}
+
+fn output(world: &mut World, client: Open) -> usize {
+    world.nodes[client.server].client_output(client.conn).unwrap().len()
+}
+
+#[test]
+fn pipelined_requests_are_answered_in_slices_and_in_order() {
+    let (mut world, hostile, bystander) = start();
+    let all: Vec<u8> = (0..30_000i32)
+        .flat_map(|xid| {
+            let body = [&xid.to_be_bytes()[..], &EXISTS.to_be_bytes(), &with_path("/", &[0])];
+            framed(&body.concat())
+        })
+        .collect();
+    world.tick();
+    flood(&mut world, hostile, &all);
+    let mut next = 0i32;
+    for turn in 0..40 {
+        world.works(bystander, turn);
+        let answers = world.take(hostile);
+        assert!(answers.len() <= 2 * SLICE, "{} answers in turn {turn}", answers.len());
+        for answer in answers {
+            assert_eq!(answer[..4], next.to_be_bytes(), "in order");
+            next += 1;
+        }
+        world.tick();
+    }
+    assert_eq!(next, 30_000, "all are answered in the end");
+}
+
+#[test]
+fn a_long_set_watches_is_done_in_slices() {
+    let (mut world, hostile, bystander) = start();
+    let paths = 60_000;
+    let mut body = 0i64.to_be_bytes().to_vec();
+    put_int(&mut body, 0);
+    put_int(&mut body, paths);
+    for at in 0..paths {
+        put_string(&mut body, &format!("/kafka/brokers/watched/{at:08}"));
+    }
+    put_int(&mut body, 0);
+    let frame = request(SET_WATCHES, &body);
+    assert!(frame.len() > 2 * FRAME_MAX);
+    // As the edge reads: in pieces, as long as the server does not ask for a pause.
+    let mut answered = false;
+    let mut pieces = frame.chunks(256 << 10).collect::<std::collections::VecDeque<_>>();
+    pieces.push_back(&[]);
+    let mut before = 0;
+    for turn in 0..200 {
+        world.tick();
+        while !pieces.is_empty() && !world.nodes[0].client_paused(hostile.conn) {
+            flood(&mut world, hostile, pieces.pop_front().unwrap());
+        }
+        world.works(bystander, turn);
+        let watches = world.nodes[0].view(Default::default()).watches.total as usize;
+        assert!(watches - before <= 4 * SLICE, "{} watches in a turn", watches - before);
+        before = watches;
+        let answers = world.take(hostile);
+        answered |= answers.iter().any(|answer| answer[..4] == 7i32.to_be_bytes());
+        if answered {
+            break;
+        }
+    }
+    assert!(answered && pieces.is_empty());
+    assert_eq!(before, paths as usize);
+    create(&mut world, hostile, "/after", b"");
+}
+
+#[test]
+fn a_multi_read_is_as_long_as_a_reply_may_be() {
+    let (mut world, hostile, bystander) = start();
+    create(&mut world, hostile, "/big", &[7; 900_000]);
+    let mut body = Vec::new();
+    for _ in 0..500 {
+        put_int(&mut body, GET_DATA);
+        body.push(0);
+        put_int(&mut body, -1);
+        body.extend_from_slice(&with_path("/big", &[0]));
+    }
+    put_int(&mut body, -1);
+    body.push(1);
+    put_int(&mut body, -1);
+    world.tick();
+    flood(&mut world, hostile, &request(MULTI_READ, &body));
+    assert!(output(&mut world, hostile) < 10 << 20, "{} bytes", output(&mut world, hostile));
+    let answer = world.take(hostile).pop().unwrap();
+    assert_eq!(answer[12..16], 0i32.to_be_bytes(), "what fits is answered");
+    let failed = Code::SystemError.as_i32().to_be_bytes();
+    assert_eq!(answer[answer.len() - 13..answer.len() - 9], failed, "what does not fit fails");
+    world.works(bystander, 1);
+}
+
+#[test]
+fn answers_behind_a_write_do_not_come_all_at_once() {
+    let (mut world, hostile, bystander) = start();
+    create(&mut world, hostile, "/big", &[7; 900_000]);
+    let mut all = request(SET_DATA, &with_path("/by0", &[&buffer(b"x")[..], &[0xff; 4]].concat()));
+    for xid in 1000..1500i32 {
+        let body = [&xid.to_be_bytes()[..], &GET_DATA.to_be_bytes(), &with_path("/big", &[0])];
+        all.extend_from_slice(&framed(&body.concat()));
+        if xid % 10 == 0 {
+            let write = with_path("/by0", &[&buffer(b"y")[..], &[0xff; 4]].concat());
+            let write = [&(-xid).to_be_bytes()[..], &SET_DATA.to_be_bytes(), &write].concat();
+            all.extend_from_slice(&framed(&write));
+        }
+    }
+    world.tick();
+    flood(&mut world, hostile, &all);
+    let mut next = 1000i32;
+    for turn in 0..1000 {
+        world.settle();
+        assert!(output(&mut world, hostile) < 8 << 20, "{} bytes", output(&mut world, hostile));
+        if turn % 20 == 0 {
+            world.works(bystander, turn as u8);
+        }
+        for answer in world.take(hostile) {
+            let xid = i32::from_be_bytes(answer[..4].try_into().unwrap());
+            if xid >= 1000 {
+                assert_eq!(xid, next, "in order");
+                next += 1;
+            }
+        }
+        world.tick();
+    }
+    assert_eq!(next, 1500, "all are answered in the end");
+}
+
+#[test]
+fn beyond_what_all_may_have_in_flight_each_has_one_request() {
+    let limit = 2 << 20;
+    let mut world = World::start_as(1, &State::new, |config| {
+        config.frame_bytes_max = FRAME_MAX;
+        config.bytes_in_flight_max = limit;
+    });
+    let (lazy, busy) = (world.session(0), world.session(0));
+    create(&mut world, lazy, "/big", &[7; 900_000]);
+    let read = request(GET_DATA, &with_path("/big", &[0]));
+    world.tick();
+    flood(&mut world, lazy, &read.repeat(3));
+    world.settle();
+    assert!(output(&mut world, lazy) > limit, "it does not read its answers");
+    let reads = request(GET_DATA, &with_path("/big", &[0])).repeat(4);
+    flood(&mut world, busy, &reads);
+    let mut answers = 0;
+    for turn in 0..4 {
+        let one = world.take(busy).len();
+        assert_eq!(one, 1, "turn {turn}");
+        answers += one;
+        world.pass(1);
+    }
+    assert_eq!(answers, 4);
+    assert_eq!(world.take(lazy).len(), 3);
+    flood(&mut world, busy, &read.repeat(2));
+    world.pass(1);
+    assert_eq!(world.take(busy).len(), 2, "there is room again");
+}
+
+#[test]
+fn one_connection_watches_so_much_and_no_more() {
+    let (mut world, hostile, bystander) = start();
+    let mut refused = 0;
+    for at in 0..160 {
+        let path = format!("/{at:03}{}", "w".repeat(900_000));
+        world.tick();
+        let (code, _) = world.ask(hostile, EXISTS, &with_path(&path, &[1]));
+        refused += u32::from(code == Code::SystemError.as_i32());
+    }
+    assert!((5..100).contains(&refused), "{refused} are refused");
+    world.tick();
+    let (code, _) = world.ask(hostile, EXISTS, &with_path("/zookeeper", &[0]));
+    assert_eq!(code, 0, "without a watch it reads as before");
+    create(&mut world, hostile, "/after", b"");
+    world.works(bystander, 1);
+    let (code, _) = world.ask(bystander, EXISTS, &with_path("/zookeeper", &[1]));
+    assert_eq!(code, 0, "others watch");
+}
+
+#[test]
+fn what_a_server_sends_on_is_read_before_it_is_proposed() {
+    let mut world = World::start_as(3, &State::new, |_| {});
+    let leader = (0..3).find(|&at| world.nodes[at].leader() == world.nodes[at].id()).unwrap();
+    let other = (leader + 1) % 3;
+    let applied = world.nodes[leader].applied_index();
+    let from = other as u8 + 1;
+    // A delete of session 0, an operation of the leader's alone, and bytes that are nothing.
+    let txn =
+        |session: i64, op: i32| [&session.to_le_bytes()[..], &op.to_le_bytes(), &[0; 8]].concat();
+    for (what, count, ops) in [
+        ("garbage", 1, vec![0x41; 28]),
+        ("nothing", 0, Vec::new()),
+        ("another count", 2, txn(5, 2)),
+        ("an operation that is none", 1, txn(5, 999)),
+        ("a read", 1, txn(5, EXISTS)),
+        ("no session", 1, txn(0, 2)),
+        ("a change of /zookeeper/config", 1, txn(5, 16)),
+        ("something behind it", 1, [&txn(5, 2)[..], b"x"].concat()),
+    ] {
+        let mut message = Vec::new();
+        peer::forward(u64::from(from), 1, count, &ops, &mut message);
+        world.nodes[leader].peer_message(from, &message);
+        let outputs = world.nodes[leader].take_outputs();
+        let cut =
+            outputs.iter().any(|output| matches!(output, Output::Disconnect(id) if *id == from));
+        assert!(cut, "{what}");
+    }
+    world.pass(3);
+    assert_eq!(world.nodes[leader].applied_index(), applied, "nothing of it is in the log");
+    for at in 0..3 {
+        let client = world.bystander(at);
+        world.works(client, 1);
+    }
+}
+
+#[test]
+fn a_leader_begins_a_new_term_before_its_numbers_are_used_up() {
+    for servers in [1, 3] {
+        // Whoever is elected first goes on from here, in its own term.
+        let close = 0x1_bfff_fff0;
+        let mut world = World::start_as(servers, &|| State::new().after(close), |_| {});
+        let clients: Vec<_> = (0..servers).map(|at| world.bystander(at)).collect();
+        for round in 0..40 {
+            for &client in &clients {
+                world.works(client, round);
+            }
+            world.pass(5);
+        }
+        let last = world.nodes[0].state().last_zxid();
+        assert!(last >> 32 >= 2 && last & 0xffff_ffff < 1000, "{servers} servers: {last:#x}");
+        for node in &world.nodes {
+            assert_eq!(node.state().digest(), world.nodes[0].state().digest());
+        }
+    }
+}
