@@ -181,6 +181,7 @@ impl Statistics {
         self.watches_fired += other.watches_fired;
         self.expired += other.expired;
         self.reconnects += other.reconnects;
+        self.greedy += other.greedy;
         self.inline_syncs += other.inline_syncs;
         self.digests_compared += other.digests_compared;
     }
@@ -192,7 +193,7 @@ impl std::fmt::Display for Statistics {
             f,
             "{:.0} virtual seconds, {} events; {} faults: {} crashes, {} failures of a disk, {} disks lost, \
              {} refused for rot; {} server lists changed; {} links dialled anew; {} snapshots saved, {} received; {} writes and {} reads checked, \
-             {} watches fired, {} sessions expired, {} reconnects, {} inline syncs, {} hostile connections, {} digests compared; all served again after {:.1} s at most",
+             {} watches fired, {} sessions expired, {} reconnects, {} greedy requests, {} inline syncs, {} hostile connections, {} digests compared; all served again after {:.1} s at most",
             self.virtual_us as f64 / 1e6,
             self.events,
             self.faults,
@@ -209,6 +210,7 @@ impl std::fmt::Display for Statistics {
             self.watches_fired,
             self.expired,
             self.reconnects,
+            self.greedy,
             self.inline_syncs,
             self.hostile,
             self.digests_compared,

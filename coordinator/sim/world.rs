@@ -139,6 +139,7 @@ pub struct Statistics {
     pub watches_fired: u64,
     pub expired: u64,
     pub reconnects: u64,
+    pub greedy: u64,
     /// Writes that the server's thread has synced itself.
     pub inline_syncs: u64,
     /// Connections of clients that mean harm.

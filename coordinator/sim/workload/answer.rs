@@ -45,6 +45,7 @@ impl World {
             _ => {}
         }
         match (&pending.op, reply) {
+            (Op::Greedy(greedy), reply) => return greedy.judge(Ok(&reply)),
             // The last of them; a crash may come between.
             (Op::Lay, _) => client.laid |= pending.code == OpCode::Multi,
             (Op::Set { path, token, version }, Reply::Stat(stat)) => {
@@ -222,6 +223,10 @@ impl World {
     ) -> Result<(), String> {
         if matches!(code, Code::SessionExpired | Code::SessionMoved) {
             return self.cut_off(c, pending, code);
+        }
+        // Refused before it came into the log: its zxid is that of what the server has applied.
+        if let Op::Greedy(greedy) = &pending.op {
+            return greedy.judge(Err(code));
         }
         let session = self.clients[c].session;
         let client = &mut self.clients[c];

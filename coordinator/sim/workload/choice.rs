@@ -1,5 +1,6 @@
 //! What a client does next.
 
+use super::greedy::Greedy;
 use super::guarded::{ANNS, BOBS, FLIPS, GUARDED, YARD_TOGGLE};
 use super::{Client, EPHEMERALS, Op, QUEUE, REGISTERS, TOGGLES};
 use crate::world::World;
@@ -10,6 +11,10 @@ impl World {
         let register = format!("/register-{}", client.random.below(REGISTERS));
         let toggle = format!("/toggle-{}", client.random.below(TOGGLES));
         let watch = client.random.chance(1, 4);
+        if client.random.chance(1, 1000) {
+            let token = client.token();
+            return Op::Greedy(Greedy::choose(&mut client.random, &token));
+        }
         match client.random.below(44) {
             0..=4 => Op::Set { token: client.token(), path: register, version: -1 },
             5..=6 => {

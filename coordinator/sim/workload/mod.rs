@@ -2,11 +2,12 @@
 //! to other servers. What they send and see goes to the checkers.
 //!
 //! `choice` says what a client does next, `request` sends it, `connection` receives, `answer`
-//! judges; `guarded` and `reaped` are kinds of znodes with rules of their own.
+//! judges; `guarded` and `reaped` are kinds of znodes with rules of their own, `greedy` asks for too much.
 
 mod answer;
 mod choice;
 mod connection;
+mod greedy;
 mod guarded;
 mod reaped;
 mod request;
@@ -19,6 +20,7 @@ use coordinator::wire::opcode::OpCode;
 use crate::check::watch::Watching;
 use crate::network::{Micros, SECOND};
 use crate::world::World;
+use greedy::Greedy;
 use guarded::User;
 use reaped::Container;
 pub use request::frame_of;
@@ -119,6 +121,8 @@ enum Op {
         path: String,
     },
     Ping,
+    /// Asks for more than anybody gets, or nearly.
+    Greedy(Greedy),
     Close,
 }
 

@@ -32,6 +32,9 @@ impl World {
             self.lay(c, wire);
             return;
         }
+        if let Op::Greedy(greedy) = &op {
+            return self.send_greedy(c, wire, greedy);
+        }
         self.announce(c, &op);
         let bound = self.checks.order.completed_zxid;
         let client = &mut self.clients[c];
@@ -248,7 +251,7 @@ fn encode(op: &Op, xid: i32, client: &Client) -> (OpCode, Vec<u8>) {
             of(Request::CreateTtl(Create { ttl_ms: *ttl_ms, ..create(path, "", flags) }))
         }
         Op::Close => of(Request::CloseSession),
-        Op::Ping | Op::Lay => unreachable!("sent otherwise"),
+        Op::Ping | Op::Lay | Op::Greedy(_) => unreachable!("sent otherwise"),
     }
 }
 

@@ -114,6 +114,9 @@ pub fn answer(
     if let Value::Object(fields) = &mut body {
         fields.insert("command".to_owned(), command.name.into());
         fields.entry("error").or_insert(Value::Null);
+        if context.view.lists_cut {
+            fields.insert("truncated".to_owned(), true.into());
+        }
     }
     text(&body)
 }

@@ -63,6 +63,9 @@ pub struct View {
     pub raft: RaftView,
     pub log: LogView,
 
+    /// A list stops before its end: it would have kept everybody waiting.
+    pub lists_cut: bool,
+
     // The lists, empty unless asked for.
     pub connection_list: Vec<ConnectionView>,
     /// In order of id.

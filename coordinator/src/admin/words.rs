@@ -93,6 +93,9 @@ pub fn answer(
 ) {
     // Writing into memory cannot fail.
     let _ = write_answer(word, view, config, environment, out);
+    if view.lists_cut {
+        let _ = writeln!(out, "(cut short: there are more entries than one answer holds)");
+    }
 }
 
 type Written = std::io::Result<()>;

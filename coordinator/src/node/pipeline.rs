@@ -415,7 +415,9 @@ impl Node {
                 | Waiting::Restore { .. },
             ) => true,
             Some(Waiting::Sync { ticket, .. }) => ahead || *ticket <= self.sync.done,
-            Some(Waiting::Write { .. } | Waiting::Connect { .. } | Waiting::Upgrade) | None => false,
+            Some(Waiting::Write { .. } | Waiting::Connect { .. } | Waiting::Upgrade) | None => {
+                false
+            }
         }
     }
 

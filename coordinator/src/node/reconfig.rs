@@ -46,7 +46,7 @@ impl Node {
             self.upgrade(conn);
         }
         let Some(client) = self.clients.get_mut(conn) else { return };
-        client.waiting.push_back(Waiting::Write { xid, op: OpCode::Reconfig });
+        client.push(Waiting::Write { xid, op: OpCode::Reconfig, bytes: body.len() as u32 });
         client.reconfiguring = true;
         self.submit(conn, OpCode::Reconfig, body);
     }

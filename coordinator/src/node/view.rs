@@ -7,10 +7,14 @@ use raft::{ProgressState, StateRole};
 use super::client::{Client, ConnId, Phase};
 use super::{Node, Output};
 use crate::admin::view::{
-    ConnectionView, LogView, MemberView, Parts, QuotaView, RaftView, Role, Serving, SessionView,
-    SessionsView, TrafficView, TreeView, View, WatchesView,
+    ConnectionView, Extra, LogView, MemberView, Parts, QuotaView, RaftView, Role, Serving,
+    SessionView, SessionsView, TrafficView, TreeView, View, WatchesView,
 };
 use crate::wire::opcode::OpCode;
+
+/// Entries and bytes of paths that a list holds: a few milliseconds of work.
+const LISTED_MAX: usize = 10_000;
+const LISTED_BYTES_MAX: usize = 4 << 20;
 
 impl Node {
     /// A four-letter word: whoever drives the node knows the configuration and answers.
@@ -49,7 +53,7 @@ impl Node {
     /// What stands here; directories and the process are the edge's to fill in.
     pub fn view(&self, parts: Parts) -> View {
         let watches = self.watches.summary();
-        View {
+        let mut view = View {
             now_ms: self.wall.now_ms,
             uptime_ms: self.now_ms - self.started_ms,
             role: self.shown_role(),
@@ -81,15 +85,72 @@ impl Node {
                 batch_entries: self.stats.batch_entries.clone(),
                 ..LogView::default()
             },
-            connection_list: if parts.connections { self.connection_list() } else { Vec::new() },
-            session_list: if parts.sessions { self.session_list() } else { Vec::new() },
-            ephemeral_list: if parts.ephemerals { self.ephemeral_list() } else { Vec::new() },
-            watch_list: if parts.watches { self.watch_list() } else { Vec::new() },
+            lists_cut: false,
+            connection_list: Vec::new(),
+            session_list: Vec::new(),
+            ephemeral_list: Vec::new(),
+            watch_list: Vec::new(),
             quota_list: if parts.quotas { self.quota_list() } else { Vec::new() },
             directories: None,
             process: None,
-            extra: Vec::new(),
+            extra: self.extra(),
+        };
+        self.add_lists(parts, &mut view);
+        view
+    }
+
+    /// Each list as far as there is room: it is made while nobody is served.
+    fn add_lists(&self, parts: Parts, view: &mut View) {
+        let rooms = [(); 4].map(|()| Room { entries: LISTED_MAX, bytes: LISTED_BYTES_MAX });
+        let [mut connections, mut sessions, mut ephemerals, mut watches] = rooms;
+        let mut cut = false;
+        if parts.connections {
+            cut |= self.clients.count > LISTED_MAX;
+            view.connection_list = self.connection_list(&mut connections);
         }
+        if parts.sessions {
+            cut |= self.state.session_count() > LISTED_MAX;
+            view.session_list = self.session_list(&mut sessions);
+        }
+        if parts.ephemerals {
+            view.ephemeral_list = self.ephemeral_list(&mut ephemerals);
+            cut |= ephemerals.is_full();
+        }
+        if parts.watches {
+            view.watch_list = self.watch_list(&mut watches);
+            cut |= watches.is_full();
+        }
+        view.lists_cut = cut;
+    }
+
+    /// Figures that Apache ZooKeeper does not have.
+    fn extra(&self) -> Vec<Extra> {
+        let counter =
+            |name, help, value: u64| Extra { name, help, counter: true, value: value as f64 };
+        let gauge =
+            |name, help, value: u64| Extra { name, help, counter: false, value: value as f64 };
+        vec![
+            counter(
+                "unreadable_entries_total",
+                "Entries of the log that no release can read, passed over.",
+                self.stats.entries_unreadable,
+            ),
+            counter(
+                "refused_forwards_total",
+                "Messages with writes that no member sends on, refused.",
+                self.stats.forwards_refused,
+            ),
+            gauge(
+                "in_flight_bytes",
+                "Bytes of requests without an answer and of answers not sent yet.",
+                self.budget.bytes as u64,
+            ),
+            gauge(
+                "feature_level",
+                "What every member of the ensemble understands.",
+                self.state.cluster().level.into(),
+            ),
+        ]
     }
 
     fn shown_serving(&self) -> Serving {
@@ -195,7 +256,7 @@ impl Node {
         ids.into_iter().map(member).collect()
     }
 
-    fn connection_list(&self) -> Vec<ConnectionView> {
+    fn connection_list(&self, room: &mut Room) -> Vec<ConnectionView> {
         let wall_of = |ms: u64| self.wall.now_ms - (self.now_ms.saturating_sub(ms)) as i64;
         let view = |client: &Client| {
             let stats = &client.stats;
@@ -218,10 +279,11 @@ impl Node {
                 max_latency_ms: stats.latency_max_ms,
             }
         };
-        self.clients.iter().map(|(_, client)| view(client)).collect()
+        let listed = self.clients.iter().take_while(|_| room.take(0));
+        listed.map(|(_, client)| view(client)).collect()
     }
 
-    fn session_list(&self) -> Vec<SessionView> {
+    fn session_list(&self, room: &mut Room) -> Vec<SessionView> {
         let expires = |id| {
             let at = self.expiry.deadline(id)?;
             Some(self.wall.now_ms + at as i64 - self.attentive.now_ms as i64)
@@ -231,13 +293,30 @@ impl Node {
             timeout_ms: session.timeout_ms,
             expires_ms: expires(id),
         };
-        self.state.sessions().map(view).collect()
+        self.state.sessions().take_while(|_| room.take(0)).map(view).collect()
     }
 
-    fn ephemeral_list(&self) -> Vec<(i64, Vec<String>)> {
-        let of = |id: i64| (id, self.state.ephemerals_of(id));
-        let lists = self.state.sessions().map(|(id, _)| of(id));
-        lists.filter(|(_, paths)| !paths.is_empty()).collect()
+    fn ephemeral_list(&self, room: &mut Room) -> Vec<(i64, Vec<String>)> {
+        let tree = self.state.tree();
+        let mut lists = Vec::new();
+        for (session, _) in self.state.sessions() {
+            let mut paths = Vec::new();
+            for id in tree.ephemerals_of(session) {
+                let path = tree.path(id);
+                if !room.take(path.len()) {
+                    break;
+                }
+                paths.push(path);
+            }
+            if !paths.is_empty() {
+                paths.sort_unstable();
+                lists.push((session, paths));
+            }
+            if room.is_full() {
+                break;
+            }
+        }
+        lists
     }
 
     fn quota_list(&self) -> Vec<QuotaView> {
@@ -253,13 +332,36 @@ impl Node {
         usage.into_iter().map(view).collect()
     }
 
-    fn watch_list(&self) -> Vec<(i64, String)> {
+    fn watch_list(&self, room: &mut Room) -> Vec<(i64, String)> {
         let mut sessions: BTreeMap<u32, i64> = BTreeMap::new();
         let known = self.clients.iter();
         sessions.extend(known.map(|(conn, client)| (conn.slot(), client.session)));
         let session = |slot: u32| sessions.get(&slot).copied().unwrap_or_default();
-        let pairs = self.watches.by_connection().into_iter();
-        pairs.map(|(slot, path)| (session(slot), path.to_owned())).collect()
+        let listed = self.watches.pairs().take_while(|(_, path)| room.take(path.len()));
+        let mut pairs: Vec<_> =
+            listed.map(|(slot, path)| (session(slot), path.to_owned())).collect();
+        pairs.sort_unstable();
+        pairs
+    }
+}
+
+/// What may still be put into a list.
+struct Room {
+    entries: usize,
+    bytes: usize,
+}
+
+impl Room {
+    /// `false`: there is none for an entry of this length, nor for any other.
+    fn take(&mut self, bytes: usize) -> bool {
+        let fits = self.entries > 0 && self.bytes >= bytes;
+        self.entries = if fits { self.entries - 1 } else { 0 };
+        self.bytes = self.bytes.saturating_sub(bytes);
+        fits
+    }
+
+    fn is_full(&self) -> bool {
+        self.entries == 0
     }
 }
 

@@ -47,7 +47,7 @@ impl State {
         let expanded = list.iter().filter(|acl| acl.scheme == "auth").count();
         let (mut entries, mut bytes) = (list.len(), list.entry_bytes().len());
         if expanded > 0 {
-            for (scheme, id) in identity.iter().filter(|(scheme, _)| *scheme == "digest") {
+            for (scheme, id) in identity.iter().filter(|(scheme, _)| *scheme != "ip") {
                 entries += expanded;
                 bytes += expanded * (12 + scheme.len() + id.len());
             }

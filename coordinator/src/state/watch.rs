@@ -361,7 +361,8 @@ impl Watches {
         pairs
     }
 
-    fn pairs(&self) -> impl Iterator<Item = (u32, &str)> {
+    /// All (connection, path) pairs, in no order that means anything.
+    pub fn pairs(&self) -> impl Iterator<Item = (u32, &str)> {
         let some = |id: u32| (id != NONE).then_some(id);
         let list = move |first: u32| {
             std::iter::successors(some(first), move |id| some(self.records[*id].conn_next))

@@ -231,6 +231,7 @@ fn view(role: &str) -> View {
         last_heard_ms: Some(40),
     };
     View {
+        lists_cut: false,
         now_ms: 1_795_604_912_000,
         uptime_ms: 19_771,
         role,

@@ -65,9 +65,10 @@ impl State {
             && looked < looked_max
             && found.len() < found_max
         {
-            let next = match cursor.ttls {
-                false => self.tree.container_from(cursor.from),
-                true => self.tree.ttl_from(cursor.from),
+            let next = if cursor.ttls {
+                self.tree.ttl_from(cursor.from)
+            } else {
+                self.tree.container_from(cursor.from)
             };
             looked += 1;
             let Some(id) = next else {
