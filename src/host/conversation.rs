@@ -95,7 +95,7 @@ pub(super) async fn converse(
         loop {
             tokio::select! {
                 read = stdout.read(&mut piece) => match read {
-                    Ok(0) | Err(_) => return Ok(()),
+                    Ok(0) | Err(_) => return Ok(frames.noise()),
                     Ok(count) => {
                         frames.push(&piece[..count]);
                         while let Some(frame) =
@@ -144,7 +144,13 @@ pub(super) async fn converse(
             }
         }
     };
-    received?;
+    let noise = received?;
+    // Who gives no shell says why on whichever stream is at hand.
+    let stderr = match (noise.is_empty(), stderr.is_empty()) {
+        (true, _) => stderr,
+        (false, true) => noise,
+        (false, false) => format!("{noise}\n{stderr}"),
+    };
     let unsent = match sender {
         Some((_, outcome)) => outcome,
         None => Some(Unsent::Lost),

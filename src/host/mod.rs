@@ -5,6 +5,7 @@ mod conversation;
 pub mod execute;
 pub mod fleet;
 pub mod lock;
+mod refused;
 pub mod session;
 pub mod ssh;
 mod ssh_config;

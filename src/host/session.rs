@@ -77,8 +77,13 @@ pub async fn observe(
     let took = i64::try_from(clock.elapsed().as_millis()).unwrap_or(i64::MAX);
     let observed = Observed::new(frames);
     if !observed.is_whole() {
-        let stderr = heard.lines().last().unwrap_or("it said nothing else").to_owned();
-        let cause = format!("the probe did not come to its end: {stderr}");
+        let said: Vec<&str> =
+            heard.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        let said = match &said[said.len().saturating_sub(5)..] {
+            [] => "it said nothing".to_owned(),
+            said => format!("it said: {}", said.join(" / ")),
+        };
+        let cause = format!("the probe did not come to its end; {said}");
         return Err(Failure::new(Exit::Unreachable, cause).host(&host.name).hint(
             "the login must give a POSIX shell: `zkprov plan --show-scripts` prints what runs",
         ));

@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::host::conversation::{Ended, Event, Go, Payload, Stop, converse, patience};
+use crate::host::refused::{Refused, host_key, read_words, read_words_end};
 use crate::host::ssh_config;
 use crate::inventory::{Become, Host, Secret, SshTarget};
 use crate::script::{self, Script};
@@ -26,6 +27,8 @@ const CONNECT_ATTEMPTS: u32 = 4;
 /// lives, [`Link`] is a client.
 const IDLE_S: u32 = 60;
 
+/// What a login may take behind the key exchange.
+const LOGIN: Duration = Duration::from_secs(45);
 /// Found whatever the login has made of PATH.
 const SUDO: &str = "/usr/bin/env PATH=/usr/local/bin:/usr/bin:/bin sudo";
 
@@ -122,11 +125,14 @@ impl Connector {
     async fn login(&self, target: &SshTarget, base: &Path) -> Result<String, Refused> {
         let local = |error: std::io::Error| Refused::for_good(format!("cannot run `ssh`: {error}"));
         let log_file = base.with_extension("log");
+        // Banners, and what a jump host's ssh says, go past the log.
+        let words_file = base.with_extension("words");
+        let words = std::fs::File::create(&words_file).map_err(local)?;
         let mut command = tokio::process::Command::new("ssh");
         command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(words)
             .kill_on_drop(true)
             .args(["-M", "-N", "-f", "-S"])
             .arg(base)
@@ -172,8 +178,9 @@ impl Connector {
             command.arg("-F").arg(file);
         }
         command.arg("--").arg(&target.host);
-        // ConnectTimeout ends with the key exchange; this also covers a login that hangs.
-        let limit = timeout + Duration::from_secs(10);
+        // ConnectTimeout ends with the key exchange. Behind it names are looked up and directories asked,
+        // which may take half a minute where one of their servers is away.
+        let limit = timeout + LOGIN;
         let status = match tokio::time::timeout(limit, command.status()).await {
             Ok(status) => status.map_err(local)?,
             Err(_) => {
@@ -181,14 +188,17 @@ impl Connector {
                     "no login at `{}` within {} s",
                     target.host,
                     limit.as_secs()
-                )));
+                ))
+                .with_words(&read_words(&words_file), ""));
             }
         };
-        let log = std::fs::read_to_string(&log_file).unwrap_or_default();
+        let log =
+            String::from_utf8_lossy(&std::fs::read(&log_file).unwrap_or_default()).into_owned();
         if status.success() {
             return Ok(log);
         }
-        let mut refused = Refused::understand(target, &log);
+        let mut refused =
+            Refused::understand(target, &log).with_words(&read_words(&words_file), &log);
         if ssh_config::ciphers_refused(&log) {
             self.prefer_aes.store(false, Ordering::Relaxed);
             refused.passing = true;
@@ -210,81 +220,11 @@ impl Connector {
     }
 }
 
-/// `TYPE SHA256:…` of the key the server showed.
-fn host_key(log: &str) -> Option<&str> {
-    log.lines().find_map(|line| line.split_once("Server host key: ")).map(|(_, key)| key.trim())
-}
-
 /// Half to one and a half of `pause`: many hosts must not come back in step.
 fn jittered(pause: Duration) -> Duration {
     use std::hash::{BuildHasher as _, Hasher as _};
     let random = std::collections::hash_map::RandomState::new().build_hasher().finish();
     pause / 2 + pause.mul_f64((random % 1000) as f64 / 1000.0)
-}
-
-/// Why there was no login.
-#[derive(Debug)]
-struct Refused {
-    failure: Failure,
-    /// May pass by itself: worth another attempt.
-    passing: bool,
-}
-
-impl Refused {
-    fn for_good(cause: String) -> Self {
-        Self { failure: Failure::new(Exit::Unreachable, cause), passing: false }
-    }
-
-    /// What ssh's log says, in words that tell what to do.
-    fn understand(target: &SshTarget, log: &str) -> Self {
-        let said: Vec<&str> = log
-            .lines()
-            .map(str::trim)
-            .filter(|line| !line.is_empty() && !line.starts_with("debug"))
-            .collect();
-        let last = said.last().copied().unwrap_or("ssh ended without a word");
-        let key = host_key(log).unwrap_or("unknown");
-        let at = &target.host;
-        let has = |text: &str| said.iter().any(|line| line.contains(text));
-        if has("REMOTE HOST IDENTIFICATION HAS CHANGED") {
-            let file = said.iter().find_map(|line| line.strip_prefix("Offending "));
-            let file = file.map(|line| format!(" ({line})")).unwrap_or_default();
-            let mut refused = Self::for_good(format!(
-                "the host key of `{at}` has CHANGED, it now shows {key}{file}; nothing was sent"
-            ));
-            refused.failure = refused.failure.hint(format!(
-                "if the host was really reinstalled, compare the fingerprint on its console, \
-                 then `ssh-keygen -R {at}`"
-            ));
-            return refused;
-        }
-        if has("Host key verification failed") || has("host key is known") {
-            let mut refused =
-                Self::for_good(format!("the host key of `{at}` is not known: it shows {key}"));
-            refused.failure = refused.failure.hint(
-                "compare the fingerprint with the host's console, then log in once with `ssh`, or \
-                 use --accept-new-host-keys",
-            );
-            return refused;
-        }
-        if has("Permission denied (") {
-            let mut refused = Self::for_good(format!("login refused: {last}"));
-            refused.failure = refused.failure.hint(
-                "is this the right user, and is the key in the agent or named as \
-                 `ssh.identity_file`? keys that need a passphrase must be in the agent",
-            );
-            return refused;
-        }
-        let passing = [
-            "kex_exchange_identification",
-            "Connection closed by",
-            "Connection reset by",
-            "banner exchange",
-        ]
-        .iter()
-        .any(|text| has(text));
-        Self { passing, ..Self::for_good(format!("cannot connect: {last}")) }
-    }
 }
 
 /// How a script becomes root.
@@ -418,9 +358,7 @@ impl Link {
         stop: Stop,
         hear: impl FnMut(Event),
     ) -> Result<Ended, Failure> {
-        let lost = |error: openssh::Error| {
-            Failure::new(Exit::Unreachable, format!("the connection was lost: {error}"))
-        };
+        let lost = |error: openssh::Error| self.no_session(&error);
         let mark = format!("zkprov-{}", talk.0);
         let command = match &self.escalation {
             Escalation::None => loader.to_owned(),
@@ -462,6 +400,37 @@ impl Link {
             return Err(failure);
         }
         Ok(Ended { status, stderr, unsent })
+    }
+
+    /// Why there is no session although there is a login: what its master has logged says more than the
+    /// crate's error.
+    fn no_session(&self, error: &openssh::Error) -> Failure {
+        let log = match &self.channel {
+            Channel::Ssh(_, base) => read_words_end(&base.with_extension("log")),
+            Channel::Local => String::new(),
+        };
+        let said = log.lines().rev().map(str::trim).filter(|line| !line.starts_with("debug"));
+        let said = said.take(3).collect::<Vec<_>>().join(" / ");
+        let mut causes = format!("{error}");
+        let mut source = std::error::Error::source(error);
+        while let Some(cause) = source {
+            causes = format!("{causes}: {cause}");
+            source = cause.source();
+        }
+        let refused = [&said, &causes].iter().any(|text| {
+            text.contains("administratively prohibited")
+                || text.contains("refused by peer")
+                || text.contains("open failed")
+        });
+        if refused {
+            return Failure::new(
+                Exit::Unreachable,
+                format!("the host refuses one more session on the login that it gave: {causes}; ssh said: {said}"),
+            )
+            .hint("zkprov needs three at a time: is `MaxSessions` of the host's sshd below that? nothing was begun in it");
+        }
+        let said = if said.is_empty() { said } else { format!("; ssh said: {said}") };
+        Failure::new(Exit::Unreachable, format!("the connection was lost: {causes}{said}"))
     }
 
     /// Ends the login, and the control master with it.
@@ -546,45 +515,6 @@ fn sudo_refusal(said: &str) -> Option<Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn target() -> SshTarget {
-        SshTarget {
-            host: "10.9.9.9".into(),
-            port: None,
-            user: None,
-            identity_file: None,
-            config: None,
-            connect_timeout_ms: 1000,
-        }
-    }
-
-    #[test]
-    fn what_ssh_logs_becomes_what_to_do() {
-        let say = |log: &str| {
-            let refused = Refused::understand(&target(), log);
-            (refused.failure.to_string(), refused.passing)
-        };
-        let changed = "debug1: Server host key: ssh-ed25519 SHA256:new\n\
-            @ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\n\
-            Offending ED25519 key in /root/.ssh/known_hosts:3\n\
-            Host key verification failed.\r\n";
-        let (text, passing) = say(changed);
-        assert!(text.contains("CHANGED, it now shows ssh-ed25519 SHA256:new"), "{text}");
-        assert!(text.contains("ED25519 key in /root/.ssh/known_hosts:3"), "{text}");
-        assert!(!passing);
-
-        let unknown = "debug1: Server host key: ssh-ed25519 SHA256:abc\n\
-            No ED25519 host key is known for 10.9.9.9 and you have requested strict checking.\n\
-            Host key verification failed.\n";
-        assert!(say(unknown).0.contains("is not known: it shows ssh-ed25519 SHA256:abc"));
-
-        let dropped = "kex_exchange_identification: Connection closed by remote host\n\
-            Connection closed by 10.9.9.9 port 22\n";
-        assert!(say(dropped).1, "the server may have had too many at once");
-
-        let (text, passing) = say("ssh: connect to host 10.9.9.9 port 22: No route to host\r\n");
-        assert!(text.contains("No route to host") && !passing, "{text}");
-    }
 
     #[test]
     fn sudo_says_no_in_several_ways() {

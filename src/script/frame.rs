@@ -6,6 +6,9 @@ use std::fmt;
 
 /// Longest body that is kept; a probe answers with small files and a few lines each.
 const BODY_BYTES_MAX: usize = 4 << 20;
+/// How much is kept of what a host says outside of frames before the first one: a greeting, or why it gives no
+/// shell.
+const NOISE_BYTES_KEPT: usize = 1024;
 /// Longest line that can open a frame.
 const HEADER_BYTES_MAX: usize = 4096;
 
@@ -108,6 +111,10 @@ pub struct Frames {
     buffer: Vec<u8>,
     /// The frame whose body is being collected.
     open: Option<(Kind, String)>,
+    /// What came before the first frame.
+    noise: Vec<u8>,
+    /// A frame has begun.
+    heard: bool,
     /// Where in the buffer the search goes on; nothing before it can begin a mark.
     searched: usize,
 }
@@ -119,6 +126,8 @@ impl Frames {
             mark: format!("\n@{nonce} ").into_bytes(),
             buffer: vec![b'\n'],
             open: None,
+            noise: Vec::new(),
+            heard: false,
             searched: 0,
         }
     }
@@ -157,11 +166,22 @@ impl Frames {
             }
             let (kind, name) = header.split_once(' ').unwrap_or((header.as_str(), ""));
             self.open = Some((Kind::of(kind), name.to_owned()));
+            self.heard = true;
             // The body begins behind the newline.
             self.buffer.drain(..=after);
             self.searched = 0;
             // An empty body is `\n` at once followed by the closing mark, which needs that newline.
         }
+    }
+
+    /// What a host has said that gave no frame at all; empty where it gave one.
+    pub fn noise(&self) -> String {
+        if self.heard {
+            return String::new();
+        }
+        let all = self.noise.iter().chain(&self.buffer).copied();
+        let all: Vec<u8> = all.take(NOISE_BYTES_KEPT).collect();
+        String::from_utf8_lossy(&all).trim().to_owned()
     }
 
     /// What lies outside frames is dropped as it comes; a body is kept up to its limit.
@@ -170,7 +190,8 @@ impl Frames {
         let settled = self.buffer.len().saturating_sub(tail);
         match &self.open {
             None => {
-                self.buffer.drain(..settled);
+                let room = NOISE_BYTES_KEPT.saturating_sub(self.noise.len());
+                self.noise.extend(self.buffer.drain(..settled).take(room));
                 self.searched = 0;
             }
             Some((_, name)) if self.buffer.len() > BODY_BYTES_MAX => {
@@ -230,6 +251,20 @@ mod tests {
     #[test]
     fn the_first_byte_may_begin_a_frame_and_a_cut_one_is_not_reported() {
         assert_eq!(frames("@n0 fact a\n1\n@n0 .\n\n@n0 fact b\n2"), [frame("fact", "a", "1")]);
+    }
+
+    #[test]
+    fn what_a_host_says_instead_of_answering_is_kept() {
+        let mut frames = Frames::new("n0");
+        frames.push(b"This account is currently not available.\n");
+        assert_eq!(frames.pop(), Ok(None));
+        assert_eq!(frames.noise(), "This account is currently not available.");
+        frames.push(&vec![b'x'; 100_000]);
+        assert_eq!(frames.pop(), Ok(None));
+        assert_eq!(frames.noise().len(), NOISE_BYTES_KEPT - 1, "its first end of a line is ours");
+        frames.push(b"\n@n0 fact a\n1\n@n0 .\n");
+        assert!(frames.pop().expect("a readable stream").is_some());
+        assert_eq!(frames.noise(), "", "what greets and then answers has nothing to explain");
     }
 
     #[test]
