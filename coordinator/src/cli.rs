@@ -242,6 +242,8 @@ fn restore(arguments: &RestoreArguments) -> Result<u8, Failure> {
         epoch: arguments.epoch,
         force: arguments.force,
     };
+    let failed = |why| Failure::new(exit::FAILED, why);
+    offline::become_owner(&config, Some(&arguments.file)).map_err(failed)?;
     let report = offline::restore(&config, &arguments.file, &options)
         .map_err(|why| Failure::new(exit::FAILED, why))?;
     println!("{}", json(&report));
@@ -280,6 +282,7 @@ fn export(arguments: &ExportArguments) -> Result<u8, Failure> {
 fn rescue(arguments: &RescueArguments) -> Result<u8, Failure> {
     let (config, _) = Config::load(&arguments.config, &arguments.define)
         .map_err(|error| Failure::new(exit::CONFIG, error.to_string()))?;
+    offline::become_owner(&config, None).map_err(|why| Failure::new(exit::FAILED, why))?;
     let report =
         offline::rescue(&config, arguments.yes).map_err(|why| Failure::new(exit::FAILED, why))?;
     println!("{}", json(&report));

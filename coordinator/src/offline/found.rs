@@ -6,7 +6,7 @@
 //! member that was not given this state counts as one that has lost its data: it follows without a
 //! vote until it has caught up.
 
-use std::os::unix::fs::{MetadataExt as _, chown};
+use std::os::unix::fs::{MetadataExt as _, lchown};
 use std::path::{Path, PathBuf};
 
 use hmac::{Hmac, KeyInit, Mac};
@@ -169,7 +169,8 @@ pub(super) fn give_to_owner(directory: &Path) -> Result<(), String> {
             let path = path?;
             let found = std::fs::symlink_metadata(&path)?;
             if (found.uid(), found.gid()) != (owner.uid(), owner.gid()) && found.uid() == 0 {
-                chown(&path, Some(owner.uid()), Some(owner.gid()))?;
+                // What has become a link in the meantime is not followed.
+                lchown(&path, Some(owner.uid()), Some(owner.gid()))?;
             }
         }
         Ok(())

@@ -6,6 +6,7 @@ mod foreign;
 mod found;
 mod import;
 mod replay;
+mod owner;
 mod rescue;
 mod restore;
 
@@ -13,5 +14,6 @@ pub use backup::{BackupCheck, check_backup};
 pub use export::{ExportReport, export};
 pub(crate) use foreign::refuse_foreign_data;
 pub use import::{ImportOptions, ImportReport, import};
+pub use owner::become_owner;
 pub use rescue::{RescueReport, rescue};
 pub use restore::{RestoreOptions, RestoreReport, restore};

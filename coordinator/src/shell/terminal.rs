@@ -1,6 +1,7 @@
 //! The only part of the shell that prints. Data goes to stdout, trouble to stderr.
 
-use std::io::{self, ErrorKind, Write};
+use std::fmt::Write as _;
+use std::io::{self, ErrorKind, IsTerminal as _, Write};
 
 use super::outcome::{Outcome, Trouble};
 use super::show;
@@ -35,16 +36,52 @@ impl Terminal {
     }
 }
 
+/// A terminal would act on escape codes in somebody's data; where output goes on to a program it is passed raw.
 fn write_out(bytes: &[u8]) -> Result<(), Closed> {
     let mut out = io::stdout().lock();
+    let shown;
+    let bytes = if out.is_terminal() {
+        shown = printable(&String::from_utf8_lossy(bytes));
+        shown.as_bytes()
+    } else {
+        bytes
+    };
     match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(Closed),
         _ => Ok(()),
     }
 }
 
+/// Control characters of both sets, and those that turn the direction of text, as `\xNN` and `\u{…}`.
+fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        match u32::from(c) {
+            _ if c == '\n' || c == '\t' || !(c.is_control() || turns) => out.push(c),
+            code @ ..=0xff => {
+                let _ = write!(out, "\\x{code:02x}");
+            }
+            code => {
+                let _ = write!(out, "\\u{{{code:x}}}");
+            }
+        }
+    }
+    out
+}
+
 /// Talk, to stderr.
 #[expect(clippy::print_stderr, reason = "the shell's own printer")]
 pub(super) fn say(text: &str) {
     eprintln!("{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::printable;
+
+    #[test]
+    fn what_a_terminal_would_act_on_is_shown() {
+        assert_eq!(printable("a\tb\n\u{1b}[2J\u{9b}m\u{202e}"), "a\tb\n\\x1b[2J\\x9bm\\u{202e}");
+    }
 }

@@ -3,8 +3,8 @@
 
 # What a release may come to when it is unpacked: Kafka's are some 120 MB, and their jars do not compress.
 zk_archive_bytes_max=4294967296
-# What a host downloads at most.
-zk_tarball_bytes_max=2147483648
+# What a host downloads at most, in blocks of 512 bytes: 2 GiB.
+zk_tarball_blocks_max=4194304
 
 # archive_as USER COMMAND...: as that user, so that ownership needs no second pass over the files and
 # an archive's tricks can harm nobody else.
@@ -93,6 +93,13 @@ do_archive() {
   archive_finish "$1" "$2" "$3" "$4" "$5"
 }
 
+# archive_download COMMAND...: a source that sends without end fills no disk.
+archive_download() (
+  # shellcheck disable=SC3045 # every shell of these hosts has it
+  ulimit -f "$zk_tarball_blocks_max" 2>/dev/null
+  "$@"
+)
+
 # do_archive_fetched ROOT NAME USER DIGEST ASIDE URL...: the host downloads and hashes for itself.
 do_archive_fetched() {
   archive_begin "$1" "$2" "$3" || return
@@ -100,17 +107,12 @@ do_archive_fetched() {
   shift 5
   zk_tarball=$zk_tmp/.tarball
   for zk_url in "$@"; do
-    # A download that fails unlinks the file that head still writes to.
     if command -v curl >/dev/null 2>&1; then
-      # shellcheck disable=SC2094
-      { curl --fail --silent --show-error --location --connect-timeout 10 --output - -- "$zk_url" ||
-        rm -f -- "$zk_tarball"; } | head -c "$zk_tarball_bytes_max" >"$zk_tarball"
+      archive_download curl --fail --silent --show-error --location --connect-timeout 10 --output "$zk_tarball" -- \
+        "$zk_url" || continue
     else
-      # shellcheck disable=SC2094
-      { wget --quiet --timeout=10 --tries=1 -O - -- "$zk_url" ||
-        rm -f -- "$zk_tarball"; } | head -c "$zk_tarball_bytes_max" >"$zk_tarball"
+      archive_download wget --quiet --timeout=10 --tries=1 -O "$zk_tarball" -- "$zk_url" || continue
     fi
-    [ -e "$zk_tarball" ] || continue
     zk_sum=$(sha512sum -- "$zk_tarball") || return
     if [ "${zk_sum%% *}" != "$zk_want" ]; then
       echo "$zk_url has the digest ${zk_sum%% *} instead of $zk_want"
