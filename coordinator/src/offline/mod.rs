@@ -5,8 +5,8 @@ mod export;
 mod foreign;
 mod found;
 mod import;
-mod replay;
 mod owner;
+mod replay;
 mod rescue;
 mod restore;
 
