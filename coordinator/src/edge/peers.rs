@@ -29,8 +29,8 @@ pub(super) const DIALLED: usize = 0x100;
 /// A connection that is not there by then is dialled anew: the system itself would wait longer each
 /// time, and not notice for seconds that a cut has healed.
 const CONNECT_TIME: Duration = Duration::from_millis(1200);
-/// A handshake that takes longer than this ends.
-const HANDSHAKE_TIME: Duration = Duration::from_millis(2500);
+/// Each step of a handshake is one round trip, and ends after this.
+const STEP_TIME: Duration = Duration::from_millis(1200);
 /// Of one member: what its name resolves to, and where it was heard from.
 const ADDRESSES_MAX: usize = 8;
 /// A member that does not take its messages is given up at this backlog.
@@ -180,7 +180,7 @@ impl Peers {
                 Dialled::Connecting { since, .. } if now - *since > CONNECT_TIME => {
                     self.drop_link(id, node, "it does not answer");
                 }
-                Dialled::Proving { since, .. } if now - *since > HANDSHAKE_TIME => {
+                Dialled::Proving { since, .. } if now - *since > STEP_TIME => {
                     self.drop_link(id, node, "it does not say who it is");
                 }
                 _ => {}
@@ -296,11 +296,11 @@ impl Peers {
                     .map_err(|e| e.to_string())?;
                 let opening = peer_auth::opening(self.ring.first(), Port::Quorum, &nonce);
                 write_whole(&mut stream, &opening).map_err(text)?;
-                let input = Vec::new();
+                let (input, since) = (Vec::new(), Instant::now());
                 member.link = Dialled::Proving { stream, nonce, theirs: None, input, since };
                 Ok(())
             }
-            Dialled::Proving { mut stream, nonce, mut theirs, mut input, since } => {
+            Dialled::Proving { mut stream, nonce, mut theirs, mut input, mut since } => {
                 let open = read_some(&mut stream, &mut self.buffer, &mut input).map_err(text)?;
                 while let Some(frame) = take_frame(&mut input)? {
                     if let Some(theirs) = theirs {
@@ -320,6 +320,7 @@ impl Peers {
                     .map_err(|error| error.to_string())?;
                     write_whole(&mut stream, &answer).map_err(text)?;
                     theirs = Some(seen);
+                    since = Instant::now();
                 }
                 if !open {
                     return Err("it closed the connection".to_owned());
