@@ -134,7 +134,10 @@ impl Node {
         let listed = self.config.voters.iter().chain(&self.config.observers);
         if let Some(id) = listed.map(|id| u64::from(*id)).find(|id| !member(id)) {
             self.log(Level::Info, &format!("server {id} joins, at first without a vote"));
-            self.change(id, ConfChangeType::AddLearnerNode, 0);
+            // Its data directory may be another one than before.
+            let hello = self.peers.get(&(id as u8)).and_then(|peer| peer.hello.as_ref());
+            let incarnation = hello.map_or(0, |hello| hello.incarnation);
+            self.change(id, ConfChangeType::AddLearnerNode, incarnation);
             return true;
         }
         if pending {

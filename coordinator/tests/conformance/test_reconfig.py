@@ -1,5 +1,6 @@
 """Changes of members by clients, on both engines: who votes, who leads, where clients connect."""
 
+import shutil
 import struct
 import time
 
@@ -161,6 +162,25 @@ def test_a_joiner_votes_when_it_has_caught_up(engine):
         running.wait()
         text = raw.open_session(running.servers[0].client_port).call(raw.GET_DATA, EXISTS_CONFIG)[1]
         assert f"server.{joiner.id}={line(joiner)}".encode() in text
+
+
+def test_a_member_that_lost_its_data_comes_back(engine):
+    if engine == "apache":
+        pytest.skip("it would vote at once")
+    with Growing(engine, 3) as running:
+        connection = admin(running.leader())
+        assert connection.call(RECONFIG, body())[0] == OK
+        lost = running.followers()[0]
+        lost.stop(kill=True)
+        shutil.rmtree(lost.data / "coordinator")
+        lost.start()
+        until(lambda: lost.mode() == "follower")
+        # Its vote is needed again.
+        other = next(s for s in running.followers() if s is not lost)
+        time.sleep(2)
+        other.stop(kill=True)
+        write = lambda: raw.open_session(lost.client_port).call(raw.CREATE, raw.create_body(b"/again"))
+        assert write()[0] == OK
 
 
 def test_roles_and_client_ports_change(engine):
