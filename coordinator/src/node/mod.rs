@@ -19,6 +19,7 @@ mod disk;
 pub mod entry;
 mod expiry;
 pub mod feature;
+mod forward;
 mod handshake;
 mod lease;
 mod links;
