@@ -102,6 +102,7 @@ impl Entries {
             enforce_quota: self.switch("enforceQuota", false)?,
             super_digest: self.super_digest()?,
             security: self.security(&mut *read)?,
+            client_tls: self.client_tls()?,
             read_only_mode,
             reconfig_enabled: self.switch("reconfigEnabled", false)?,
             standalone_enabled,
@@ -314,7 +315,7 @@ impl Entries {
                     "add clientPort, or remove clientPortAddress",
                 ));
             }
-            if own_line.is_none() {
+            if own_line.is_none() && self.text("secureClientPort").is_none() {
                 self.warn_file("no clientPort: clients cannot connect to this server");
             }
             return Ok(own_line);

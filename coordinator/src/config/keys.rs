@@ -30,13 +30,13 @@ pub(super) fn own_keys() -> Vec<&'static str> {
     KEYS.iter().map(|&(key, _)| key).filter(|key| key.starts_with("coordinator.")).collect()
 }
 
-const NO_TLS: Treatment = Refused {
-    unless: &[],
-    hint: "TLS is not supported yet: remove the key, and keep the ports inside a trusted network",
+const NO_REVOCATION: Treatment = Refused {
+    unless: &["false"],
+    hint: "revocation is not checked: set it to false or remove the key, and take certificates out of the trust store, or give them short lives",
 };
 const NO_TLS_SWITCH: Treatment = Refused {
     unless: &["false"],
-    hint: "TLS is not supported yet: set it to false or remove the key",
+    hint: "only clients speak TLS so far: set it to false or remove the key, and keep these ports inside a trusted network",
 };
 const NO_PEER_SASL: Treatment = Refused {
     unless: &["false"],
@@ -111,6 +111,27 @@ const KEYS: &[(&str, Treatment)] = &[
     ("sessionRequireClientSASLAuth", Used),
     ("enforce.auth.enabled", Used),
     ("enforce.auth.schemes", Used),
+    // TLS for clients: see `super::tls`.
+    ("secureClientPort", Used),
+    ("secureClientPortAddress", Used),
+    ("client.portUnification", Used),
+    ("ssl.keyStore.location", Used),
+    ("ssl.keyStore.password", Used),
+    ("ssl.keyStore.passwordPath", Used),
+    ("ssl.keyStore.type", Used),
+    ("ssl.trustStore.location", Used),
+    ("ssl.trustStore.password", Used),
+    ("ssl.trustStore.passwordPath", Used),
+    ("ssl.trustStore.type", Used),
+    ("ssl.protocol", Used),
+    ("ssl.enabledProtocols", Used),
+    ("ssl.ciphersuites", Used),
+    ("ssl.clientAuth", Used),
+    ("X509AuthenticationProvider.superUser", Used),
+    ("ssl.hostnameVerification", NoEffect("clients have no names to verify, as in ZooKeeper")),
+    ("ssl.allowReverseDnsLookup", NoEffect("names of clients are not looked up")),
+    ("ssl.handshakeDetectionTimeoutMillis", NoEffect("a handshake has 10 seconds")),
+    ("client.certReload", NoEffect("stores are read again whenever they change")),
     // Refused: members, votes and configuration.
     ("group.*", NO_HIERARCHY),
     ("weight.*", NO_HIERARCHY),
@@ -143,15 +164,32 @@ const KEYS: &[(&str, Treatment)] = &[
         },
     ),
     // Refused: who may connect and what they may do.
-    ("secureClientPort", NO_TLS),
-    ("secureClientPortAddress", NO_TLS),
     ("sslQuorum", NO_TLS_SWITCH),
     ("sslQuorumReloadCertFiles", NO_TLS_SWITCH),
     ("portUnification", NO_TLS_SWITCH),
-    ("client.portUnification", NO_TLS_SWITCH),
     ("admin.portUnification", NO_TLS_SWITCH),
     ("admin.forceHttps", NO_TLS_SWITCH),
-    ("ssl.*", NO_TLS),
+    ("ssl.quorum.*", NoEffect("members do not speak TLS to each other yet")),
+    ("ssl.crl", NO_REVOCATION),
+    ("ssl.ocsp", NO_REVOCATION),
+    (
+        "ssl.clientHostnameVerification",
+        Refused {
+            unless: &["false"],
+            hint: "names of clients are not looked up: set it to false or remove the key, and name subjects in ACLs",
+        },
+    ),
+    (
+        "ssl.context.supplier.class",
+        Refused {
+            unless: &[""],
+            hint: "Java classes cannot be loaded: name stores by ssl.keyStore.location and ssl.trustStore.location",
+        },
+    ),
+    (
+        "ssl.authProvider",
+        Refused { unless: &["", "x509"], hint: "x509 is built in: remove the key" },
+    ),
     ("quorum.auth.enableSasl", NO_PEER_SASL),
     ("quorum.auth.learnerRequireSasl", NO_PEER_SASL),
     ("quorum.auth.serverRequireSasl", NO_PEER_SASL),
@@ -193,8 +231,8 @@ const KEYS: &[(&str, Treatment)] = &[
     ("kerberos.*", NO_KERBEROS),
     ("java.security.krb5.conf", NO_KERBEROS),
     ("sasl.*", BY_CLIENT),
-    ("X509AuthenticationProvider.*", NoEffect("TLS is not supported yet")),
-    ("fips-mode", NoEffect("TLS is not supported yet")),
+    ("X509AuthenticationProvider.*", NoEffect("what a certificate may do is judged in one way")),
+    ("fips-mode", NoEffect("what a certificate may do is judged in one way")),
     // Without effect.
     ("serverCnxnFactory", NoEffect("there is one way to serve connections")),
     ("clientPortListenBacklog", NoEffect("the listen queue is as long as the system allows")),

@@ -11,6 +11,7 @@ mod properties;
 mod secret;
 mod security;
 mod server;
+mod tls;
 mod whitelist;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ pub use error::{ConfigError, EXIT_CODE, Warning};
 pub use secret::Secret;
 pub use security::Security;
 pub use server::{Listen, PeerType, Server};
+pub use tls::{ClientTls, Password, StoreFile};
 pub use whitelist::Whitelist;
 
 /// `jute.maxbuffer` where nothing else is said: 1 MiB less one byte.
@@ -95,6 +97,8 @@ pub struct Config {
     pub local_sessions_upgrade: bool,
     /// Who may log in, and who must.
     pub security: Security,
+    /// TLS for clients; `None` without a port for it.
+    pub client_tls: Option<ClientTls>,
     /// Serve reads to clients that allow it while there is no quorum.
     pub read_only_mode: bool,
     /// The HTTP server under `admin.*`; `None` when switched off.

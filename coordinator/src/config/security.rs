@@ -19,6 +19,8 @@ pub struct Security {
     /// Users of the JAAS file; `None` when no login section was found.
     pub users: Option<Users>,
     pub super_users: Vec<String>,
+    /// The subject, as RFC 2253 writes it, that passes every permission check.
+    pub super_subject: Option<String>,
     /// Empty: nobody must prove anything.
     pub required_schemes: Vec<String>,
     pub refused_may_stay: bool,
@@ -30,6 +32,7 @@ impl Security {
         Authentication {
             users: self.users.clone(),
             super_users: self.super_users.clone(),
+            super_subject: self.super_subject.clone(),
             required_schemes: self.required_schemes.clone(),
             refused_may_stay: self.refused_may_stay,
             ..Authentication::default()
@@ -52,6 +55,7 @@ impl Entries {
             required_schemes: self.required_schemes(users.is_some())?,
             users,
             super_users,
+            super_subject: self.text("X509AuthenticationProvider.superUser"),
             refused_may_stay: self.switch("allowSaslFailedClients", false)?,
         })
     }

@@ -1,6 +1,7 @@
 //! Sockets of clients: read what is there, write what the node has for them.
 
 use std::io::{self, Read as _};
+use std::net::SocketAddr;
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
@@ -8,7 +9,9 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
 use super::peer_io::drain;
+use super::tls_port::Arrival;
 use crate::node::{ConnId, Node};
+use crate::tls::Session;
 
 /// Client connections are numbered from here.
 pub(super) const CLIENTS: usize = 0x100_0000;
@@ -17,6 +20,8 @@ const READ_BYTES: usize = 256 << 10;
 
 struct Socket {
     stream: TcpStream,
+    /// Stands between the stream and the node.
+    tls: Option<Session>,
     /// There may be more to read: epoll tells it once.
     readable: bool,
     writable: bool,
@@ -32,6 +37,8 @@ pub(super) struct Clients {
     count: usize,
     limit: usize,
     buffer: Vec<u8>,
+    /// What a TLS session has decrypted.
+    plain: Vec<u8>,
     /// Accepting failed for want of file descriptors; try again at the next tick.
     pub accept_again: bool,
 }
@@ -46,6 +53,7 @@ impl Clients {
             count: 0,
             limit,
             buffer: vec![0; READ_BYTES],
+            plain: Vec::new(),
             accept_again: false,
         }
     }
@@ -61,18 +69,43 @@ impl Clients {
                     return;
                 }
             };
-            // Whoever is to make place is closed in this turn, behind what is accepted before.
-            if self.count >= self.limit && !node.make_place(None) {
-                node.client_refused(self.limit);
-                continue;
-            }
-            if let Some(conn) = node.client_opened(address) {
-                self.open(conn, stream, registry, node);
+            if let Some(conn) = self.opened(address, node) {
+                self.open(conn, stream, None, registry, node);
             }
         }
     }
 
-    fn open(&mut self, conn: ConnId, mut stream: TcpStream, registry: &Registry, node: &mut Node) {
+    /// Takes over a connection whose TLS handshake another thread has made.
+    pub(super) fn adopt(&mut self, arrival: Arrival, registry: &Registry, node: &mut Node) {
+        let Arrival { stream, address, tls, subject, early } = arrival;
+        let Some(conn) = self.opened(address, node) else { return };
+        self.open(conn, stream, tls, registry, node);
+        if let Some(subject) = subject {
+            node.client_proved_subject(conn, &subject);
+        }
+        if !early.is_empty() {
+            node.client_data(conn, &early);
+        }
+    }
+
+    /// The node's name for a connection, if there is place for it.
+    fn opened(&self, address: SocketAddr, node: &mut Node) -> Option<ConnId> {
+        // Whoever is to make place is closed in this turn, behind what is accepted before.
+        if self.count >= self.limit && !node.make_place(None) {
+            node.client_refused(self.limit);
+            return None;
+        }
+        node.client_opened(address)
+    }
+
+    fn open(
+        &mut self,
+        conn: ConnId,
+        mut stream: TcpStream,
+        tls: Option<Session>,
+        registry: &Registry,
+        node: &mut Node,
+    ) {
         let interest = Interest::READABLE | Interest::WRITABLE;
         let token = Token(CLIENTS + conn.as_u64() as usize);
         if registry.register(&mut stream, token, interest).is_err() {
@@ -83,7 +116,7 @@ impl Clients {
             self.sockets.resize_with(at + 1, || None);
         }
         let socket =
-            Socket { stream, readable: false, writable: true, hangup: false, ended: false };
+            Socket { stream, tls, readable: false, writable: true, hangup: false, ended: false };
         self.sockets[at] = Some((conn, socket));
         self.count += 1;
     }
@@ -118,7 +151,7 @@ impl Clients {
     /// Reads what is there, unless the node asks for a pause.
     fn read(&mut self, conn: ConnId, node: &mut Node) {
         loop {
-            let Clients { sockets, buffer, .. } = self;
+            let Clients { sockets, buffer, plain, .. } = self;
             let Some((at, socket)) = sockets.get_mut(conn.slot() as usize).and_then(Option::as_mut)
             else {
                 return;
@@ -139,7 +172,30 @@ impl Clients {
                 Ok(n) => {
                     // A short read has emptied the socket: the next bytes bring a new event.
                     socket.readable = socket.hangup || n == buffer.len();
-                    node.client_data(conn, &buffer[..n]);
+                    let Some(tls) = &mut socket.tls else {
+                        node.client_data(conn, &buffer[..n]);
+                        continue;
+                    };
+                    plain.clear();
+                    let received = tls.receive(&buffer[..n], plain);
+                    if !plain.is_empty() {
+                        node.client_data(conn, plain);
+                    }
+                    match received {
+                        Ok(received) if !received.ended => {}
+                        Ok(_) => {
+                            socket.readable = false;
+                            socket.ended = true;
+                            if node.client_idle(conn) {
+                                self.close(conn, node);
+                            }
+                            return;
+                        }
+                        Err(_) => {
+                            let _ = tls.send(&mut socket.stream); // the alert
+                            return self.close(conn, node);
+                        }
+                    }
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => socket.readable = false,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
@@ -159,21 +215,13 @@ impl Clients {
         let Some(socket) = self.get(conn) else { return };
         let closing = node.client_closing(conn);
         let Some(output) = node.client_output(conn) else { return self.close(conn, node) };
-        let mut sent = 0;
-        let mut flags = SendFlags::NOSIGNAL;
-        if closing && nothing_unread(&socket.stream) {
-            flags |= SendFlags::MORE; // the last words leave in one packet with the end
-        }
-        while socket.writable && sent < output.len() {
-            match send(&socket.stream, &output[sent..], flags) {
-                Ok(n) => sent += n,
-                Err(Errno::AGAIN) => socket.writable = false,
-                Err(Errno::INTR) => {}
-                Err(_) => return self.close(conn, node),
-            }
-        }
+        let sent = match &mut socket.tls {
+            None => socket.give(output, closing).map_err(io::Error::from),
+            Some(_) => socket.give_encrypted(output),
+        };
+        let Ok(sent) = sent else { return self.close(conn, node) };
         drain(output, sent);
-        let empty = output.is_empty();
+        let empty = output.is_empty() && !socket.tls.as_ref().is_some_and(Session::has_output);
         let ended = socket.ended && node.client_idle(conn);
         if empty && (ended || closing) {
             return self.close(conn, node);
@@ -184,10 +232,59 @@ impl Clients {
 
     fn close(&mut self, conn: ConnId, node: &mut Node) {
         node.client_closed(conn);
-        if self.get(conn).is_some() {
+        if let Some(socket) = self.get(conn) {
+            if let Some(tls) = &mut socket.tls {
+                tls.finish();
+                // Whoever does not take it learns of the end by the socket.
+                let _ = tls.send(&mut socket.stream);
+            }
             self.sockets[conn.slot() as usize] = None;
             self.count -= 1;
         }
+    }
+}
+
+impl Socket {
+    /// Sends from the front of the output what the socket takes.
+    fn give(&mut self, output: &[u8], closing: bool) -> Result<usize, Errno> {
+        let mut sent = 0;
+        let mut flags = SendFlags::NOSIGNAL;
+        if closing && nothing_unread(&self.stream) {
+            flags |= SendFlags::MORE; // the last words leave in one packet with the end
+        }
+        while self.writable && sent < output.len() {
+            match send(&self.stream, &output[sent..], flags) {
+                Ok(n) => sent += n,
+                Err(Errno::AGAIN) => self.writable = false,
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(sent)
+    }
+
+    /// Encrypts from the front of the output as long as the socket takes what comes of it; so much
+    /// of the output is not needed any more.
+    fn give_encrypted(&mut self, output: &[u8]) -> io::Result<usize> {
+        let Some(tls) = &mut self.tls else { return Ok(0) };
+        let mut taken = 0;
+        while self.writable {
+            if tls.has_output() {
+                match tls.send(&mut self.stream) {
+                    Ok(_) => {}
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        self.writable = false;
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
+                }
+            } else if taken < output.len() {
+                taken += tls.encrypt(&output[taken..]);
+            } else {
+                break;
+            }
+        }
+        Ok(taken)
     }
 }
 

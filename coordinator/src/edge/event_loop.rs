@@ -19,6 +19,7 @@ use super::peers::{self, Peers};
 use super::peers_accepted;
 use super::serve::client_listener;
 use super::snapshot_transfer::SnapshotTransfer;
+use super::tls_port::Arrival;
 use crate::admin::environment;
 use crate::admin::view::{Parts, View};
 use crate::config::{Config, Listen, Secret, Server};
@@ -47,6 +48,8 @@ pub(super) struct RealHost {
     pub clients_at: Option<Listen>,
     /// Where the members are found.
     pub members: BTreeMap<u8, Server>,
+    /// Connections that have made their TLS handshake.
+    pub arrivals: Option<Receiver<Arrival>>,
     pub peers: Peers,
     pub quorum_listener: Option<TcpListener>,
     pub log: LogThread<RealDisk>,
@@ -163,6 +166,9 @@ impl Host for RealHost {
             self.dispatch(event, node);
         }
         self.events = events;
+        while let Some(arrival) = self.arrivals.as_ref().and_then(|all| all.try_recv().ok()) {
+            self.clients.adopt(arrival, self.poll.registry(), node);
+        }
     }
 
     fn completed(&mut self) -> Option<Completion> {

@@ -26,6 +26,8 @@ mod records;
 mod serve;
 mod snapshot_transfer;
 mod snapshot_writer;
+mod stores;
+mod tls_port;
 
 pub use admin_socket::command;
 pub use backup::{BackupReport, backup};

@@ -3,12 +3,13 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{channel, sync_channel};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
 use mio::{Interest, Poll, Waker};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::addresses::ListedAddresses;
 use super::clients::Clients;
@@ -21,6 +22,7 @@ use super::logging::Logger;
 use super::peer_auth::KeyRing;
 use super::peers::Peers;
 use super::snapshot_transfer::SnapshotTransfer;
+use super::tls_port::{self, Port, TlsPorts};
 use super::{admin_socket, descriptors, http, snapshot_writer};
 use crate::admin::environment::Environment;
 use crate::config::{Config, Listen, PeerType, Secret, Warning};
@@ -34,6 +36,7 @@ use crate::state::{Restore, State};
 use crate::store::{
     RealDisk, SnapshotReader, StoreError, Wal, WalOptions, directory_in, newest_snapshot,
 };
+use crate::tls::missing_features;
 
 /// Without a quorum for so long, at least, before clients that only read are served.
 const READ_ONLY_AFTER_MS: u32 = 2000;
@@ -82,8 +85,10 @@ pub fn serve(config: Config, warnings: &[Warning]) -> Result<(), Failure> {
 
     let poll = Poll::new().map_err(text)?;
     let waker = Arc::new(Waker::new(poll.registry(), WAKER).map_err(text)?);
-    let (completions, completed) = Completions::new(waker);
-    stop_on_signals(completions.clone()).map_err(text)?;
+    let (completions, completed) = Completions::new(waker.clone());
+    let tls_ports = listen_for_tls(&config, waker, logger)?;
+    let reload = tls_ports.as_ref().map(|ports| ports.reload.clone());
+    heed_signals(completions.clone(), reload).map_err(text)?;
 
     let client_listeners = listen_to_clients(&config, &poll, logger)?;
     let ring = KeyRing::new(config.secret.iter().flat_map(Secret::keys));
@@ -151,6 +156,7 @@ pub fn serve(config: Config, warnings: &[Warning]) -> Result<(), Failure> {
         client_listeners,
         clients_at,
         members,
+        arrivals: tls_ports.map(|ports| ports.arrivals),
         peers,
         quorum_listener,
         log,
@@ -315,14 +321,60 @@ fn bind(listen: &Listen, what: &str) -> Result<(std::net::TcpListener, SocketAdd
     Err(format!("cannot listen on the {what} {}: {last}{hint}", listen.port))
 }
 
+/// Where clients without TLS connect, alone or with others.
+fn client_listen(config: &Config) -> Option<Listen> {
+    let own = || config.own_server().and_then(|s| s.client.clone());
+    config.client_listen.clone().or_else(own)
+}
+
+fn bind_for_clients(
+    listen: &Listen,
+    what: &str,
+) -> Result<(mio::net::TcpListener, SocketAddr), Failure> {
+    let (listener, address) = bind(listen, what)?;
+    listener.set_nonblocking(true).map_err(text)?;
+    // What it accepts inherits it.
+    rustix::net::sockopt::set_tcp_nodelay(&listener, true).map_err(text)?;
+    Ok((mio::net::TcpListener::from_std(listener), address))
+}
+
+/// Starts the thread of handshakes, where there is a port for TLS.
+fn listen_for_tls(
+    config: &Config,
+    waker: Arc<Waker>,
+    logger: Logger,
+) -> Result<Option<TlsPorts>, Failure> {
+    let Some(tls) = &config.client_tls else { return Ok(None) };
+    let missing = missing_features();
+    if !missing.is_empty() {
+        return Err(format!(
+            "cannot serve TLS: this CPU lacks {}; remove secureClientPort and client.portUnification, \
+             or move to a machine with a CPU of 2015 or later whose features the hypervisor passes on",
+            missing.join(", ")
+        ));
+    }
+    let mut ports = Vec::new();
+    if let Some(listen) = &tls.listen {
+        let (listener, address) = bind_for_clients(listen, "secure client port")?;
+        logger.info(&format!("listening to clients with TLS on {address}"));
+        ports.push(Port { listener, plain_too: false });
+    }
+    if let (true, Some(listen)) = (tls.unified, client_listen(config)) {
+        let (listener, address) = bind_for_clients(&listen, "client port")?;
+        logger.info(&format!("listening to clients with TLS and without on {address}"));
+        ports.push(Port { listener, plain_too: true });
+    }
+    tls_port::start(tls.clone(), ports, waker, logger).map(Some)
+}
+
 fn listen_to_clients(
     config: &Config,
     poll: &Poll,
     logger: Logger,
 ) -> Result<Vec<mio::net::TcpListener>, Failure> {
-    let own = config.own_server().and_then(|s| s.client.clone());
-    let listen = config.client_listen.iter().chain(&own).take(1);
-    listen.map(|listen| client_listener(listen, poll, logger)).collect()
+    let unified = config.client_tls.as_ref().is_some_and(|tls| tls.unified);
+    let listen = client_listen(config).into_iter().filter(|_| !unified);
+    listen.map(|listen| client_listener(&listen, poll, logger)).collect()
 }
 
 /// Listens to clients; what comes belongs to [`CLIENT_LISTENER`].
@@ -331,11 +383,7 @@ pub(super) fn client_listener(
     poll: &Poll,
     logger: Logger,
 ) -> Result<mio::net::TcpListener, Failure> {
-    let (listener, address) = bind(listen, "client port")?;
-    listener.set_nonblocking(true).map_err(text)?;
-    // What it accepts inherits it.
-    rustix::net::sockopt::set_tcp_nodelay(&listener, true).map_err(text)?;
-    let mut listener = mio::net::TcpListener::from_std(listener);
+    let (mut listener, address) = bind_for_clients(listen, "client port")?;
     poll.registry().register(&mut listener, CLIENT_LISTENER, Interest::READABLE).map_err(text)?;
     logger.info(&format!("listening for clients on {address}"));
     Ok(listener)
@@ -377,11 +425,15 @@ fn listen_to_operators(
     }
 }
 
-fn stop_on_signals(completions: Completions) -> io::Result<()> {
-    let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT])?;
+fn heed_signals(completions: Completions, reload: Option<Arc<AtomicBool>>) -> io::Result<()> {
+    let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGHUP])?;
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        for _ in &mut signals {
-            completions.send(Completion::Stop);
+        for signal in &mut signals {
+            match &reload {
+                _ if signal != SIGHUP => completions.send(Completion::Stop),
+                Some(reload) => reload.store(true, Ordering::Relaxed),
+                None => {}
+            }
         }
     })?;
     Ok(())

@@ -26,5 +26,5 @@ pub use provider::{missing_features, provider};
 pub use session::{Received, Session};
 pub use store::{Store, StoreError};
 pub use subject::subject;
-pub use suites::{PROTOCOLS, suites};
+pub use suites::{PROTOCOLS, all_suites, suites};
 pub use verify::{Names, Verifier};

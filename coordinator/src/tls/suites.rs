@@ -30,6 +30,11 @@ const NAMES: [(&str, CipherSuite); 9] = [
     ),
 ];
 
+/// All that there are. Needs no feature of the CPU.
+pub fn all_suites() -> Vec<SupportedCipherSuite> {
+    rustls_graviola::suites::ALL_CIPHER_SUITES.to_vec()
+}
+
 /// Of a list of Java's names, those that can be offered, and the names of the others.
 pub fn suites<'a>(
     names: impl Iterator<Item = &'a str>,

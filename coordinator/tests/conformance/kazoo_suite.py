@@ -31,9 +31,7 @@ JARS = [
 ]  # fmt: skip
 
 # What the coordinator does not have yet: tests by the start of their names, and why they fail.
-LACKING = {
-    "test_client.TestSSLClient": "TLS",
-}
+LACKING = {}
 
 # Half a minute that touches every kind of operation.
 QUICK = [

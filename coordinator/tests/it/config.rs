@@ -98,6 +98,15 @@ fn describe(config: &Config) -> Vec<String> {
         format!("reconfig {} two voters {}", config.reconfig_enabled, config.standalone_enabled),
         format!("local sessions {}, {}", config.local_sessions, config.local_sessions_upgrade),
         format!("{:?}", config.security),
+        format!(
+            "{:?}",
+            config.client_tls.as_ref().map(|tls| (
+                &tls.listen,
+                tls.settings.client_auth,
+                &tls.key_store,
+                &tls.trust_store
+            ))
+        ),
         format!("read-only mode {}", config.read_only_mode),
         format!("admin {admin:?}"),
         format!("metrics {metrics:?}"),
