@@ -12,6 +12,7 @@ mod check;
 mod cluster;
 mod faults;
 mod hostile;
+mod limits;
 mod network;
 mod operator;
 mod run;
@@ -163,6 +164,7 @@ impl Statistics {
         self.virtual_us += other.virtual_us;
         self.faults += other.faults;
         self.hostile += other.hostile;
+        self.near_limits += other.near_limits;
         self.recovery_us = self.recovery_us.max(other.recovery_us);
         for (&kind, count) in &other.by_kind {
             *self.by_kind.entry(kind).or_default() += count;
@@ -193,7 +195,7 @@ impl std::fmt::Display for Statistics {
             f,
             "{:.0} virtual seconds, {} events; {} faults: {} crashes, {} failures of a disk, {} disks lost, \
              {} refused for rot; {} server lists changed; {} links dialled anew; {} snapshots saved, {} received; {} writes and {} reads checked, \
-             {} watches fired, {} sessions expired, {} reconnects, {} greedy requests, {} inline syncs, {} hostile connections, {} digests compared; all served again after {:.1} s at most",
+             {} watches fired, {} sessions expired, {} reconnects, {} greedy requests, {} inline syncs, {} hostile connections, {} begun near limits, {} digests compared; all served again after {:.1} s at most",
             self.virtual_us as f64 / 1e6,
             self.events,
             self.faults,
@@ -213,6 +215,7 @@ impl std::fmt::Display for Statistics {
             self.greedy,
             self.inline_syncs,
             self.hostile,
+            self.near_limits,
             self.digests_compared,
             self.recovery_us as f64 / 1e6,
         )

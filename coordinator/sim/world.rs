@@ -13,6 +13,7 @@ use crate::check::{Checks, Verdict};
 use crate::cluster::{Arrival, Server};
 use crate::faults::{Fault, Kind, Setting};
 use crate::hostile::Hostile;
+use crate::limits::Beginning;
 use crate::network::{Micros, Network};
 use crate::operator::{self, Operator};
 use crate::workload::Client;
@@ -144,6 +145,8 @@ pub struct Statistics {
     pub inline_syncs: u64,
     /// Connections of clients that mean harm.
     pub hostile: u64,
+    /// Runs that began close to a limit.
+    pub near_limits: u64,
     pub digests_compared: u64,
 }
 
@@ -214,6 +217,10 @@ impl World {
             trace: 0,
             verbose,
         };
+        if world.random.chance(1, 8) {
+            let beginning = Beginning::draw(&mut world.random, &world.operator.members);
+            world.begin_near_limits(&beginning);
+        }
         for server in 0..members {
             let delay = world.random.below(2_000_000);
             world.servers[server].drift_ppm = world.random.range(0, 10_000) as i64 - 5_000;
