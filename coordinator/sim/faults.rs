@@ -111,7 +111,7 @@ impl Setting {
         // Most runs are short and dense: more of them say more than few long ones.
         let long = random.chance(1, 8);
         let far = random.chance(1, 5);
-        let distance_us = if far { [20, 50, 80][random.below(3) as usize] * MS } else { 0 };
+        let distance_us = if far { [20, 80, 200, 400][random.below(4) as usize] * MS } else { 0 };
         Setting {
             servers,
             observers,
