@@ -20,12 +20,18 @@ impl Node {
         if !used_up || busy || !self.leading() {
             return;
         }
+        // Raft (0.7 `become_leader`) asserts that the log of who is elected is on disk: a lone server
+        // is elected at once, so it waits for a moment without writes under way.
+        let alone = self.conf_state.voters == [u64::from(self.config.id)];
+        let log = &self.raft.raft.raft_log;
+        if alone && log.last_index() != log.persisted {
+            return;
+        }
         self.next_term_ms = self.now_ms + self.config.election_timeout_ms;
         self.log(
             Level::Info,
             &format!("a new term begins: zxid {last:#x} leaves few numbers in this one"),
         );
-        let alone = self.conf_state.voters == [u64::from(self.config.id)];
         if self.transfer_leadership(None).is_none() && alone {
             self.raft.raft.become_follower(term, 0);
             self.after_raft();
