@@ -18,15 +18,18 @@ const STEPS: [&str; 7] = [
     "start zookeeper.service",
 ];
 
-fn begun(step: &str) -> String {
-    format!("\"state\":\"begin\",\"step\":\"{step}")
+/// Whether this line of a run is the event that a step whose name starts with `step` has begun.
+fn begins(line: &str, step: &str) -> bool {
+    let event: serde_json::Value = serde_json::from_str(line).expect("an event a line");
+    let name = event["step"].as_str().unwrap_or_default();
+    event["event"] == "step" && event["state"] == "begin" && name.starts_with(step)
 }
 
-/// Waits until a line of a run's stdout holds `text`, then calls `strike`, and waits for the end.
+/// Waits until a step of a run begins, then calls `strike`, and waits for the end.
 fn struck(
     lab: &Lab,
     words: &[&str],
-    text: &str,
+    step: &str,
     strike: impl FnOnce(&mut std::process::Child),
 ) -> Ran {
     let mut child = zkprov()
@@ -40,7 +43,7 @@ fn struck(
         .expect("zkprov runs");
     let mut lines =
         BufReader::new(child.stdout.take().expect("piped")).lines().map_while(Result::ok);
-    assert!(lines.any(|line| line.contains(text)), "no line with {text}");
+    assert!(lines.any(|line| begins(&line, step)), "{step} has not begun");
     strike(&mut child);
     let stdout = lines.collect::<Vec<_>>().join("\n");
     let code = child.wait().expect("ended").code().unwrap_or(-1);
@@ -60,7 +63,7 @@ fn mended(lab: &Lab) {
 pub(super) fn deaths(lab: &Lab) {
     for step in STEPS {
         lab.fresh();
-        let ran = struck(lab, &[], &begun(step), |_| {
+        let ran = struck(lab, &[], step, |_| {
             lab.lab(&["kill", "kafka2"]).ends(0);
         });
         assert_ne!(ran.code, 0, "killed at {step}");
@@ -69,7 +72,7 @@ pub(super) fn deaths(lab: &Lab) {
     }
     // The run itself: its hosts notice, and the next run waits for their locks.
     lab.fresh();
-    struck(lab, &[], &begun("archive /opt"), |child| signal("-KILL", child));
+    struck(lab, &[], "archive /opt", |child| signal("-KILL", child));
     mended(lab);
 }
 
@@ -84,7 +87,7 @@ pub(super) fn silence(lab: &Lab) {
         thread::scope(|scope| {
             for ((how, step), host) in round.iter().zip(HOSTS) {
                 scope.spawn(move || {
-                    let ran = struck(lab, &["--limit", host], &begun(step), |_| {
+                    let ran = struck(lab, &["--limit", host], step, |_| {
                         lab.lab(&[how.0, host]).ends(0);
                     });
                     if ran.code == 5 && ran.stdout.contains("\"step\":\"verify\"") {
@@ -106,7 +109,7 @@ pub(super) fn silence(lab: &Lab) {
 pub(super) fn interrupts(lab: &Lab) {
     for step in STEPS {
         lab.fresh();
-        let ran = struck(lab, &[], &begun(step), |child| signal("-INT", child));
+        let ran = struck(lab, &[], step, |child| signal("-INT", child));
         // In the last step all is done when the run ends; what it started is not verified then.
         assert!(ran.code == 1 || *step == *STEPS[STEPS.len() - 1], "at {step}: {}", ran.stdout);
         assert!(ran.code == 0 || ran.stdout.contains("stopped after"), "at {step}: {}", ran.stdout);
