@@ -5,3 +5,4 @@ pub mod build;
 pub mod collect;
 pub mod fetch;
 pub mod progress;
+pub mod secret;

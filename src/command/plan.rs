@@ -126,7 +126,11 @@ fn scripts(run: &Run, planned: &Planned<'_>) -> Result<(), Failure> {
 fn save(plan: &Plan, path: &std::path::Path) -> Result<(), Failure> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
-    let text = serde_json::to_string_pretty(plan)
+    let mut plan = plan.clone();
+    for step in plan.hosts.iter_mut().flat_map(|host| &mut host.steps) {
+        step.change.operation = step.change.operation.shown();
+    }
+    let text = serde_json::to_string_pretty(&plan)
         .map_err(|error| Failure::failed(format!("cannot write the plan: {error}")))?;
     std::fs::OpenOptions::new()
         .write(true)

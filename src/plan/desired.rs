@@ -219,6 +219,9 @@ pub fn reading(
         reading.function("probe_names", names);
     }
     if host.is_member() {
+        // Whether there is one, also where the inventory names none.
+        reading.path(SECRET_FILE);
+        reading.digest(SECRET_FILE);
         reading.function("probe_former", [CONFIG_FILE]);
         for folder in &folders {
             reading.function("probe_listing", [*folder]);

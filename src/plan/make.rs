@@ -155,7 +155,7 @@ pub fn ensemble(
 }
 
 /// A directory that a server has written to is never to be started as if it were new.
-fn has_data(host: &Host, observed: &Observed) -> bool {
+pub fn has_data(host: &Host, observed: &Observed) -> bool {
     observed.listing(&host.data_dir).iter().any(|name| name == "coordinator" || name == "version-2")
 }
 

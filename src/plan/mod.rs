@@ -19,7 +19,7 @@ pub mod subject;
 pub mod template;
 pub mod valid;
 
-pub use make::{ensemble, host};
+pub use make::{ensemble, has_data, host};
 pub use membership::leaving;
 pub use model::{FORMAT, HostPlan, Plan, Refusal, Step};
 pub use only::Only;

@@ -69,6 +69,11 @@ impl Step {
         }
     }
 
+    /// Whether a host gets a secret by it.
+    pub const fn gives_secret(&self) -> bool {
+        matches!(self.change.operation, Operation::WriteFile { secret: true, .. })
+    }
+
     /// Whether its process runs something else than what is on disk already, whatever this plan changes.
     pub fn stale_now(&self) -> Option<&Stale> {
         match &self.change.reason {

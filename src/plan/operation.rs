@@ -496,7 +496,8 @@ impl Operation {
                 let source = Carried { path: PathBuf::new(), bytes: source.bytes };
                 Self::InstallBinary { path, sha256, source }
             }
-            other => other,
+            // A secret that is made for the first apply is another one by then.
+            other => other.shown(),
         }
     }
 

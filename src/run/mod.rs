@@ -3,25 +3,31 @@
 pub mod confirm;
 pub mod selection;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::OnceLock;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 
 use crate::artifacts::build::Builds;
-use crate::artifacts::collect;
+use crate::artifacts::{collect, secret};
 use crate::cli::{self, Connection, OutputOptions, Planning, Selection};
+use crate::digest;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::host::Connector;
 use crate::host::fleet::Fleet;
 use crate::host::session::{self, HostSession, Skew};
-use crate::inventory::{self, Host, Inventory};
+use crate::inventory::{self, Host, Inventory, Secret, SecretSource};
+use crate::layout::{SECRET_FILE, UNIT};
 use crate::plan::desired::{self, Artifact, Artifacts};
-use crate::plan::{self, HostPlan, Only, Plan, valid};
+use crate::plan::{self, HostPlan, Only, Plan, Step, valid};
 use crate::probe::Observed;
 use crate::report::Reporter;
 use crate::report::event::Event;
+use crate::script::{self, Script};
 
 /// What every run has.
 #[derive(Debug)]
@@ -33,6 +39,8 @@ pub struct Run {
     pub artifacts: Artifacts,
     /// Whether a missing coordinator may be built for the plan.
     pub builds: Builds,
+    /// The ensemble's secret where nobody has named or kept one: the hosts', or one made for a new ensemble.
+    made: OnceLock<Secret>,
     stop: tokio::sync::watch::Sender<bool>,
 }
 
@@ -73,6 +81,7 @@ impl Run {
     ) -> Result<Self, Failure> {
         // A misspelt --limit is told before anything is asked or typed.
         selection::select(&inventory, selection.limit.as_deref())?;
+        let inventory = secret::with_kept(inventory)?;
         let artifacts = collect::gather(&inventory).await?;
         let password = collect::become_password(&inventory, connection.ask_become_pass)?;
         let (stop, stopped) = tokio::sync::watch::channel(false);
@@ -84,6 +93,7 @@ impl Run {
             reporter: Reporter::new(output_options.output),
             artifacts,
             builds: Builds::WhenStale,
+            made: OnceLock::new(),
             stop,
         })
     }
@@ -171,8 +181,82 @@ impl Run {
                 Err(failure) => failures.push(failure),
             }
         }
+        self.learn_secret(&sessions).await?;
         let plan = self.plan(&self.artifacts, &answers(&sessions), only)?;
         Ok(Planned { plan, sessions, failures })
+    }
+
+    /// Hosts have a secret that this machine does not: it is asked for, so that nothing is taken away that
+    /// another machine has set up.
+    async fn learn_secret(&self, sessions: &[HostSession<'_>]) -> Result<(), Failure> {
+        if !secret::is_ours(&self.inventory) || self.made.get().is_some() {
+            return Ok(());
+        }
+        let holding = |session: &&HostSession<'_>| session.observed.digest(SECRET_FILE).is_some();
+        let Some(first) = sessions.iter().find(holding) else { return Ok(()) };
+        let digest = first.observed.digest(SECRET_FILE);
+        if let Some(other) =
+            sessions.iter().filter(holding).find(|s| s.observed.digest(SECRET_FILE) != digest)
+        {
+            let cause =
+                format!("{} and {} hold different secrets", first.host.name, other.host.name);
+            return Err(Failure::refused(cause).hint(
+                "name the right one as `coordinator: { secret: { file: … } }`; without it members refuse each other",
+            ));
+        }
+        let mut script = Script::new(&script::nonce());
+        script.call("zk_guard", ["15"]);
+        script.call("zk_frame_of", ["fact", "secret", "cat", SECRET_FILE]);
+        let (frames, _) = session::gather(&first.link, &script, Duration::from_secs(15))
+            .await
+            .map_err(|failure| failure.host(&first.host.name))?;
+        let held = frames.into_iter().find(|frame| frame.name == "secret").map(|frame| frame.body);
+        if let Some(held) = held.filter(|held| !held.trim_ascii().is_empty()) {
+            let _ = self.made.set(Secret::new(held));
+        }
+        Ok(())
+    }
+
+    /// The secret that neither the inventory nor a file beside it has, where these hosts are to have one: one
+    /// that they hold already, or a new one where none of them has ever served.
+    fn secret_for(&self, answers: &[Answer<'_>]) -> Result<Option<&Secret>, Failure> {
+        if !secret::is_ours(&self.inventory) {
+            return Ok(None);
+        }
+        let members: Vec<_> = answers.iter().filter(|answer| answer.host.is_member()).collect();
+        let held = members.iter().find_map(|answer| answer.observed.digest(SECRET_FILE));
+        if let (Some(made), Some(held)) = (self.made.get(), held) {
+            return Ok((digest::sha256(made.reveal()) == held).then_some(made));
+        }
+        let blank = |answer: &&&Answer<'_>| {
+            answer.observed.digest(SECRET_FILE).is_none()
+                && !plan::has_data(answer.host, answer.observed)
+                && answer.observed.unit(UNIT).get("MainPID").parse().unwrap_or(0) == 0
+        };
+        if held.is_some() || members.iter().filter(blank).count() < self.inventory.members().count()
+        {
+            return Ok(None);
+        }
+        if self.made.get().is_none() {
+            let _ = self.made.set(secret::make()?);
+        }
+        Ok(self.made.get())
+    }
+
+    /// Keeps the secret of a plan that gives hosts one, before they get it.
+    pub fn keep_secret(&self, plan: &Plan) -> Result<(), Failure> {
+        let gives = plan.hosts.iter().flat_map(|host| &host.steps).any(Step::gives_secret);
+        let place = secret::place(&self.inventory);
+        if let (true, Some(made)) = (secret::is_ours(&self.inventory), self.made.get())
+            && (gives || !place.exists())
+        {
+            let path = secret::keep(&self.inventory, made)?;
+            self.reporter.aside(&format!(
+                "the secret by which members know each other is kept in {}: whoever works on this ensemble needs it",
+                path.display()
+            ));
+        }
+        Ok(())
     }
 
     /// The plan for what has been observed; `supplies` may hold more than at the run's beginning.
@@ -184,16 +268,24 @@ impl Run {
     ) -> Result<Plan, Failure> {
         let mut binaries = BTreeMap::new();
         let mut plans = Vec::new();
+        let (mut inventory, mut artifacts) =
+            (Cow::Borrowed(&self.inventory), Cow::Borrowed(artifacts));
+        if let Some(secret) = self.secret_for(answers)? {
+            let place = secret::place(&self.inventory);
+            inventory.to_mut().coordinator.secret = Some(SecretSource::File(place));
+            artifacts.to_mut().secret = Some(secret.clone());
+        }
         for answer in answers {
-            plans.push(self.host_plan(artifacts, *answer, only, &mut binaries)?);
+            plans.push(self.host_plan(&inventory, &artifacts, *answer, only, &mut binaries)?);
         }
         let observed: Vec<_> =
             answers.iter().map(|answer| (answer.host, answer.observed)).collect();
-        Ok(plan::ensemble(&self.inventory, plans, &observed))
+        Ok(plan::ensemble(&inventory, plans, &observed))
     }
 
     fn host_plan(
         &self,
+        inventory: &Inventory,
         artifacts: &Artifacts,
         answer: Answer<'_>,
         only: &Only,
@@ -212,8 +304,8 @@ impl Run {
             };
         }
         artifacts.memory_kb = answer.observed.memory_kb();
-        let resources = desired::resources(&self.inventory, answer.host, &artifacts)?;
-        let mut plan = plan::host(&self.inventory, answer.host, &resources, answer.observed, only);
+        let resources = desired::resources(inventory, answer.host, &artifacts)?;
+        let mut plan = plan::host(inventory, answer.host, &resources, answer.observed, only);
         let skew_ms = answer.skew.certain_ms();
         if skew_ms.unsigned_abs() > u64::from(self.inventory.coordinator.tick_time_ms) {
             let (seconds, way) =

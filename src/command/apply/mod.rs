@@ -80,6 +80,7 @@ async fn changes(
         saved.still_holds(&planned.plan)?;
     }
     if planned.plan.changes() == 0 {
+        run.keep_secret(&planned.plan)?;
         let mut failures = planned.failures.clone();
         let silent = silent(run, planned);
         if !silent.is_empty() {
@@ -97,6 +98,7 @@ async fn changes(
     }
     let question = format!("Make {}?", show::summary(&planned.plan));
     confirm::confirm(arguments.yes, &question)?;
+    run.keep_secret(&planned.plan)?;
     let fetched = fetch(run, planned).await?;
     let plan = match &fetched {
         Some(artifacts) => run.plan(artifacts, &run::answers(&planned.sessions), only)?,
