@@ -110,6 +110,7 @@ impl World {
             enforce_quota: s.is_multiple_of(2),
             authentication: Authentication::default(),
             skip_acl: false,
+            audit: s.is_multiple_of(2).then(|| "simulated".to_owned()),
             incarnation: identity.incarnation,
             blank: identity.cluster_id == 0,
             initialize: false,

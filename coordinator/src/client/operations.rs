@@ -163,9 +163,10 @@ impl Client {
         }
     }
 
-    pub fn reconfig(&mut self, request: Reconfig<'_>) -> Result<Option<Vec<u8>>, Error> {
+    /// The new list of members, and the Stat of `/zookeeper/config`.
+    pub fn reconfig(&mut self, request: Reconfig<'_>) -> Result<(Option<Vec<u8>>, Stat), Error> {
         match self.call(&Request::Reconfig(request))? {
-            Reply::DataStat(config, _) => Ok(config),
+            Reply::DataStat(config, stat) => Ok((config, stat)),
             other => Err(unexpected(&other)),
         }
     }

@@ -101,6 +101,7 @@ impl Entries {
             skip_acl: self.yes_no("skipACL", false)?,
             enforce_quota: self.switch("enforceQuota", false)?,
             super_digest: self.super_digest()?,
+            audit: self.audit()?,
             security: self.security(&mut *read)?,
             client_tls: self.client_tls()?,
             read_only_mode,

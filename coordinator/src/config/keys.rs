@@ -100,6 +100,12 @@ const KEYS: &[(&str, Treatment)] = &[
     ("coordinator.adminSocket", Used),
     ("coordinator.busyPoll", Used),
     ("coordinator.sessionPasswords", Used),
+    // See `super::audit`.
+    ("audit.enable", Used),
+    ("audit.impl.class", Used),
+    ("coordinator.auditFile", Used),
+    ("coordinator.auditFileBytes", Used),
+    ("coordinator.auditFilesKept", Used),
     // Who callers are: see `super::security`.
     ("coordinator.jaasFile", Used),
     ("java.security.auth.login.config", Used),
@@ -216,13 +222,6 @@ const KEYS: &[(&str, Treatment)] = &[
         Refused {
             unless: &["true"],
             hint: "the digest scheme cannot be switched off: remove the key",
-        },
-    ),
-    (
-        "audit.enable",
-        Refused {
-            unless: &["false"],
-            hint: "there is no audit log yet: set it to false or remove the key",
         },
     ),
     // Authentication providers beside the built-in ones: see `super::builder`.

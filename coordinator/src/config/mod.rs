@@ -3,6 +3,7 @@
 //! A key that would change what the ensemble promises, and that is not supported, is an error;
 //! an unknown one is a warning by name; none is ignored in silence.
 
+mod audit;
 mod builder;
 mod entries;
 mod error;
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 
 use crate::state::PasswordRule;
 
+pub use audit::AuditConfig;
 pub use error::{ConfigError, EXIT_CODE, Warning};
 pub use secret::Secret;
 pub use security::Security;
@@ -95,6 +97,8 @@ pub struct Config {
     pub local_sessions: bool,
     /// Local sessions are replicated from their first ephemeral on.
     pub local_sessions_upgrade: bool,
+    /// Where changes are told to auditors; `None`: nowhere.
+    pub audit: Option<AuditConfig>,
     /// Who may log in, and who must.
     pub security: Security,
     /// TLS for clients; `None` without a port for it.

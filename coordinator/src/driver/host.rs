@@ -58,6 +58,8 @@ pub trait Host {
 
     /// Writes a line of the server's log.
     fn log(&mut self, level: Level, text: &str);
+    /// Gives lines to whoever writes the audit log; never waits for it.
+    fn audit(&mut self, lines: String);
     /// The server has got this far.
     fn reached(&mut self, milestone: Milestone);
     /// Adds to a view what only the system knows.

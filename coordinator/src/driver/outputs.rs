@@ -84,6 +84,7 @@ impl<D: Disk> Driver<D> {
             Output::Disconnect(member) => host.disconnect(member, &mut self.node),
             Output::Members(members) => host.set_members(members, &mut self.node),
             Output::Log(level, text) => host.log(level, &text),
+            Output::Audit(lines) => host.audit(lines),
             Output::Fatal(why) => self.fails(why),
         }
         false

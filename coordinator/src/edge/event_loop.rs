@@ -10,6 +10,7 @@ use mio::{Events, Poll, Token};
 use raft::eraftpb::{Entry, HardState};
 use rustix::time::{ClockId, clock_gettime};
 
+use super::audit::AuditLog;
 use super::clients::{self, Clients};
 use super::completion::{Completions, Letter};
 use super::log_thread::LogThread;
@@ -21,7 +22,7 @@ use super::serve::client_listener;
 use super::snapshot_transfer::SnapshotTransfer;
 use super::tls_port::Arrival;
 use crate::admin::environment;
-use crate::admin::view::{Parts, View};
+use crate::admin::view::{Extra, Parts, View};
 use crate::config::{Config, Listen, Secret, Server};
 use crate::driver::{Completion, Driver, End, Host, LogWork, Milestone, SnapshotWork, Written};
 use crate::node::{Level, Node};
@@ -58,6 +59,7 @@ pub(super) struct RealHost {
     pub completions: Completions,
     pub completed: Receiver<Letter>,
     pub logger: Logger,
+    pub audit: Option<AuditLog>,
     pub clock: Clock,
 }
 
@@ -250,6 +252,12 @@ impl Host for RealHost {
         self.logger.log(level, text);
     }
 
+    fn audit(&mut self, lines: String) {
+        if let Some(audit) = &self.audit {
+            audit.tell(lines);
+        }
+    }
+
     fn reached(&mut self, milestone: Milestone) {
         match milestone {
             Milestone::Joined => self.remove_initialize_marker(),
@@ -267,6 +275,14 @@ impl Host for RealHost {
     fn complete_view(&self, view: &mut View, parts: Parts) {
         let secret = self.config.secret.as_ref();
         view.raft.peers_authenticated = secret.is_some_and(Secret::is_required);
+        if let Some(audit) = &self.audit {
+            view.extra.push(Extra {
+                name: "audit_lines_lost_total",
+                help: "Lines of the audit log that could not be written.",
+                counter: true,
+                value: audit.lost() as f64,
+            });
+        }
         if parts.directories {
             let (data, log) = (&self.config.data_dir, &self.config.data_log_dir);
             view.directories = Some(environment::directories(data, log));

@@ -55,11 +55,19 @@ impl Logger {
 /// Now, as RFC 3339 in UTC with milliseconds.
 fn timestamp() -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let (seconds, millis) = (now.as_secs(), now.subsec_millis());
-    let (days, second) = (seconds / 86_400, seconds % 86_400);
-    let (year, month, day) = civil(days as i64);
+    date_time(now.as_millis() as i64, 'T', '.') + "Z"
+}
+
+/// Milliseconds since 1970 as date and time in UTC, with these between them and before the
+/// milliseconds.
+pub(super) fn date_time(ms: i64, between: char, point: char) -> String {
+    let (seconds, millis) = (ms.div_euclid(1000), ms.rem_euclid(1000));
+    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    let (year, month, day) = civil(days);
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+    format!(
+        "{year:04}-{month:02}-{day:02}{between}{hour:02}:{minute:02}:{second:02}{point}{millis:03}"
+    )
 }
 
 /// Days since 1970 to a date (Howard Hinnant, "chrono-compatible low-level date algorithms").

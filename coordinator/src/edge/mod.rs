@@ -8,6 +8,7 @@
 
 mod addresses;
 mod admin_socket;
+mod audit;
 mod backup;
 mod clients;
 mod completion;

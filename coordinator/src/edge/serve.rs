@@ -12,6 +12,7 @@ use mio::{Interest, Poll, Waker};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::addresses::ListedAddresses;
+use super::audit::{AuditLog, account};
 use super::clients::Clients;
 use super::completion::Completions;
 use super::event_loop::{
@@ -144,6 +145,13 @@ pub fn serve(config: Config, warnings: &[Warning]) -> Result<(), Failure> {
         load_ms,
         load_entries,
     };
+    let (audit, audit_end) = match &config.audit {
+        Some(audit) => {
+            let (log, end) = AuditLog::start(audit, &account(), logger)?;
+            (Some(log), Some(end))
+        }
+        None => (None, None),
+    };
     listen_to_operators(&config, &operators, &completions, logger);
     let max_cnxns = config.max_cnxns as usize;
     let count = if alone { 0 } else { config.servers.len() };
@@ -165,9 +173,13 @@ pub fn serve(config: Config, warnings: &[Warning]) -> Result<(), Failure> {
         completions,
         completed,
         logger,
+        audit,
         clock,
     };
     let end = host.run(Driver::new(node, disk, identity, operators, driver_config));
+    if let Some(audit_end) = audit_end {
+        audit_end.wait();
+    }
     // The log thread ends when its letter box is gone: everything handed over is written.
     let _ = log_thread.join();
     match end {
@@ -293,6 +305,7 @@ pub(crate) fn node_config(
             ..config.security.authentication()
         },
         skip_acl: config.skip_acl,
+        audit: config.audit.is_some().then(account),
         published_members: config.published_members(),
         incarnation,
         blank,

@@ -7,6 +7,7 @@
 use protobuf::Message as _;
 use raft::eraftpb::{ConfChangeV2, Entry, EntryType};
 
+use super::audit::audited_ephemerals;
 use super::client::{Phase, Waiting};
 use super::entry::{self, BadEntry, Segment};
 use super::outbox::Waiter;
@@ -186,7 +187,9 @@ impl Node {
         let changed = txn.op == OpCode::Reconfig && txn.session == 0 && txn.body.is_empty();
         let waiter = if changed { self.reconfiguring.take() } else { waiter };
         let answer = waiter.is_some().then_some(&mut self.reply);
+        let ephemerals = audited_ephemerals(self.audit.is_some(), &self.state, txn);
         let code = self.state.apply(stamp, origin, txn, &mut self.effects, answer);
+        self.audit_applied(waiter.as_ref().filter(|_| !changed), txn, code, &ephemerals);
         self.snapshots.applied_one();
         if let Some(exceeded) = self.state.take_exceeded() {
             self.quota_exceeded(&exceeded);

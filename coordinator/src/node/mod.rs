@@ -11,6 +11,7 @@
 //! `membership` says who may vote, `snapshot` writes them.
 
 mod apply;
+mod audit;
 mod authentication;
 mod budget;
 mod client;
@@ -51,6 +52,7 @@ pub use membership::PeerHello;
 pub use replicate::split_frames;
 pub use stats::Stats;
 
+use audit::Audit;
 use budget::Budget;
 use client::Clients;
 use clock::{Doubt, SessionClock, WallClock};
@@ -113,6 +115,8 @@ pub struct NodeConfig {
     pub authentication: Authentication,
     /// Nobody is refused anything (`skipACL`).
     pub skip_acl: bool,
+    /// Who runs this server, where changes are told to the audit log (`audit.enable`).
+    pub audit: Option<String>,
     /// What `/zookeeper/config` shall hold; `None` leaves it as it is.
     pub published_members: Option<String>,
     /// Random name of the data directory.
@@ -180,6 +184,8 @@ pub enum Output {
     Redial(u8),
     /// For the log of the server.
     Log(Level, String),
+    /// Lines for the audit log, each with a level before it: `I` or `E`.
+    Audit(String),
     /// This server cannot go on: the process ends with this message.
     Fatal(String),
 }
@@ -279,6 +285,7 @@ pub struct Node {
     next_raft_tick_ms: u64,
     last_stamp_ms: i64,
 
+    audit: Option<Audit>,
     snapshots: snapshot::Snapshots,
     /// A fetched snapshot, until raft has accepted it.
     fetched: Option<(SnapshotPoint, Box<State>)>,
@@ -345,6 +352,7 @@ impl Node {
             .map(|&id| (id, Peer::default()))
             .collect();
         let mut node = Node {
+            audit: config.audit.clone().map(Audit::new),
             config,
             now_ms,
             started_ms: now_ms,
@@ -491,6 +499,7 @@ impl Node {
         self.handle_ready();
         self.finish_syncs();
         self.step_snapshot();
+        self.flush_audit();
     }
 
     /// Whether [`Node::flush`] has something to do already.

@@ -241,6 +241,7 @@ impl Node {
         };
         if let Err(code) = allowed {
             self.charge(conn, budget::units(op, body.len(), 0));
+            self.audit_refused(conn, op, body, code);
             return self.answer_in_turn(conn, xid, code, false);
         }
         self.charge(conn, budget::units(op, body.len(), 0));

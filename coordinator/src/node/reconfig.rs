@@ -40,6 +40,7 @@ impl Node {
         }
         // Servers of level 0 would take it for their own.
         if self.state.cluster().level < 1 {
+            self.audit_refused(conn, OpCode::Reconfig, body, Code::ReconfigDisabled);
             return self.answer_in_turn(conn, xid, Code::ReconfigDisabled, false);
         }
         if self.clients.get(conn).is_some_and(|client| client.local) {

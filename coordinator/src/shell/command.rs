@@ -76,8 +76,8 @@ pub(super) const TABLE: &[Spec] = table! {
         "be someone: `addauth digest user:password`";
     "close", Close, "", "", 0..0, "",
         "end the session, and stay here";
-    "config", Config, "sw", "", 0..0, "[-s] [-w]",
-        "print the members of the ensemble";
+    "config", Config, "csw", "", 0..0, "[-c] [-w] [-s]",
+        "print the members of the ensemble, or where clients connect";
     "connect", Connect, "", "", 1..1, "host:port",
         "start a session with other servers";
     "create", Create, "sec", "t", 1..3, "[-s] [-e] [-c] [-t ttl] path [data] [acl]",
@@ -108,8 +108,10 @@ pub(super) const TABLE: &[Spec] = table! {
         "whether events are printed";
     "quit" or "exit", Quit, "", "", 0..0, "",
         "end the session";
-    "reconfig", Reconfig, "", "", 0..MANY, "",
-        "say how members of the ensemble are changed";
+    "reconfig", Reconfig, "", "", 0..MANY,
+        "[-s] [-v version] [[-file path] | [-members serverID=host:port1:port2;port3[,...]*]] | \
+         [-add serverId=host:port1:port2;port3[,...]]* [-remove serverId[,...]*]",
+        "change the members of the ensemble (`reconfigEnabled`)";
     "redo", Redo, "", "", 1..1, "cmdno",
         "do again what `history` shows under that number";
     "removewatches", RemoveWatches, "cda", "", 1..1, "[-c|-d|-a] path",

@@ -7,6 +7,7 @@ use super::acl;
 use super::command::{Command, Kind, Spec, TABLE};
 use super::outcome::{Outcome, Trouble};
 use super::quota::{self, Limits};
+use super::reconfig;
 use super::subtree;
 
 /// Operations of one transaction of deleteall, as in `zkCli.sh`.
@@ -19,11 +20,6 @@ pub(super) fn without_server(command: &Command) -> Option<Result<Outcome, Troubl
         Kind::Version => {
             Some(Ok(Outcome::Said(format!("coordinator CLI version: {}", crate::cli::VERSION))))
         }
-        Kind::Reconfig => Some(Err(Trouble::Refused(
-            "Reconfig is disabled: members are the `server.N` lines of zookeeper.properties, changed on one \
-             server after the other with a restart of each"
-                .to_owned(),
-        ))),
         _ => None,
     }
 }
@@ -31,13 +27,13 @@ pub(super) fn without_server(command: &Command) -> Option<Result<Outcome, Troubl
 /// Everything but what belongs to the interactive session alone.
 pub(super) fn execute(zk: &mut Client, command: &Command) -> Result<Outcome, Trouble> {
     let path = command.arguments.first().map_or("/", String::as_str);
-    if !path.starts_with('/') && command.spec.kind != Kind::AddAuth {
+    if !path.starts_with('/') && !matches!(command.spec.kind, Kind::AddAuth | Kind::Reconfig) {
         return Err(Trouble::Usage(format!("Path must start with / character: `{path}`")));
     }
     match command.spec.kind {
         Kind::AddAuth => add_auth(zk, command),
         Kind::AddWatch => add_watch(zk, command, path),
-        Kind::Config => zk.outside_chroot(|zk| get(zk, command, "/zookeeper/config")),
+        Kind::Config => zk.outside_chroot(|zk| config(zk, command)),
         Kind::Create => create(zk, command, path),
         Kind::Delete => {
             let version = version(command)?;
@@ -77,6 +73,7 @@ pub(super) fn execute(zk: &mut Client, command: &Command) -> Result<Outcome, Tro
             Ok(Outcome::Quota { path: full, limits, used })
         }
         Kind::Ls => ls(zk, command, path),
+        Kind::Reconfig => reconfig::reconfig(zk, command),
         Kind::RemoveWatches => remove_watches(zk, command, path),
         Kind::Set => {
             let data = command.arguments[1].as_bytes();
@@ -106,7 +103,6 @@ pub(super) fn execute(zk: &mut Client, command: &Command) -> Result<Outcome, Tro
         Kind::Connect
         | Kind::Help
         | Kind::Close
-        | Kind::Reconfig
         | Kind::Redo
         | Kind::History
         | Kind::PrintWatches
@@ -196,6 +192,17 @@ fn create(zk: &mut Client, command: &Command, path: &str) -> Result<Outcome, Tro
 fn get(zk: &mut Client, command: &Command, path: &str) -> Result<Outcome, Trouble> {
     let (data, stat) = zk.get_data(path, command.has('w')).map_err(Trouble::on(path))?;
     Ok(Outcome::Data(data, command.has('s').then_some(stat)))
+}
+
+fn config(zk: &mut Client, command: &Command) -> Result<Outcome, Trouble> {
+    let outcome = get(zk, command, "/zookeeper/config")?;
+    Ok(match outcome {
+        Outcome::Data(list, stat) if command.has('c') => {
+            let clients = reconfig::clients(&list.unwrap_or_default());
+            Outcome::Data(Some(clients.into_bytes()), stat)
+        }
+        other => other,
+    })
 }
 
 fn ls(zk: &mut Client, command: &Command, path: &str) -> Result<Outcome, Trouble> {

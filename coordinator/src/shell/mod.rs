@@ -9,6 +9,7 @@ mod execute;
 mod interactive;
 mod outcome;
 mod quota;
+mod reconfig;
 mod session;
 mod show;
 mod subtree;

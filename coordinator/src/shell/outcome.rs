@@ -78,6 +78,16 @@ fn told(error: &Error, path: &str) -> String {
         Some(Code::NoWatcher) => "No watch of this kind on ",
         Some(Code::Unimplemented) => "The server does not support this on ",
         Some(Code::QuotaExceeded) => "Quota has exceeded : ",
+        Some(Code::ReconfigInProgress) => {
+            return "Another reconfiguration is in progress -- concurrent reconfigs not supported (yet)"
+                .to_owned();
+        }
+        Some(Code::NewConfigNoQuorum) => {
+            return "No quorum of new config is connected and up-to-date with the leader of last \
+                    committed config - try invoking reconfiguration after new servers are connected \
+                    and synced"
+                .to_owned();
+        }
         _ => return error.to_string(),
     };
     format!("{words}{path}")

@@ -22,6 +22,12 @@ log4j.rootLogger=WARN, out
 log4j.appender.out=org.apache.log4j.ConsoleAppender
 log4j.appender.out.layout=org.apache.log4j.PatternLayout
 log4j.appender.out.layout.ConversionPattern=%d %p %c: %m%n
+log4j.logger.org.apache.zookeeper.audit.Slf4jAuditLogger=INFO, audit
+log4j.additivity.org.apache.zookeeper.audit.Slf4jAuditLogger=false
+log4j.appender.audit=org.apache.log4j.FileAppender
+log4j.appender.audit.File=audit.log
+log4j.appender.audit.layout=org.apache.log4j.PatternLayout
+log4j.appender.audit.layout.ConversionPattern=%d{ISO8601} %p %c{2}: %m%n
 """
 
 
@@ -124,6 +130,9 @@ class Server:
         if self.ensemble.engine == "coordinator":
             return [str(coordinator_binary()), "serve", configuration]
         classpath = os.environ.get("ZOOKEEPER_CLASSPATH", str(DEBIAN_JAR))
+        if self.ensemble.extra.get("audit.enable") == "true":
+            # Without a binding of slf4j nothing is logged, the audit log included.
+            classpath += "".join(f":/usr/share/java/{name}.jar" for name in ("slf4j-log4j12", "log4j-1.2"))
         main = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
         # Read from the command line alone, without `zookeeper.` before them.
         plain = [f"-D{key}={value}" for key, value in self.ensemble.extra.items()
@@ -162,6 +171,9 @@ class Server:
 
     def log(self):
         return self.log_path.read_text(errors="replace")
+
+    def audit(self):
+        return (self.directory / "audit.log").read_text()
 
     def is_alive(self):
         return self.process is not None and self.process.poll() is None

@@ -1,8 +1,12 @@
 """Changes of members by clients, on both engines: who votes, who leads, where clients connect."""
 
+import os
+import re
 import shutil
 import struct
+import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -202,3 +206,75 @@ def test_roles_and_client_ports_change(engine):
             raw.Connection(before, 2)
         if engine == "coordinator":
             assert old.call(raw.EXISTS, raw.buffer(b"/new-port") + b"\0")[0] == OK, "old ones stay"
+
+
+ZKCLI = Path("/usr/share/zookeeper/bin/zkCli.sh")
+# What zkCli.sh says around the answers, and what Java logs.
+NOISE = ("SLF4J", "Connecting to", "Welcome to", "JLine", "WATCHER::", "WatchedEvent", "log4j:", "Exiting JVM")
+STAT = re.compile(r"^(cZxid|ctime|mZxid|mtime|pZxid|dataLength) = .*$")
+
+
+def said(command, script, **environment):
+    """What a shell answers to the lines of a script, with what differs by run taken out."""
+    done = subprocess.run(
+        command, input=script, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120, **environment
+    )
+    lines = [line for line in done.stdout.splitlines() if line.strip() and not line.startswith(NOISE)]
+    lines = [re.sub(r"version=[0-9a-f]+", "version=V", STAT.sub(r"\1", line)) for line in lines]
+    # Java names the file twice.
+    lines = [re.sub(r"^(Error processing ).*( \(?No such file.*)$", r"\1FILE", line) for line in lines]
+    # ZooKeeper's lists come in the order of a hash map.
+    return [re.sub(r"^[0-9a-f]+ (127.*)$", lambda m: " ".join(sorted(m[1].split(","))), line) for line in lines]
+
+
+def blocks(lines):
+    """Runs of `server.` lines in order."""
+    made, servers = [], []
+    for line in lines:
+        if not line.startswith("server."):
+            made += sorted(servers)
+            servers = []
+            made.append(line)
+        else:
+            servers.append(line)
+    return made + sorted(servers)
+
+
+def test_both_shells_change_members(engine, tmp_path):
+    """`reconfig` and `config` in zkCli.sh and in `coordinator shell`: the same text."""
+    if not ZKCLI.exists():
+        pytest.skip(f"{ZKCLI} is missing (Debian's package zookeeper)")
+    with Growing(engine, 3) as running:
+        third = running.followers()[0]
+        stay = next(s for s in running.servers if s is not third)
+        lines = {s.id: f"server.{s.id}={line(s)}" for s in running.servers}
+        listed = tmp_path / "members"
+        listed.write_text("# ours\n\n" + "\n".join(lines.values()) + "\n")
+        script = f"""\
+config
+config -c
+config -s
+reconfig
+reconfig -v zz -remove 1
+reconfig -add server.9=127.0.0.1:1:2
+reconfig -remove {third.id}
+addauth digest super:test
+reconfig -v 7fffffff00000000 -remove {third.id}
+reconfig -add {lines[third.id]} -members {lines[third.id]}
+reconfig -file a -members b
+reconfig -file {tmp_path}/none
+reconfig -remove {third.id}
+reconfig -remove 1,2,3
+reconfig -s -add {lines[third.id]}
+reconfig -members {",".join(lines.values())}
+reconfig -file {listed}
+config -c
+quit
+"""
+        shell = [str(ensembles.coordinator_binary()), "shell", "--server", stay.address]
+        flags = {**os.environ, "CLIENT_JVMFLAGS": "-Dlog4j.configuration=none -XX:TieredStopAtLevel=1"}
+        theirs = blocks(said([str(ZKCLI), "-server", stay.address], script, env=flags))
+        ours = blocks(said(shell, script))
+        print("\n".join(theirs))
+        assert sum("Committed new configuration:" in l for l in theirs) == 4
+        assert ours == theirs

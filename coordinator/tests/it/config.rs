@@ -115,5 +115,6 @@ fn describe(config: &Config) -> Vec<String> {
         format!("secret {:?}", config.secret),
         format!("admin socket {}", config.admin_socket.display()),
         format!("passwords {:?}", config.session_passwords),
+        format!("audit {:?}", config.audit),
     ]
 }

@@ -159,6 +159,7 @@ pub(crate) fn config(id: u8, servers: usize) -> NodeConfig {
         enforce_quota: true,
         authentication: Authentication::default(),
         skip_acl: false,
+        audit: None,
         published_members: None,
         incarnation: u128::from(id),
         blank: true,
@@ -273,7 +274,8 @@ impl World {
                 Output::Install { .. }
                 | Output::SnapshotBegin { .. }
                 | Output::Members(_)
-                | Output::Log(..) => {}
+                | Output::Log(..)
+                | Output::Audit(_) => {}
             }
         }
         for conn in node.take_dirty_clients() {

@@ -52,6 +52,7 @@ fn alone() -> NodeConfig {
         enforce_quota: false,
         authentication: coordinator::node::Authentication::default(),
         skip_acl: false,
+        audit: None,
         published_members: None,
         incarnation: 1,
         blank: false,
