@@ -14,6 +14,8 @@ pub mod script;
 pub mod health;
 pub mod plan;
 
+pub mod migration;
+
 pub mod artifacts;
 pub mod host;
 

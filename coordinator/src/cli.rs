@@ -32,6 +32,8 @@ pub enum Command {
     Restore(RestoreArguments),
     /// Take over Apache ZooKeeper's data; run it on every member, all stopped
     Import(ImportArguments),
+    /// Show how far a stopped member of Apache ZooKeeper has come, as its elections compare it
+    Standing(StandingArguments),
     /// Write this stopped member's data as a data directory of Apache ZooKeeper
     Export(ExportArguments),
     /// Continue from this stopped member alone, after a majority was lost for good
@@ -115,6 +117,13 @@ pub struct ImportArguments {
 }
 
 #[derive(Debug, Args)]
+pub struct StandingArguments {
+    /// A member's `dataDir`, a comma and its `dataLogDir` where that is another one
+    #[arg(value_name = "DATADIR[,DATALOGDIR]")]
+    pub directory: String,
+}
+
+#[derive(Debug, Args)]
 pub struct ExportArguments {
     /// Configuration of this member
     #[arg(value_name = "ZOOKEEPER.PROPERTIES")]
@@ -191,6 +200,7 @@ pub fn run(arguments: Arguments) -> Result<u8, Failure> {
         Command::Check(arguments) => check(&arguments),
         Command::Restore(arguments) => restore(&arguments),
         Command::Import(arguments) => import(arguments),
+        Command::Standing(arguments) => standing(&arguments),
         Command::Export(arguments) => export(&arguments),
         Command::Rescue(arguments) => rescue(&arguments),
         Command::Admin(arguments) => admin(&arguments),
@@ -265,6 +275,14 @@ fn import(arguments: ImportArguments) -> Result<u8, Failure> {
     let report =
         offline::import(&config, &options).map_err(|why| Failure::new(exit::FAILED, why))?;
     println!("{}", json(&report));
+    Ok(exit::OK)
+}
+
+#[expect(clippy::print_stdout, reason = "the report is this command's data")]
+fn standing(arguments: &StandingArguments) -> Result<u8, Failure> {
+    let standing =
+        offline::standing(&arguments.directory).map_err(|why| Failure::new(exit::FAILED, why))?;
+    println!("{}", json(&standing));
     Ok(exit::OK)
 }
 

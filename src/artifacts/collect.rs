@@ -123,8 +123,13 @@ pub fn become_password(inventory: &Inventory, ask: bool) -> Result<Option<Secret
     if !ask {
         return inventory.become_password.as_ref().map(read_secret).transpose();
     }
-    let typed = typed_password("sudo password:")?;
-    Ok(Some(Secret::new(typed.into_bytes())))
+    asked_password(ask)
+}
+
+/// The sudo password, where it is to be typed.
+pub fn asked_password(ask: bool) -> Result<Option<Secret>, Failure> {
+    let typed = ask.then(|| typed_password("sudo password:")).transpose()?;
+    Ok(typed.map(|typed| Secret::new(typed.into_bytes())))
 }
 
 /// Asks without echo on a terminal; without one, the first line of stdin is taken.

@@ -44,6 +44,9 @@ pub enum Command {
     #[command(subcommand)]
     Inventory(InventoryCommand),
 
+    /// Look at living hosts of an Apache ZooKeeper, change nothing, and write the inventory that describes them
+    Adopt(Adopt),
+
     /// Show what `apply` would change, and change nothing
     Plan(Plan),
     /// Bring the hosts to what the inventory says, and wait until the ensemble serves
@@ -195,6 +198,24 @@ pub struct FromSshConfig {
     /// Name of the ensemble
     #[arg(long, default_value = "demo")]
     pub ensemble: String,
+}
+
+#[derive(Args, Debug)]
+pub struct Adopt {
+    /// Every member's host, by the name or address to log in to; a broker's `zookeeper.connect` will do
+    #[arg(value_name = "HOST", required_unless_present = "ssh_config")]
+    pub hosts: Vec<String>,
+    /// The hosts of an OpenSSH client configuration
+    #[arg(long, value_name = "FILE")]
+    pub ssh_config: Option<PathBuf>,
+    /// Name of the ensemble
+    #[arg(long, default_value = "zookeeper")]
+    pub ensemble: String,
+    /// Write the inventory there, and not to stdout
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    #[command(flatten)]
+    pub connection: Connection,
 }
 
 /// What `plan` and `apply` have in common.

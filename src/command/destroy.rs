@@ -30,6 +30,13 @@ const BROKERS_DEADLINE: Duration = Duration::from_mins(7);
 
 pub async fn run(arguments: cli::Destroy) -> Outcome {
     let inventory = Inventory::load(&arguments.inventory.inventory)?;
+    if let Some(apache) = inventory.adopted() {
+        return Err(Failure::refused(format!(
+            "{} was there before zkprov, which takes away nothing of others",
+            apache.unit()
+        ))
+        .hint("what zkprov has put beside it is /usr/local/lib/zkprov alone: remove that folder"));
+    }
     let run =
         Run::new(inventory, &arguments.selection, &arguments.connection, &arguments.output_options)
             .await?;

@@ -33,6 +33,28 @@ async fn from_ssh_config(arguments: FromSshConfig) -> Outcome {
         .map_err(|wrong| Failure::usage(wrong.message).hint(wrong.hint.unwrap_or_default()))?;
     let path = &arguments.file;
     let from_stdin = path.as_os_str() == "-";
+    let shown = path.to_string_lossy();
+    let (config, machines) = configured(path)?;
+    let mut failures = Vec::new();
+    let mut discovered = BTreeMap::new();
+    if arguments.discover {
+        (discovered, failures) = discover(&machines, (!from_stdin).then_some(path)).await?;
+    }
+    let way = if from_stdin { Way::Carried } else { Way::File(&shown) };
+    report::data(&import::inventory(&arguments.ensemble, &config, way, &discovered));
+    for failure in &failures {
+        report::failure(failure);
+    }
+    Ok(if failures.is_empty() { Exit::Done } else { Exit::Unreachable })
+}
+
+/// The machines that an ssh configuration names.
+pub(super) fn machines(path: &Path) -> Result<Vec<Machine>, Failure> {
+    configured(path).map(|(_, machines)| machines)
+}
+
+fn configured(path: &Path) -> Result<(SshConfig, Vec<Machine>), Failure> {
+    let from_stdin = path.as_os_str() == "-";
     let text = read(path, from_stdin)?;
     let shown = path.to_string_lossy();
     let home = std::env::home_dir();
@@ -45,17 +67,7 @@ async fn from_ssh_config(arguments: FromSshConfig) -> Outcome {
         return Err(Failure::usage(format!("{shown} names no host"))
             .hint("`vagrant ssh-config` prints one `Host` block for each running machine"));
     }
-    let mut failures = Vec::new();
-    let mut discovered = BTreeMap::new();
-    if arguments.discover {
-        (discovered, failures) = discover(&machines, (!from_stdin).then_some(path)).await?;
-    }
-    let way = if from_stdin { Way::Carried } else { Way::File(&shown) };
-    report::data(&import::inventory(&arguments.ensemble, &config, way, &discovered));
-    for failure in &failures {
-        report::failure(failure);
-    }
-    Ok(if failures.is_empty() { Exit::Done } else { Exit::Unreachable })
+    Ok((config, machines))
 }
 
 fn read(path: &Path, from_stdin: bool) -> Result<String, Failure> {
@@ -107,7 +119,7 @@ async fn discover(
     let connector = std::sync::Arc::new(Connector::new(false, None, stopped)?);
     let mut tasks = tokio::task::JoinSet::new();
     for machine in machines {
-        let (connector, host) = (std::sync::Arc::clone(&connector), host(machine, config)?);
+        let (connector, host) = (std::sync::Arc::clone(&connector), login(machine, config)?);
         tasks.spawn(async move {
             let answer = ask(&connector, &host).await;
             (host.name, answer)
@@ -151,7 +163,7 @@ async fn ask(connector: &Connector, host: &Host) -> Result<String, Failure> {
 }
 
 /// A machine as far as a login goes.
-fn host(machine: &Machine, config: Option<&PathBuf>) -> Result<Host, Failure> {
+pub(super) fn login(machine: &Machine, config: Option<&PathBuf>) -> Result<Host, Failure> {
     // With a file ssh itself knows the rest by the machine's name.
     let carried = config.is_none();
     let name = if carried { &machine.host_name } else { &machine.name };

@@ -10,7 +10,6 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::host::Event;
 use crate::inventory::Inventory;
-use crate::layout::UNIT;
 use crate::run::{self, Run};
 use crate::script::{self, Script};
 
@@ -43,7 +42,7 @@ async fn tell(run: &Run, arguments: &cli::Logs) -> Outcome {
                 script.library(SHELL);
                 let function = if arguments.follow { "logs_follow" } else { "logs_show" };
                 script.call("zk_guard", [FOLLOW.as_secs().to_string().as_str()]);
-                script.call(function, [UNIT, lines]);
+                script.call(function, [run.inventory.unit(), lines]);
                 let ended = link
                     .run(&script, &[], FOLLOW, |event| {
                         if let Event::Frame(frame) = event {

@@ -1,5 +1,6 @@
 //! One module per command, each a function of its arguments that reads top to bottom.
 
+pub mod adopt;
 pub mod apply;
 pub mod backup;
 pub mod build;
@@ -39,6 +40,7 @@ pub fn run(arguments: Arguments) -> Outcome {
         Command::Validate(validate) => validate::run(&validate),
         Command::Schema(schema) => schema::run(&schema),
         Command::Inventory(command) => wait(inventory::run(command)),
+        Command::Adopt(adopt) => wait(adopt::run(adopt)),
         Command::Plan(plan) => wait(plan::run(plan)),
         Command::Apply(apply) => wait(apply::run(apply)),
         Command::Status(status) => wait(status::run(status)),

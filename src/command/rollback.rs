@@ -26,6 +26,11 @@ use crate::script;
 
 pub async fn run(arguments: cli::Rollback) -> Outcome {
     let inventory = Inventory::load(&arguments.inventory.inventory)?;
+    if let Some(apache) = inventory.adopted() {
+        let cause =
+            format!("{} was there before zkprov, which has changed nothing of it", apache.unit());
+        return Err(Failure::refused(cause));
+    }
     // The gates look at every member, whoever goes back.
     let everybody = cli::Selection::default();
     let run =

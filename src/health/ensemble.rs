@@ -5,7 +5,6 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::inventory::{Host, Inventory, Role};
-use crate::layout::UNIT;
 use crate::probe::Observed;
 
 /// Operations a member may be behind the leader and still count as in step: under load the answers
@@ -63,9 +62,9 @@ pub struct Member {
 }
 
 impl Member {
-    /// A host that has answered.
-    pub fn of(host: &Host, observed: &Observed) -> Self {
-        let unit = observed.unit(UNIT);
+    /// A host that has answered; the server is of `unit`.
+    pub fn of(unit: &str, host: &Host, observed: &Observed) -> Self {
+        let unit = observed.unit(unit);
         let mut member = Self {
             unit: unit.get("ActiveState").to_owned(),
             main_pid: unit.get("MainPID").parse().unwrap_or(0),
@@ -283,7 +282,7 @@ pub fn view<'a>(
     unreachable: impl Fn(&Host) -> Option<String>,
 ) -> View {
     let members = inventory.members().map(|host| match observed(host) {
-        Some(observed) => Member::of(host, observed),
+        Some(observed) => Member::of(inventory.unit(), host, observed),
         None => Member::silent(host, unreachable(host)),
     });
     View { members: members.collect(), partial: false }

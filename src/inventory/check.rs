@@ -330,6 +330,10 @@ fn engine(draft: &Draft, findings: &mut Vec<Finding>) {
         }
         return;
     }
+    // One that was found has come from elsewhere.
+    if draft.coordinator.apache.is_some() {
+        return;
+    }
     if !draft.kafka_install.value {
         findings.push(
             Finding::error(

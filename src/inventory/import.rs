@@ -179,7 +179,7 @@ fn not_carried(text: &mut String, machines: &[Machine]) {
 }
 
 /// A word as YAML reads it back.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let safe = |c: char| c.is_ascii_alphanumeric() || "._-/~@+".contains(c);
     let plain = text.starts_with(|c: char| c.is_ascii_alphabetic() || "/~".contains(c))
         && text.chars().all(safe);
@@ -191,7 +191,7 @@ fn quoted(text: &str) -> String {
     serde_json::to_string(text).unwrap_or_default()
 }
 
-fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 

@@ -270,6 +270,19 @@ pub const COORDINATOR: &[Key] = &[
     ),
     key("java_home", Kind::RemotePath, "java in PATH", "Only with engine zookeeper: where Java is"),
     key("heap", Kind::Heap, "512M", "Only with engine zookeeper: the size of Java's heap"),
+    key(
+        "apache",
+        Kind::Section(APACHE),
+        "",
+        "An Apache ZooKeeper that zkprov has not set up: left as it is, or moved away from and still the way back",
+    ),
+];
+
+/// An Apache ZooKeeper that was found.
+pub const APACHE: &[Key] = &[
+    required("unit_file", Kind::RemotePath, "Where systemd has its unit from"),
+    required("config", Kind::RemotePath, "The file it reads: zoo.cfg"),
+    required("account", Kind::User, "The account it runs as, whose data it is"),
 ];
 
 /// `coordinator` of one host.

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use crate::inventory::address;
 use crate::inventory::listener::Listener;
 use crate::inventory::source::{Sha512, Source};
+use crate::layout::UNIT;
 
 /// A whole inventory, checked. Relative paths are already joined to the inventory's folder.
 #[derive(Clone, Debug)]
@@ -146,6 +147,26 @@ pub struct Coordinator {
     pub java_home: Option<String>,
     /// Only with `engine: zookeeper`: heap size as Java writes it, such as `512M`.
     pub heap: Option<String>,
+    /// An Apache ZooKeeper that was there before zkprov.
+    pub apache: Option<Apache>,
+}
+
+/// An Apache ZooKeeper that somebody else has set up, alike on all members: left as it is while it is the
+/// engine, and the way back once the ensemble has moved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Apache {
+    /// Absolute path on the hosts.
+    pub unit_file: String,
+    /// Absolute path on the hosts.
+    pub config: String,
+    pub account: String,
+}
+
+impl Apache {
+    /// As systemd calls it.
+    pub fn unit(&self) -> &str {
+        self.unit_file.rsplit('/').next().unwrap_or_default()
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -226,6 +247,16 @@ impl Inventory {
     /// How many participants must be up for the ensemble to serve.
     pub fn majority(&self) -> usize {
         self.participants().count() / 2 + 1
+    }
+
+    /// The Apache ZooKeeper that runs as somebody else has set it up.
+    pub fn adopted(&self) -> Option<&Apache> {
+        self.coordinator.apache.as_ref().filter(|_| self.coordinator.engine == Engine::Zookeeper)
+    }
+
+    /// The members' unit.
+    pub fn unit(&self) -> &str {
+        self.adopted().map_or(UNIT, Apache::unit)
     }
 
     /// The lines of `zookeeper.properties` that are passed through for `host`.

@@ -10,7 +10,7 @@ use crate::inventory::draft::{Draft, HostDraft, Placed, layered, place_of, prope
 use crate::inventory::finding::{Finding, Place};
 use crate::inventory::keys;
 use crate::inventory::model::{
-    Become, Coordinator, Engine, FetchMode, Kafka, Ports, Role, SecretSource, SshTarget,
+    Apache, Become, Coordinator, Engine, FetchMode, Kafka, Ports, Role, SecretSource, SshTarget,
 };
 use crate::inventory::source::{Sha512, Source};
 use crate::inventory::yaml::{Key, Node, Value};
@@ -243,5 +243,16 @@ fn coordinator(node: Option<&Node>, base: &Base) -> Coordinator {
         secret: node.and_then(|node| node.get("secret")).and_then(|node| base.secret(node)),
         java_home: value("java_home"),
         heap: value("heap"),
+        apache: node.and_then(|node| apache(node.get("apache")?)),
     }
+}
+
+/// An Apache ZooKeeper that was found.
+fn apache(node: &Node) -> Option<Apache> {
+    let value = |key: &str| text(node, key).map(|text| text.value);
+    Some(Apache {
+        unit_file: value("unit_file")?,
+        config: value("config")?,
+        account: value("account")?,
+    })
 }

@@ -5,7 +5,7 @@ mod broker;
 use std::path::PathBuf;
 
 use crate::failure::Failure;
-use crate::inventory::{Engine, FetchMode, Host, Inventory, Secret};
+use crate::inventory::{Apache, Engine, FetchMode, Host, Inventory, Secret};
 use crate::layout::{
     ACCOUNT, BINARY, BINARY_DIR, CONFIG_DIR, CONFIG_FILE, SECRET_FILE, SYSCTL_FILE, UNIT, UNIT_FILE,
 };
@@ -66,6 +66,9 @@ pub fn resources(
     host: &Host,
     artifacts: &Artifacts,
 ) -> Result<Vec<Resource>, Failure> {
+    if let Some(apache) = inventory.adopted() {
+        return Ok(adopted(inventory, apache, host, artifacts));
+    }
     let mut all = vec![
         Resource::Group(Group { name: ACCOUNT.into() }),
         Resource::User(User { name: ACCOUNT.into(), group: ACCOUNT.into() }),
@@ -87,12 +90,7 @@ pub fn resources(
         all.push(Resource::Directory(Directory::owned(folder)));
     }
     // The second holds what the services run: it must be where only root can put something.
-    for path in [CONFIG_DIR, BINARY_DIR] {
-        all.push(Resource::Directory(Directory {
-            path: path.into(),
-            access: Access::new("root", "root", "755"),
-        }));
-    }
+    all.extend([CONFIG_DIR, BINARY_DIR].map(root_folder));
     release(inventory, artifacts, &mut all);
     let binary = binary(inventory, host, artifacts, &mut all);
     let page = Page::new(inventory, host, artifacts.memory_kb);
@@ -103,6 +101,36 @@ pub fn resources(
         broker::resources(on, &page, &mut all)?;
     }
     Ok(all)
+}
+
+/// What somebody else has set up stays as it is: what is put beside it is the tool that looks at it, and what
+/// is seen to is that its unit runs.
+fn adopted(
+    inventory: &Inventory,
+    apache: &Apache,
+    host: &Host,
+    artifacts: &Artifacts,
+) -> Vec<Resource> {
+    let mut all = vec![root_folder(BINARY_DIR)];
+    binary(inventory, host, artifacts, &mut all);
+    if host.is_member() {
+        all.push(Resource::Service(Service {
+            unit: apache.unit().to_owned(),
+            fragment: apache.unit_file.clone(),
+            reads: vec![apache.unit_file.clone(), apache.config.clone()],
+            exe: None,
+            ports: vec![host.ports.client, host.ports.quorum, host.ports.election],
+            reload_after: Vec::new(),
+            phase: Phase::Serve,
+            settings: Vec::new(),
+        }));
+    }
+    all
+}
+
+/// A folder where only root can put something.
+fn root_folder(path: &str) -> Resource {
+    Resource::Directory(Directory { path: path.into(), access: Access::new("root", "root", "755") })
 }
 
 /// A member of the ensemble: its configuration, its identity, its service.
@@ -193,8 +221,9 @@ pub fn reading(
     let mut reading = resource::reading(&resources(inventory, host, artifacts)?);
     reading.path(BINARY);
     reading.digest(BINARY);
+    let adopted = inventory.adopted();
     let mut written = vec!["/etc", "/etc/systemd/system", BINARY_DIR];
-    if inventory.kafka.install {
+    if inventory.kafka.install && adopted.is_none() {
         written.push(&inventory.kafka.install_root);
     }
     if host.is_member() {
@@ -206,7 +235,8 @@ pub fn reading(
     let broker = inventory.broker_on(host);
     let log_dirs = broker.map(|broker| broker.log_dirs.as_slice()).unwrap_or_default();
     let data = folders.iter().copied().chain(log_dirs.iter().map(String::as_str));
-    reading.function("probe_foreign", [ACCOUNT].into_iter().chain(data));
+    let account = adopted.map_or(ACCOUNT, |apache| apache.account.as_str());
+    reading.function("probe_foreign", [account].into_iter().chain(data));
     for folder in log_dirs {
         reading.content(&format!("{folder}/meta.properties"));
         reading.path(&format!("{folder}/lost+found"));
@@ -232,7 +262,10 @@ pub fn reading(
     if let Some(broker) = inventory.broker_on(host) {
         reading.function("probe_memory", []);
         reading.function("probe_java", [broker.java_home.as_deref().unwrap_or_default()]);
-    } else if inventory.coordinator.engine == Engine::Zookeeper && host.is_member() {
+    } else if inventory.coordinator.engine == Engine::Zookeeper
+        && adopted.is_none()
+        && host.is_member()
+    {
         let home = inventory.coordinator.java_home.as_deref().unwrap_or_default();
         reading.function("probe_java", [home]);
     }

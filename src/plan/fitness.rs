@@ -76,7 +76,10 @@ fn needs_java(inventory: &Inventory, host: &Host) -> Option<&'static str> {
     if inventory.broker_on(host).is_some() {
         return Some("a broker");
     }
-    let apache = inventory.coordinator.engine == Engine::Zookeeper && host.is_member();
+    // One that was found has the Java that it runs on.
+    let apache = inventory.coordinator.engine == Engine::Zookeeper
+        && inventory.adopted().is_none()
+        && host.is_member();
     apache.then_some("`engine: zookeeper`")
 }
 

@@ -115,7 +115,9 @@ pub(super) fn membership_change(
 ) -> Vec<MembershipChange> {
     let mut moved = std::collections::BTreeSet::new();
     for (_, observed) in observed {
-        if !matches!(observed.unit(UNIT).get("ActiveState"), "active" | "activating") {
+        if inventory.adopted().is_some()
+            || !matches!(observed.unit(UNIT).get("ActiveState"), "active" | "activating")
+        {
             continue;
         }
         let config = String::from_utf8_lossy(observed.content(CONFIG_FILE).unwrap_or_default());

@@ -25,7 +25,7 @@ pub fn problems(inventory: &Inventory) -> Vec<String> {
     };
     for host in &inventory.hosts {
         let mut pages = Vec::new();
-        if host.is_member() {
+        if host.is_member() && inventory.adopted().is_none() {
             pages.extend(["zookeeper.service", "myid"]);
             match template::render(inventory, host, "zookeeper.properties") {
                 Ok(text) if inventory.coordinator.engine == Engine::Coordinator => {

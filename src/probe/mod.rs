@@ -211,6 +211,11 @@ impl Observed {
             .unwrap_or_default()
     }
 
+    /// A fact byte for byte.
+    pub fn fact(&self, fact: &str) -> Option<&[u8]> {
+        self.facts.get(fact).map(Vec::as_slice)
+    }
+
     pub fn content(&self, path: &str) -> Option<&[u8]> {
         self.facts.get(&format!("content {path}")).map(Vec::as_slice)
     }

@@ -13,7 +13,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::host::Link;
 use crate::host::session::{self, HostSession, StepsError};
-use crate::inventory::Host;
+use crate::inventory::{Host, Inventory};
 use crate::layout::{self, BINARY};
 use crate::plan::Step;
 use crate::plan::library;
@@ -35,7 +35,7 @@ const LOOK: Duration = Duration::from_secs(15);
 pub(super) trait Machine {
     /// What the machine decides by.
     type View;
-    const SERVICE: Service;
+    fn service(inventory: &Inventory) -> Service;
 
     fn next(&mut self, view: &Self::View, now_ms: u64) -> Next;
     /// The process on `host` was restarted, seen from `before`.
@@ -54,7 +54,7 @@ pub(super) trait Machine {
 #[derive(Debug)]
 pub(super) struct Service {
     pub part: Part,
-    pub unit: &'static str,
+    pub unit: String,
     pub noun: &'static str,
     /// Before what is told of one: members are what is meant where nothing is said.
     pub prefix: &'static str,
@@ -71,7 +71,7 @@ pub(super) struct Service {
 
 impl Service {
     fn restart(&self) -> Operation {
-        Operation::RestartUnit { unit: self.unit.to_owned(), stop_s: self.stop_s }
+        Operation::RestartUnit { unit: self.unit.clone(), stop_s: self.stop_s }
     }
 }
 
@@ -116,7 +116,7 @@ impl Drive<'_> {
         machine: &mut M,
         journal: &mut Journal,
     ) -> Result<(), Failure> {
-        let service = M::SERVICE;
+        let service = M::service(&self.run.inventory);
         let began = Instant::now();
         let now_ms = || u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let resume = format!("`zkprov restart --resume {}`", journal.run);
@@ -167,7 +167,7 @@ impl Drive<'_> {
                         .hint(format!("{left} untouched; fix the cause, then {resume}")));
                 }
                 Next::Failed { host, why } => {
-                    let said = self.said(&host, service.unit).await.replace('\n', "\n    ");
+                    let said = self.said(&host, &service.unit).await.replace('\n', "\n    ");
                     let failure = Failure::failed(format!("{why}\n    {said}"))
                         .host(&host)
                         .step(format!("restart {}", service.unit))
@@ -275,7 +275,7 @@ impl Drive<'_> {
             let keep = Operation::KeepPrevious {
                 folder: self.switches.keep.folder(service.part),
                 change: self.switches.change.clone(),
-                unit: service.unit.to_owned(),
+                unit: service.unit.clone(),
                 files: previous::reads(&self.run.inventory, service.part),
             };
             steps.push(("keep what it runs".into(), keep, None));
@@ -334,7 +334,7 @@ impl Drive<'_> {
 
     /// A service that was changed and did not come back gets what it ran before.
     async fn put_back<M: Machine>(&self, host: &str, error: TurnError) -> Failure {
-        let (TurnError { failure, harm }, service) = (error, M::SERVICE);
+        let (TurnError { failure, harm }, service) = (error, M::service(&self.run.inventory));
         let Some(harm) = harm else { return failure };
         self.tell(RollStep::Rollback, host, &format!("{}{}", service.prefix, harm.word()));
         let back = async {

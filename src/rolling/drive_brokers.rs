@@ -10,7 +10,7 @@ use crate::cli::Part;
 use crate::failure::Failure;
 use crate::health::kafka::{self, Cluster};
 use crate::host::session::HostSession;
-use crate::inventory::Host;
+use crate::inventory::{Host, Inventory};
 use crate::layout::{BINARY, BROKER_UNIT};
 use crate::plan::library;
 use crate::plan::operation::Operation;
@@ -28,18 +28,20 @@ const REGISTERED_S: u64 = 240;
 
 impl Machine for BrokerRoll {
     type View = Cluster;
-    const SERVICE: Service = Service {
-        part: Part::Broker,
-        unit: BROKER_UNIT,
-        noun: "broker",
-        prefix: "broker: ",
-        stop_s: Some(service::BROKER_STOPS_S),
-        // A broker hands its leaderships over and closes its logs first: the unit gives it 300 s.
-        restart_s: 420,
-        put_back_s: 720,
-        back: "registered, no partition under-replicated",
-        well: "is registered",
-    };
+    fn service(_: &Inventory) -> Service {
+        Service {
+            part: Part::Broker,
+            unit: BROKER_UNIT.to_owned(),
+            noun: "broker",
+            prefix: "broker: ",
+            stop_s: Some(service::BROKER_STOPS_S),
+            // A broker hands its leaderships over and closes its logs first: the unit gives it 300 s.
+            restart_s: 420,
+            put_back_s: 720,
+            back: "registered, no partition under-replicated",
+            well: "is registered",
+        }
+    }
 
     fn next(&mut self, cluster: &Cluster, now_ms: u64) -> Next {
         self.next(cluster, now_ms)

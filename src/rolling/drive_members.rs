@@ -8,8 +8,8 @@ use crate::cli::Part;
 use crate::failure::Failure;
 use crate::health::ensemble::{self, View};
 use crate::host::session::HostSession;
-use crate::inventory::{Engine, Host};
-use crate::layout::{BINARY, UNIT};
+use crate::inventory::{Engine, Host, Inventory};
+use crate::layout::BINARY;
 use crate::plan::desired;
 use crate::plan::library;
 use crate::plan::operation::Operation;
@@ -29,18 +29,20 @@ const SERVING_S: u64 = 120;
 
 impl Machine for Roll {
     type View = View;
-    const SERVICE: Service = Service {
-        part: Part::Coordinator,
-        unit: UNIT,
-        noun: "member",
-        prefix: "",
-        stop_s: None,
-        // The old process is ended in an orderly way first.
-        restart_s: 150,
-        put_back_s: 240,
-        back: "serves and has caught up",
-        well: "serves",
-    };
+    fn service(inventory: &Inventory) -> Service {
+        Service {
+            part: Part::Coordinator,
+            unit: inventory.unit().to_owned(),
+            noun: "member",
+            prefix: "",
+            stop_s: None,
+            // The old process is ended in an orderly way first.
+            restart_s: 150,
+            put_back_s: 240,
+            back: "serves and has caught up",
+            well: "serves",
+        }
+    }
 
     fn next(&mut self, view: &View, now_ms: u64) -> Next {
         self.next(view, now_ms)
@@ -62,8 +64,8 @@ impl Machine for Roll {
         look(drive).await
     }
 
-    fn awaited(_: &Drive<'_>, host: &Host) -> Operation {
-        Operation::serving(UNIT, SERVING_S, &desired::server(host))
+    fn awaited(drive: &Drive<'_>, host: &Host) -> Operation {
+        Operation::serving(drive.run.inventory.unit(), SERVING_S, &desired::server(host))
     }
 }
 
@@ -92,7 +94,7 @@ async fn look_at(drive: &Drive<'_>, session: &HostSession<'_>) -> Result<Observe
     script.library(library::SERVICE);
     script.call("zk_guard", ["15"]);
     let mut reading = Reading::default();
-    reading.function("read_service", [UNIT]);
+    reading.function("read_service", [drive.run.inventory.unit()]);
     reading.function("probe_status", [BINARY, &desired::server(session.host)]);
     reading.ask_only(&mut script);
     drive.observe(session, &script, LOOK).await

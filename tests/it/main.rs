@@ -2,6 +2,7 @@
 //! what must come out. `ZKPROV_RECORD=1 cargo test --test it` writes what comes out into them; read
 //! the difference like code.
 
+mod adoption;
 mod brokers;
 mod checksum;
 mod cli;

@@ -28,6 +28,12 @@ pub use server::{Listen, PeerType, Server};
 pub use tls::{ClientTls, Password, StoreFile};
 pub use whitelist::Whitelist;
 
+/// The keys and values of a `.properties` file, as Java reads them; `None` where Java refuses the file.
+pub fn read_properties(bytes: &[u8]) -> Option<Vec<(String, String)>> {
+    let all = properties::parse(bytes).ok()?;
+    Some(all.into_iter().map(|property| (property.key, property.value)).collect())
+}
+
 /// `jute.maxbuffer` where nothing else is said: 1 MiB less one byte.
 pub const JUTE_MAX_BUFFER_DEFAULT: u32 = 0xf_ffff;
 

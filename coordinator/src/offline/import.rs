@@ -15,6 +15,7 @@ use sha2::Sha256;
 
 use super::found;
 use crate::apache::choose::{Standing, elect};
+use crate::apache::directory::evidence;
 use crate::apache::{Digests, Loaded, Source, load};
 use crate::config::{Config, PeerType};
 use crate::state::{ClusterMetadata, State};
@@ -92,6 +93,32 @@ pub struct MemberSeen {
     pub directory: String,
     pub epoch: u64,
     pub last_zxid: String,
+}
+
+/// How far a member has come, by which an election chooses.
+#[derive(Debug, Serialize)]
+pub struct StandingReport {
+    pub current_epoch: u32,
+    /// No zxid that it has written or promised to write is in a later epoch.
+    pub epoch: u64,
+    /// In decimal, as programs compare it.
+    pub last_zxid: i64,
+    pub myid: u64,
+}
+
+/// Reads how far the member of one directory has come, by its last log alone.
+pub fn standing(directory: &str) -> Result<StandingReport, String> {
+    let source = source(directory);
+    let standing = Standing::of(&source).map_err(|error| error.to_string())?;
+    if standing.last_zxid == 0 && evidence(&source.data).is_none() {
+        return Err(format!("{} holds nothing of Apache ZooKeeper's", source.data.display()));
+    }
+    Ok(StandingReport {
+        current_epoch: standing.current_epoch,
+        epoch: standing.epoch(),
+        last_zxid: standing.last_zxid,
+        myid: standing.myid.unwrap_or(0),
+    })
 }
 
 /// Reads the history, and unless only asked for it makes this member's data directory of it.
@@ -281,11 +308,12 @@ fn sources(config: &Config, from: &[String]) -> Vec<Source> {
         let (data, log) = (config.data_dir.clone(), config.data_log_dir.clone());
         return vec![Source { data, log }];
     }
-    let source = |text: &String| {
-        let (data, log) = text.split_once(',').unwrap_or((text, text));
-        Source { data: data.into(), log: log.into() }
-    };
-    from.iter().map(source).collect()
+    from.iter().map(|text| source(text)).collect()
+}
+
+fn source(text: &str) -> Source {
+    let (data, log) = text.split_once(',').unwrap_or((text, text));
+    Source { data: data.into(), log: log.into() }
 }
 
 fn seen(sources: &[Source], standings: &[Standing]) -> Vec<MemberSeen> {

@@ -15,7 +15,7 @@ use crate::host::fleet::StepEvent;
 use crate::host::lock::{self, Ballot, Operator};
 use crate::host::session::{HostSession, gather};
 use crate::inventory::Host;
-use crate::layout::{BINARY, UNIT};
+use crate::layout::BINARY;
 use crate::plan::change::{Action, Phase};
 use crate::plan::desired;
 use crate::plan::operation::Operation;
@@ -157,7 +157,7 @@ async fn changes(
 fn silent(run: &Run, planned: &Planned<'_>) -> Vec<String> {
     let members = planned.sessions.iter().filter(|session| session.host.is_member());
     let silent = members.filter(|session| {
-        let member = Member::of(session.host, &session.observed);
+        let member = Member::of(run.inventory.unit(), session.host, &session.observed);
         let runs =
             planned.plan.hosts.iter().any(|plan| plan.host == session.host.name && plan.running);
         runs && !member.serves()
@@ -347,7 +347,8 @@ async fn verify(
                     Operation::AwaitMajority { majority, servers, tool: BINARY.into() }
                         .step("a majority is up", &mut script);
                 }
-                Operation::serving(UNIT, SERVING_S, &server).step("ensemble serves", &mut script);
+                Operation::serving(run.inventory.unit(), SERVING_S, &server)
+                    .step("ensemble serves", &mut script);
                 if !limited {
                     let (tool, server) = (BINARY.into(), server.clone());
                     Operation::AwaitCounted { tool, server, others }.between(&mut script);
@@ -410,7 +411,8 @@ async fn all_back(
     drive.reconnects.close().await;
     let failure = |(host, why): (&str, String)| {
         Failure::failed(why).host(host).step("verify").hint(format!(
-            "it was changed as planned, and is not a member that counts: `zkprov logs` shows {UNIT}'s journal"
+            "it was changed as planned, and is not a member that counts: `zkprov logs` shows {}'s journal",
+            run.inventory.unit()
         ))
     };
     lacking.into_iter().map(failure).collect()
@@ -429,12 +431,13 @@ async fn verify_host(
     let deadline = Duration::from_secs(2 * SERVING_S);
     let (frames, stderr) = gather(&session.link, &script, deadline).await.map_err(lost)?;
     if let Some(failed) = frame::failed(&frames) {
+        let unit = run.inventory.unit();
         return Err(Failure::failed(failed.said()).step(&failed.step).hint(match &run.limit {
             Some(limit) => format!(
                 "--limit {limit} leaves the rest of the ensemble as it is: is a majority up? \
-                 `zkprov logs` shows more of {UNIT}'s journal"
+                 `zkprov logs` shows more of {unit}'s journal"
             ),
-            None => format!("`zkprov logs` shows more of {UNIT}'s journal"),
+            None => format!("`zkprov logs` shows more of {unit}'s journal"),
         }));
     }
     let observed = Observed::new(frames);

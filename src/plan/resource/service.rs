@@ -134,7 +134,8 @@ impl Service {
             || changed.iter().filter(|subject| self.reload_after.contains(subject)).any(
                 |subject| if *subject == Subject::Fstab { fstab_swaps(observed) } else { known },
             );
-        if unit.get("UnitFileState") != "enabled" {
+        // What a generator makes of a script of old times is started at boot as well.
+        if !matches!(unit.get("UnitFileState"), "enabled" | "generated") {
             let operation =
                 Operation::EnableUnit { unit: self.unit.clone(), reload: !reload && known };
             changes.push(Change::new(Action::Enable, Reason::NotEnabled, operation));
