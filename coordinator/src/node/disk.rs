@@ -1,30 +1,11 @@
-//! A disk that does not answer: what a member does about it that cannot keep what it is told.
+//! What a member does when its disk does not answer, so that it cannot keep what it is told.
 //!
-//! It goes on to send heartbeats, so nobody else would notice. As leader it hands leadership over;
-//! as any member of an ensemble it sends its clients to the others. A server alone can only say so.
+//! As leader it hands leadership over; as any member of an ensemble it sends its clients to the
+//! others. A server alone can only say so.
 
 use super::client::Phase;
+use super::durability::DiskChange;
 use super::{Level, Node};
-
-/// From one try to hand leadership over to the next.
-const HAND_OVER_MS: u64 = 500;
-
-/// How long the log's disk has been busy.
-#[derive(Debug, Default)]
-pub(super) struct DiskWatch {
-    /// When the oldest write that is not on disk was handed over, or the one before it was there.
-    since_ms: u64,
-    /// It takes too long.
-    pub hangs: bool,
-    hand_over_ms: u64,
-}
-
-impl DiskWatch {
-    /// Something is handed to a disk that had nothing to do, or one write of several is there.
-    pub(super) fn begins(&mut self, now_ms: u64) {
-        self.since_ms = now_ms;
-    }
-}
 
 impl Node {
     /// A sync that takes longer than a third of the shortest session timeout keeps clients waiting
@@ -37,31 +18,26 @@ impl Node {
     /// Looks whether the log's disk hangs.
     pub(super) fn review_disk(&mut self) {
         let now_ms = self.attentive.now_ms;
-        let busy_ms = now_ms.saturating_sub(self.disk.since_ms);
-        let hangs = !self.persisting.is_empty() && busy_ms >= self.disk_patience_ms();
-        let before = std::mem::replace(&mut self.disk.hangs, hangs);
-        if hangs && !before {
-            let then = if self.alone() {
-                "writes wait"
-            } else {
-                "this server gives up leadership and sends its clients to the others until it does"
-            };
-            self.log(
-                Level::Error,
-                &format!("the log's disk has not answered for {busy_ms} ms: {then}"),
-            );
-        }
-        if !hangs {
-            if before {
-                self.log(Level::Warn, "the log's disk answers again");
+        let patience_ms = self.disk_patience_ms();
+        match self.durability.review_disk(now_ms, patience_ms) {
+            Some(DiskChange::Hangs(busy_ms)) => {
+                let then = if self.alone() {
+                    "writes wait"
+                } else {
+                    "this server gives up leadership and sends its clients to the others until it does"
+                };
+                self.log(
+                    Level::Error,
+                    &format!("the log's disk has not answered for {busy_ms} ms: {then}"),
+                );
             }
+            Some(DiskChange::Answers) => self.log(Level::Warn, "the log's disk answers again"),
+            None => {}
+        }
+        if !self.disk_fails_ensemble() {
             return;
         }
-        if self.alone() {
-            return;
-        }
-        if self.is_leader() && now_ms >= self.disk.hand_over_ms {
-            self.disk.hand_over_ms = now_ms + HAND_OVER_MS;
+        if self.is_leader() && self.durability.hand_over_due(now_ms) {
             self.transfer_leadership(None);
         }
         for conn in self.clients.ids() {
@@ -75,6 +51,6 @@ impl Node {
 
     /// Whether clients and elections should turn to others.
     pub(super) fn disk_fails_ensemble(&self) -> bool {
-        self.disk.hangs && !self.alone()
+        self.durability.disk_hangs() && !self.alone()
     }
 }

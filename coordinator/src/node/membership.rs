@@ -180,7 +180,7 @@ impl Node {
         let was_up = std::mem::replace(&mut peer.up, true);
         peer.heard_attentive_ms = self.attentive.now_ms;
         peer.unknown_told = false;
-        self.acknowledged = (0, 0, 0);
+        self.durability.acknowledge_again();
         if !was_up {
             peer.output.clear();
         }
@@ -235,7 +235,7 @@ impl Node {
             return;
         }
         peer.output.clear();
-        self.acknowledged = (0, 0, 0);
+        self.durability.acknowledge_again();
         if self.leader() == id {
             self.outbox.resend();
             self.reports_lost();
@@ -501,7 +501,7 @@ impl Node {
     /// A change of members is committed.
     pub(super) fn apply_conf_change(&mut self, change: &ConfChangeV2, context: &[u8]) {
         self.conf_state = self.raft.apply_conf_change(change).expect("raft proposed it");
-        self.members_unsaved = true;
+        self.durability.members_changed();
         let voters = &self.conf_state.voters;
         for (&id, peer) in &mut self.peers {
             peer.lost_its_log &= voters.contains(&u64::from(id));

@@ -17,6 +17,7 @@ mod budget;
 mod client;
 mod clock;
 mod disk;
+mod durability;
 pub mod entry;
 mod expiry;
 pub mod feature;
@@ -56,6 +57,7 @@ use audit::Audit;
 use budget::Budget;
 use client::Clients;
 use clock::{Doubt, SessionClock, WallClock};
+use durability::Durability;
 use expiry::Expiry;
 use outbox::Outbox;
 use sync::Sync;
@@ -239,20 +241,7 @@ pub struct Node {
     /// Entry under construction; sealed ones wait to be proposed.
     proposal: Vec<u8>,
     sealed: VecDeque<Vec<u8>>,
-    /// Ready numbers that are on their way to the disk.
-    persisting: VecDeque<u64>,
-    disk: disk::DiskWatch,
-    /// The last ready whose term or vote is not on disk yet.
-    unsaved_vote: u64,
-    /// What was committed as far as the log on disk says, or will say.
-    saved_commit: u64,
-    /// A change of members was applied that the log on disk does not call committed yet.
-    members_unsaved: bool,
-    last_ready: u64,
-    /// Messages that must not leave before their ready is on disk.
-    held: VecDeque<(u64, u8, Vec<u8>)>,
-    /// (leader, term, index) last acknowledged over the connection that stands.
-    acknowledged: (u64, u64, u64),
+    durability: Durability,
     /// When to stand for election without waiting for the timeout.
     campaign_ms: Option<u64>,
     /// Whether blank directories and wiped members allow this server to vote.
@@ -336,7 +325,7 @@ impl Node {
         let (applied_index, applied_term) = (snapshot.index, snapshot.term);
         let last_stamp_ms = state.last_time_ms();
         let logged = membership::Logged::read(state.cluster(), &entries);
-        let saved_commit = hard_state.commit;
+        let durability = Durability::new(hard_state.commit);
         let log = LogCache::new(snapshot, conf_state.clone(), hard_state, entries);
         let raft = replicate::start_raft(&config, log, applied_index);
         let boot = config.boot;
@@ -379,14 +368,7 @@ impl Node {
             leadership: (0, 0),
             proposal: Vec::new(),
             sealed: VecDeque::new(),
-            persisting: VecDeque::new(),
-            disk: disk::DiskWatch::default(),
-            unsaved_vote: 0,
-            saved_commit,
-            members_unsaved: false,
-            last_ready: 0,
-            held: VecDeque::new(),
-            acknowledged: (0, 0, 0),
+            durability,
             campaign_ms: None,
             permitted: false,
             wiped: false,

@@ -347,9 +347,8 @@ impl Node {
         if message.get_msg_type() == MessageType::MsgSnapshot {
             return self.snapshot_offered(from, message);
         }
-        // It has not heard what was acknowledged: then that must be said again.
-        if message.get_msg_type() == MessageType::MsgAppend && message.index < self.acknowledged.2 {
-            self.acknowledged = (0, 0, 0);
+        if message.get_msg_type() == MessageType::MsgAppend {
+            self.durability.leader_appends(message.index);
         }
         if message.get_msg_type() == MessageType::MsgHeartbeat {
             // Raft (0.7 `commit_to`) panics on an index that it does not have.
@@ -411,7 +410,6 @@ impl Node {
 
     fn handle_one_ready(&mut self, mut ready: Ready) {
         let number = ready.number();
-        self.last_ready = number;
 
         // A leader's appends may leave before its own disk has them: its vote for itself counts
         // only once they are there (Raft thesis, 10.2.1).
@@ -428,57 +426,38 @@ impl Node {
         // In the cache before raft is told so, on disk before anybody else is.
         let entries = ready.take_entries();
         let hard_state = ready.hs().cloned();
-        self.raft.mut_store().append(&entries);
-        if let Some(hard_state) = &hard_state
-            && self.raft.mut_store().set_hard_state(hard_state.clone())
-        {
-            self.unsaved_vote = number;
-        }
+        let log = self.raft.mut_store();
+        log.append(&entries);
+        let votes = hard_state.as_ref().is_some_and(|new| log.set_hard_state(new.clone()));
+        self.durability.begin(number, votes);
         if let Some(point) = installed {
             self.outputs.push(Output::Install { point });
         }
-        let members_unsaved = std::mem::take(&mut self.members_unsaved);
-        if ready.must_sync() || members_unsaved {
-            // What is known to be committed goes along, though raft does not ask for it: a change of
-            // members counts from there on, and after a restart an old one may lack a majority.
-            let known = self.raft.store().hard_state();
-            let newer = || (known.commit > self.saved_commit).then(|| known.clone());
-            let hard_state = hard_state.or_else(newer);
-            self.saved_commit = self.saved_commit.max(known.commit);
+        let known = self.raft.store().hard_state();
+        let now_ms = self.attentive.now_ms;
+        if let Some(hard_state) =
+            self.durability.persist(ready.must_sync(), hard_state, known, now_ms)
+        {
             self.stats.batch_entries.record(entries.len() as u64);
-            if self.persisting.is_empty() {
-                self.disk.begins(self.attentive.now_ms);
-            }
-            self.persisting.push_back(number);
             self.outputs.push(Output::Persist { number, entries, hard_state });
         }
 
-        // A follower's answers speak of what it has kept. Heartbeats and pre-votes speak of the
-        // term alone: they need not wait for the entries, lest a slow disk look like a dead server.
+        // A follower's answers speak of what it has kept.
+        let leader = self.raft.raft.leader_id;
         for message in ready.take_persisted_messages() {
-            if self.acknowledged_before(&message) {
+            if self.durability.acknowledged_before(&message, leader) {
                 continue;
             }
-            let about_term = matches!(
-                message.get_msg_type(),
-                MessageType::MsgHeartbeatResponse
-                    | MessageType::MsgReadIndex
-                    | MessageType::MsgRequestPreVote
-                    | MessageType::MsgRequestPreVoteResponse
-            );
-            let vote_saved = self.persisting.front().is_none_or(|&first| self.unsaved_vote < first);
-            if self.persisting.is_empty() || about_term && vote_saved {
+            if self.durability.may_leave(message.get_msg_type()) {
                 self.send_raft(&message);
             } else {
-                let mut bytes = Vec::new();
-                peer::raft(&message, &mut bytes);
-                self.held.push_back((number, message.to as u8, bytes));
+                self.durability.hold(&message);
             }
         }
 
         let committed = ready.take_committed_entries();
         self.raft.advance_append_async(ready);
-        if self.persisting.is_empty() {
+        if self.durability.idle() {
             self.raft.on_persist_ready(number);
         }
         if !committed.is_empty() {
@@ -487,26 +466,9 @@ impl Node {
         }
     }
 
-    /// A leader tells its commit index by an empty append, and raft answers each of those. That
-    /// answer says nothing new over the same connection: half of all messages to a leader.
-    fn acknowledged_before(&mut self, message: &Message) -> bool {
-        // To one that is not its leader it says that there is a higher term, until that is heard.
-        let follows = message.to == self.raft.raft.leader_id;
-        if message.get_msg_type() != MessageType::MsgAppendResponse || message.reject || !follows {
-            return false;
-        }
-        let now = (message.to, message.term, message.index);
-        std::mem::replace(&mut self.acknowledged, now) == now
-    }
-
     /// Everything up to ready `number` is on disk.
     pub fn persisted(&mut self, number: u64) {
-        while self.persisting.front().is_some_and(|&n| n <= number) {
-            self.persisting.pop_front();
-            self.disk.begins(self.attentive.now_ms);
-        }
-        // What came behind it with nothing to save is as good as saved, up to the next that is not.
-        let through = self.persisting.front().map_or(self.last_ready, |next| next - 1);
+        let through = self.durability.persisted(number, self.attentive.now_ms);
         self.raft.on_persist_ready(through);
         // Raft does not count a received snapshot as applied by itself, and looks for entries
         // before it when it stands for election.
@@ -516,8 +478,7 @@ impl Node {
         {
             self.raft.advance_apply_to(self.applied_index);
         }
-        while self.held.front().is_some_and(|&(n, _, _)| n <= through) {
-            let (_, to, bytes) = self.held.pop_front().expect("looked at it");
+        while let Some((to, bytes)) = self.durability.release(through) {
             self.send(to, &bytes);
         }
         self.after_raft();

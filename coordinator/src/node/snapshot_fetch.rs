@@ -52,7 +52,7 @@ impl Node {
         };
         if point.index <= self.raft.raft.raft_log.committed {
             // Raft answers with what it has. The leader asks because it has not heard that yet.
-            self.acknowledged = (0, 0, 0);
+            self.durability.acknowledge_again();
             return self.step_raft(offer);
         }
         if self.fetching.is_some() {
