@@ -86,7 +86,7 @@ impl Node {
     fn apply_entry(&mut self, term: u64, data: &[u8]) -> Result<(), BadEntry> {
         let (time_ms, segments) = entry::parse(data)?;
         if !self.is_leader() {
-            self.last_stamp_ms = time_ms; // a leader is ahead of what it applies
+            self.proposals.continue_from(time_ms); // a leader is ahead of what it applies
         }
         self.state.enforce_quotas(false);
         self.state.set_terms(Terms::default());

@@ -31,6 +31,7 @@ mod membership;
 mod outbox;
 pub mod peer;
 mod pipeline;
+mod proposals;
 mod protobuf_groups;
 mod reconfig;
 mod replicate;
@@ -60,6 +61,7 @@ use clock::{Doubt, SessionClock, WallClock};
 use durability::Durability;
 use expiry::Expiry;
 use outbox::Outbox;
+use proposals::Proposals;
 use sync::Sync;
 
 use crate::config::Server;
@@ -238,9 +240,7 @@ pub struct Node {
     applied_term: u64,
     /// (leader, term) as last seen.
     leadership: (u64, u64),
-    /// Entry under construction; sealed ones wait to be proposed.
-    proposal: Vec<u8>,
-    sealed: VecDeque<Vec<u8>>,
+    proposals: Proposals,
     durability: Durability,
     /// When to stand for election without waiting for the timeout.
     campaign_ms: Option<u64>,
@@ -272,7 +272,6 @@ pub struct Node {
     /// When the next try for a new term may be.
     next_term_ms: u64,
     next_raft_tick_ms: u64,
-    last_stamp_ms: i64,
 
     audit: Option<Audit>,
     snapshots: snapshot::Snapshots,
@@ -323,7 +322,7 @@ impl Node {
             membership::first_conf_state(&config)
         };
         let (applied_index, applied_term) = (snapshot.index, snapshot.term);
-        let last_stamp_ms = state.last_time_ms();
+        let proposals = Proposals::new(state.last_time_ms(), config.enforce_quota);
         let logged = membership::Logged::read(state.cluster(), &entries);
         let durability = Durability::new(hard_state.commit);
         let log = LogCache::new(snapshot, conf_state.clone(), hard_state, entries);
@@ -366,8 +365,7 @@ impl Node {
             applied_index,
             applied_term,
             leadership: (0, 0),
-            proposal: Vec::new(),
-            sealed: VecDeque::new(),
+            proposals,
             durability,
             campaign_ms: None,
             permitted: false,
@@ -387,7 +385,6 @@ impl Node {
             reaper: lease::Reaper::new(next_reap_ms),
             next_term_ms: 0,
             next_raft_tick_ms: now_ms,
-            last_stamp_ms,
             snapshots: snapshot::Snapshots::default(),
             fetched: None,
             fetching: None,
@@ -476,7 +473,7 @@ impl Node {
         }
         self.resume_queued();
         self.submit_writes();
-        self.propose_sealed();
+        self.propose_entries();
         self.ask_read_index();
         self.handle_ready();
         self.finish_syncs();

@@ -4,15 +4,11 @@ use raft::eraftpb::{Message, MessageType};
 use raft::{Config, RawNode, ReadOnlyOption, Ready, StateRole};
 use slog::Drain as _;
 
-use super::clock;
-use super::entry::{self, Segment};
+use super::entry::Segment;
 use super::log::{LogCache, stamp_ms};
 use super::peer::{self, PeerMessage};
+use super::proposals::Head;
 use super::{Level, Node, NodeConfig, Output};
-
-/// An entry is closed at this size; the next one begins. Small enough for an allocator to have it at
-/// hand: beyond 128 KiB each one would be fresh pages of the kernel's.
-const ENTRY_BYTES: usize = 64 << 10;
 
 /// Entries of at most this size travel in one message.
 const APPEND_BYTES: u64 = 1 << 20;
@@ -152,8 +148,7 @@ impl Node {
         }
         self.leadership = now;
         self.members_proposed = false;
-        self.proposal.clear();
-        self.sealed.clear();
+        self.proposals.clear();
         self.reports_lost();
         if now.0 == 0 {
             self.log(Level::Info, &format!("no leader in term {}", now.1));
@@ -179,8 +174,9 @@ impl Node {
     fn heed_stamps(&mut self) {
         let log = &self.raft.raft.raft_log;
         let unstable = log.unstable.entries.iter().rev().find_map(stamp_ms);
-        let last = unstable.or_else(|| log.store.last_stamp_ms());
-        self.last_stamp_ms = last.unwrap_or(self.last_stamp_ms);
+        if let Some(last) = unstable.or_else(|| log.store.last_stamp_ms()) {
+            self.proposals.continue_from(last);
+        }
     }
 
     // ---- from writes to entries ----
@@ -190,26 +186,10 @@ impl Node {
         if !self.outbox.has_unsent() {
             return;
         }
-        let me = self.config.id;
-        let boot = self.outbox.boot();
         if self.is_leader() {
-            let mut outbox = std::mem::replace(&mut self.outbox, super::Outbox::new(0));
-            for batch in outbox.take_unsent() {
-                if batch.reconfig {
-                    self.propose_terms();
-                }
-                self.propose_segment(&Segment::Ops {
-                    origin: me,
-                    boot,
-                    first_sequence: batch.first_sequence,
-                    count: batch.count,
-                    ops: &batch.ops,
-                });
-            }
-            self.outbox = outbox;
-            return;
+            return self.propose_own_writes();
         }
-        let leader = self.leader();
+        let (leader, boot) = (self.leader(), self.outbox.boot());
         if leader == 0 || !self.peer_up(leader) {
             return;
         }
@@ -222,43 +202,41 @@ impl Node {
         }
     }
 
+    /// Writes of this server's own sessions, as leader.
+    fn propose_own_writes(&mut self) {
+        let (origin, boot) = (self.config.id, self.outbox.boot());
+        let mut outbox = std::mem::replace(&mut self.outbox, super::Outbox::new(0));
+        for batch in outbox.take_unsent() {
+            if batch.reconfig {
+                self.propose_terms();
+            }
+            let (first_sequence, count, ops) = (batch.first_sequence, batch.count, &batch.ops);
+            self.propose_segment(&Segment::Ops { origin, boot, first_sequence, count, ops });
+        }
+        self.outbox = outbox;
+    }
+
     /// Adds a segment to the entry under construction. For the leader only.
     pub(super) fn propose_segment(&mut self, segment: &Segment<'_>) {
-        if self.proposal.is_empty() {
-            // Time never goes back in the log, whatever the clock of a new leader says.
-            let next = clock::next_stamp(self.last_stamp_ms, self.wall.now_ms);
-            if next < self.last_stamp_ms {
-                let ahead = (self.last_stamp_ms - next) / 1000;
-                self.log(
-                    Level::Warn,
-                    &format!(
-                        "the log's times are {ahead} s ahead of this server's clock, of a leader \
-                         whose clock was wrong: they go back"
-                    ),
-                );
-            }
-            self.last_stamp_ms = next;
-            let level = self.state.cluster().level;
-            self.proposal = entry::begin(level, self.last_stamp_ms);
-            if self.config.enforce_quota && level >= 1 {
-                Segment::EnforceQuotas.encode(&mut self.proposal);
-            }
-        }
-        segment.encode(&mut self.proposal);
-        if self.proposal.len() >= ENTRY_BYTES {
-            self.sealed.push_back(std::mem::take(&mut self.proposal));
+        let head = Head { level: self.state.cluster().level, wall_ms: self.wall.now_ms };
+        if let Some(back_ms) = self.proposals.add(segment, head) {
+            let ahead = back_ms / 1000;
+            self.log(
+                Level::Warn,
+                &format!(
+                    "the log's times are {ahead} s ahead of this server's clock, of a leader \
+                     whose clock was wrong: they go back"
+                ),
+            );
         }
     }
 
-    pub(super) fn propose_sealed(&mut self) {
+    pub(super) fn propose_entries(&mut self) {
         if !self.is_leader() || self.raft.raft.lead_transferee.is_some() {
             // Kept in order until leadership is settled.
             return;
         }
-        if !self.proposal.is_empty() {
-            self.sealed.push_back(std::mem::take(&mut self.proposal));
-        }
-        while let Some(data) = self.sealed.pop_front() {
+        while let Some(data) = self.proposals.next() {
             self.stats.proposal_size.record(data.len());
             self.stats.proposals += 1;
             if self.raft.propose(Vec::new(), data).is_err() {

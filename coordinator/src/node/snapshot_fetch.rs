@@ -91,7 +91,7 @@ impl Node {
         let (point, state) = self.fetched.take().expect("raft was given the snapshot just now");
         self.snapshots.abort(&mut self.state);
         self.state = *state;
-        self.last_stamp_ms = self.state.last_time_ms();
+        self.proposals.continue_from(self.state.last_time_ms());
         self.applied_index = point.index;
         self.applied_term = point.term;
         self.conf_state = point.conf_state.clone();
