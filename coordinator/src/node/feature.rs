@@ -31,7 +31,7 @@ impl Node {
         if id == self.config.id {
             return LEVEL;
         }
-        self.peers.get(&id).and_then(|peer| peer.hello.as_ref()).map_or(0, |hello| hello.level)
+        self.peers.hello(id).map_or(0, |hello| hello.level)
     }
 
     /// Every member knows this level.

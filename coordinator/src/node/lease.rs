@@ -81,14 +81,14 @@ impl Node {
             return;
         }
         let leader = self.raft.raft.leader_id as u8;
-        if leader == 0 || !self.peer_up(leader) {
+        if leader == 0 || !self.peers.is_up(leader) {
             return;
         }
         self.report_number += 1;
         let sessions = std::mem::take(&mut self.unreported);
         let mut message = Vec::new();
         peer::report(self.report_number, sessions.iter().copied(), &mut message);
-        self.send(leader, &message);
+        self.peers.send(leader, &message);
         let (number, at_ms) = (self.report_number, self.now_ms);
         self.reports_sent.push_back(Report { number, at_ms, sessions });
         if self.reports_sent.len() > REPORTS_MAX {
@@ -113,7 +113,7 @@ impl Node {
         }
         let mut message = Vec::new();
         peer::report_ack(number, &mut message);
-        self.send(from, &message);
+        self.peers.send(from, &message);
     }
 
     /// The leader has counted a report of ours. Those before it that it has not confirmed it did not

@@ -14,28 +14,19 @@ impl Node {
     pub(super) fn say_alive(&mut self) {
         let mut message = Vec::new();
         peer::alive(&mut message);
-        for id in self.peer_ids() {
-            self.send(id, &message);
+        for id in self.peers.ids() {
+            self.peers.send(id, &message);
         }
     }
 
     /// Ends the links over which nothing has come for too long.
     pub(super) fn review_links(&mut self) {
         let silence_ms = SILENCE_TIMEOUTS * self.config.election_timeout_ms;
-        for (&id, peer) in &mut self.peers {
-            let silent_ms = self.attentive.now_ms.saturating_sub(peer.heard_attentive_ms);
-            if peer.up && silent_ms >= silence_ms {
-                peer.heard_attentive_ms = self.attentive.now_ms;
-                self.outputs.push(Output::Redial(id));
-            }
-        }
+        let silent = self.peers.take_silent(self.attentive.now_ms, silence_ms);
+        self.outputs.extend(silent.into_iter().map(Output::Redial));
     }
 
     pub(super) fn heard_from(&mut self, id: u8) {
-        let (now_ms, attentive_ms) = (self.now_ms, self.attentive.now_ms);
-        if let Some(peer) = self.peers.get_mut(&id) {
-            peer.heard_ms = now_ms;
-            peer.heard_attentive_ms = attentive_ms;
-        }
+        self.peers.heard(id, self.now_ms, self.attentive.now_ms);
     }
 }

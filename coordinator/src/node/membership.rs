@@ -14,28 +14,11 @@ use raft::{ProgressState, SnapshotStatus};
 
 use super::entry::{self, Segment};
 use super::feature::LEVEL;
-use super::{Level, Node, NodeConfig};
+use super::{Level, Node, NodeConfig, PeerHello};
 use crate::state::ClusterMetadata;
 
 /// In the context of a change of members: the member leaves for good, its directory is forgotten.
 pub(super) const FORGET: u128 = u128::MAX;
-
-/// What servers tell each other before anything else.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PeerHello {
-    pub id: u8,
-    /// 0 while the ensemble is not founded as far as the sender knows.
-    pub cluster_id: u128,
-    pub incarnation: u128,
-    /// The sender's data directory was empty and it has not caught up since.
-    pub blank: bool,
-    /// Participants and observers of the sender's configuration, in order.
-    pub members: Vec<u8>,
-    /// Incarnations that the sender's state and log know.
-    pub known: Vec<(u8, u128)>,
-    /// The feature level that the sender understands.
-    pub level: u16,
-}
 
 /// Members of an ensemble that has no snapshot yet: the server list.
 pub(super) fn first_conf_state(config: &NodeConfig) -> ConfState {
@@ -111,8 +94,7 @@ impl Node {
 
     /// This server's data directory, and those that others have shown it.
     pub(super) fn introduced(&self) -> Vec<(u8, u128)> {
-        let hellos = self.peers.values().filter_map(|peer| peer.hello.as_ref());
-        let others = hellos.map(|hello| (hello.id, hello.incarnation));
+        let others = self.peers.hellos().map(|hello| (hello.id, hello.incarnation));
         std::iter::once((self.config.id, self.config.incarnation)).chain(others).collect()
     }
 
@@ -124,7 +106,7 @@ impl Node {
                 "it says that it is server {id}, as this one is: two `myid` alike?"
             ));
         }
-        if !self.peers.contains_key(&id) {
+        if !self.peers.contains(id) {
             return Err(format!("server {id} is not in this server's list of members"));
         }
         let ours = self.state.cluster().cluster_id;
@@ -170,20 +152,13 @@ impl Node {
                 );
             }
         }
-        let Some(peer) = self.peers.get_mut(&id) else { return };
-        // It had entries of this leader a moment ago, and now another directory, an empty one.
-        let progress = self.raft.raft.prs().get(u64::from(id));
-        let same = peer.hello.as_ref().is_some_and(|h| h.incarnation == hello.incarnation);
-        peer.lost_its_log =
-            hello.blank && progress.is_some_and(|p| p.matched > 0) && (peer.lost_its_log || !same);
-        peer.hello = Some(hello);
-        let was_up = std::mem::replace(&mut peer.up, true);
-        peer.heard_attentive_ms = self.attentive.now_ms;
-        peer.unknown_told = false;
-        self.durability.acknowledge_again();
-        if !was_up {
-            peer.output.clear();
+        if !self.peers.contains(id) {
+            return;
         }
+        let progress = self.raft.raft.prs().get(u64::from(id));
+        let held_entries = progress.is_some_and(|p| p.matched > 0);
+        self.peers.connect(hello, held_entries, self.attentive.now_ms);
+        self.durability.acknowledge_again();
         self.tell_of_loss();
         self.review_permission();
         if self.leader() == id {
@@ -205,8 +180,7 @@ impl Node {
     fn tell_of_loss(&mut self) {
         let known = self.known_incarnations();
         let lost = |&&id: &&u64| {
-            let hello = self.peers.get(&(id as u8)).and_then(|p| p.hello.as_ref());
-            hello.is_some_and(|hello| {
+            self.peers.hello(id as u8).is_some_and(|hello| {
                 let recorded = known.iter().find(|(id, _)| *id == hello.id);
                 hello.blank && recorded.is_some_and(|(_, known)| *known != hello.incarnation)
             })
@@ -230,11 +204,9 @@ impl Node {
 
     /// Messages do not get through any more.
     pub fn peer_disconnected(&mut self, id: u8) {
-        let Some(peer) = self.peers.get_mut(&id) else { return };
-        if !std::mem::replace(&mut peer.up, false) {
+        if !self.peers.disconnect(id) {
             return;
         }
-        peer.output.clear();
         self.durability.acknowledge_again();
         if self.leader() == id {
             self.outbox.resend();
@@ -254,13 +226,8 @@ impl Node {
         }
     }
 
-    pub(super) fn peer_up(&self, id: u8) -> bool {
-        id == self.config.id || self.peers.get(&id).is_some_and(|p| p.up)
-    }
-
     pub(super) fn connected_majority(&self) -> bool {
-        let voters = &self.conf_state.voters;
-        voters.iter().filter(|&&id| self.peer_up(id as u8)).count() * 2 > voters.len()
+        self.peers.majority_is_up(&self.conf_state.voters)
     }
 
     // ---- who may vote ----
@@ -293,15 +260,15 @@ impl Node {
         let me = self.config.id;
         let alone = self.config.voters.iter().all(|&id| id == me);
         let all_blank =
-            self.config.voters.iter().filter(|&&id| id != me).all(|id| {
-                self.peers.get(id).and_then(|p| p.hello.as_ref()).is_some_and(|h| h.blank)
+            self.config.voters.iter().filter(|&&id| id != me).all(|&id| {
+                self.peers.hello(id).is_some_and(|hello| hello.blank)
             });
         let vouched = |hello: &PeerHello| {
             let known = |of: u8| hello.known.iter().find(|(id, _)| *id == of).map(|(_, i)| *i);
             let knows_itself = known(hello.id) == Some(hello.incarnation);
             knows_itself && known(me).is_none_or(|known| known == self.config.incarnation)
         };
-        let mut introduced = self.peers.values().filter_map(|p| p.hello.as_ref());
+        let mut introduced = self.peers.hellos();
         self.permitted = !self.config.blank
             || self.config.initialize
             || alone
@@ -316,7 +283,7 @@ impl Node {
     /// so far behind that it remembers the one before, and would never hear of the change.
     pub(super) fn trusted(&mut self, from: u8, message: &Message) -> bool {
         let recorded = self.state.cluster().incarnation(from);
-        let shown = self.peers.get(&from).and_then(|p| p.hello.as_ref()).map(|h| h.incarnation);
+        let shown = self.peers.hello(from).map(|hello| hello.incarnation);
         let known = recorded.is_none() || shown.is_none() || recorded == shown;
         let leads = matches!(
             message.get_msg_type(),
@@ -372,8 +339,7 @@ impl Node {
         if self.follow_list() {
             return;
         }
-        let peers: Vec<PeerHello> =
-            self.peers.values().filter(|p| p.up).filter_map(|p| p.hello.clone()).collect();
+        let peers: Vec<PeerHello> = self.peers.linked().cloned().collect();
         for hello in peers {
             let id = u64::from(hello.id);
             let voter = self.conf_state.voters.contains(&id);
@@ -382,7 +348,7 @@ impl Node {
                 continue;
             }
             match self.state.cluster().incarnation(hello.id) {
-                None if voter && self.peers.get(&hello.id).is_some_and(|p| p.lost_its_log) => {
+                None if voter && self.peers.lost_its_log(hello.id) => {
                     return self.change(id, ConfChangeType::RemoveNode, 0);
                 }
                 None => {
@@ -427,11 +393,10 @@ impl Node {
         }
         let listed = |id: u8| {
             let config = &self.config;
-            let peers = self.peers.values().filter(|p| p.up).filter_map(|p| p.hello.as_ref());
             id == config.id
                 || config.voters.contains(&id)
                 || config.observers.contains(&id)
-                || peers.flat_map(|hello| &hello.members).any(|&member| member == id)
+                || self.peers.linked().flat_map(|hello| &hello.members).any(|&member| member == id)
         };
         let members = self.conf_state.voters.iter().chain(&self.conf_state.learners);
         let Some(&id) = members.into_iter().find(|&&id| !listed(id as u8)) else { return };
@@ -464,14 +429,14 @@ impl Node {
         if !voters.iter().chain(learners).any(|other| is(&other)) {
             return Err(format!("server {id} is not a member"));
         }
-        if self.peer_up(id) {
+        if self.peers.is_up(id) {
             return Err(format!("server {id} runs: stop it first, or it would join again"));
         }
         if self.raft.raft.has_pending_conf() {
             return Err("another change of members is under way".to_owned());
         }
         let staying: Vec<u64> = voters.iter().filter(|other| !is(other)).copied().collect();
-        let up = staying.iter().filter(|&&other| self.peer_up(other as u8)).count();
+        let up = staying.iter().filter(|&&other| self.peers.is_up(other as u8)).count();
         if up * 2 <= staying.len() {
             return Err(format!("{up} of the other {} voters are connected", staying.len()));
         }
@@ -502,10 +467,7 @@ impl Node {
     pub(super) fn apply_conf_change(&mut self, change: &ConfChangeV2, context: &[u8]) {
         self.conf_state = self.raft.apply_conf_change(change).expect("raft proposed it");
         self.durability.members_changed();
-        let voters = &self.conf_state.voters;
-        for (&id, peer) in &mut self.peers {
-            peer.lost_its_log &= voters.contains(&u64::from(id));
-        }
+        self.peers.forget_losses_but_of(&self.conf_state.voters);
         if let Some((id, incarnation)) = changed_member(context) {
             let cluster = self.state.cluster_mut();
             if incarnation == FORGET {

@@ -30,6 +30,7 @@ mod log;
 mod membership;
 mod outbox;
 pub mod peer;
+mod peers;
 mod pipeline;
 mod proposals;
 mod protobuf_groups;
@@ -50,8 +51,7 @@ use raft::{RawNode, StateRole};
 pub use authentication::Authentication;
 pub use client::{ConnId, Phase};
 pub use log::{LogCache, SnapshotPoint};
-pub use membership::PeerHello;
-pub use replicate::split_frames;
+pub use peers::{PeerHello, split_frames};
 pub use stats::Stats;
 
 use audit::Audit;
@@ -61,6 +61,7 @@ use clock::{Doubt, SessionClock, WallClock};
 use durability::Durability;
 use expiry::Expiry;
 use outbox::Outbox;
+use peers::Peers;
 use proposals::Proposals;
 use sync::Sync;
 
@@ -234,7 +235,7 @@ pub struct Node {
     budget: Budget,
 
     raft: RawNode<LogCache>,
-    peers: BTreeMap<u8, Peer>,
+    peers: Peers,
     conf_state: ConfState,
     applied_index: u64,
     applied_term: u64,
@@ -286,26 +287,6 @@ pub struct Node {
     outputs: Vec<Output>,
 }
 
-/// Another server.
-#[derive(Default)]
-struct Peer {
-    /// Both know who the other is, and messages get through.
-    up: bool,
-    hello: Option<PeerHello>,
-    /// Its directory is empty, though this leader knows that it has held entries.
-    lost_its_log: bool,
-    /// When anything was heard from it.
-    heard_ms: u64,
-    /// The same by the attentive clock, or when the link came up.
-    heard_attentive_ms: u64,
-    /// Kinds of messages that it was said not to be understood.
-    unknown_told: bool,
-    /// As leader: when a snapshot was offered to it.
-    offered_ms: Option<u64>,
-    /// Framed messages for it.
-    output: Vec<u8>,
-}
-
 impl Node {
     /// A server as found on disk. Nothing is sent before the first [`Node::flush`].
     pub fn new(
@@ -332,13 +313,8 @@ impl Node {
         let snapshot_ops = config.snapshot_ops;
         // As `ContainerManager`'s timer: what was imported is not reaped at the first tick.
         let next_reap_ms = now_ms + config.reap_interval_ms;
-        let peers = config
-            .voters
-            .iter()
-            .chain(&config.observers)
-            .filter(|&&id| id != config.id)
-            .map(|&id| (id, Peer::default()))
-            .collect();
+        let members = config.voters.iter().chain(&config.observers).copied();
+        let peers = Peers::new(config.id, members);
         let mut node = Node {
             audit: config.audit.clone().map(Audit::new),
             config,
@@ -493,7 +469,7 @@ impl Node {
     /// Writes wait, and there is somebody to give them to.
     fn can_submit(&self) -> bool {
         let leader = self.leader();
-        self.outbox.has_unsent() && leader != 0 && self.peer_up(leader)
+        self.outbox.has_unsent() && leader != 0 && self.peers.is_up(leader)
     }
 
     /// The log's last sync took this long.

@@ -59,7 +59,7 @@ impl Node {
         let close = |id: &u64| {
             let progress = self.raft.raft.prs().get(*id);
             *id as u8 == me
-                || self.peer_up(*id as u8)
+                || self.peers.is_up(*id as u8)
                     && progress.is_some_and(|p| p.matched + 1000 >= committed)
         };
         let synced: Vec<u8> =
@@ -93,14 +93,12 @@ impl Node {
         self.config.voters = with_role(PeerType::Participant);
         self.config.observers = with_role(PeerType::Observer);
         // Those that have left are heard until they are gone.
-        let known = |id: &u8| {
-            let id = u64::from(*id);
+        let known = |id: u8| {
+            let id = u64::from(id);
             self.conf_state.voters.contains(&id) || self.conf_state.learners.contains(&id)
         };
-        self.peers.retain(|id, peer| members.contains_key(id) || peer.up || known(id));
-        for id in members.keys().filter(|id| **id != self.config.id) {
-            self.peers.entry(*id).or_default();
-        }
+        let stays = |id| members.contains_key(&id) || known(id);
+        self.peers.adopt(members.keys().copied(), stays);
         self.outputs.push(Output::Members(members));
     }
 
@@ -125,7 +123,7 @@ impl Node {
         }
         if !votes(me) {
             // Another one takes the vote of this one.
-            let ready = |id: &&u64| **id != me && votes(**id) && self.peer_up(**id as u8);
+            let ready = |id: &&u64| **id != me && votes(**id) && self.peers.is_up(**id as u8);
             if let Some(&to) = voters.iter().find(ready) {
                 self.transfer_leadership(Some(to as u8));
             }
@@ -136,8 +134,7 @@ impl Node {
         if let Some(id) = listed.map(|id| u64::from(*id)).find(|id| !member(id)) {
             self.log(Level::Info, &format!("server {id} joins, at first without a vote"));
             // Its data directory may be another one than before.
-            let hello = self.peers.get(&(id as u8)).and_then(|peer| peer.hello.as_ref());
-            let incarnation = hello.map_or(0, |hello| hello.incarnation);
+            let incarnation = self.peers.hello(id as u8).map_or(0, |hello| hello.incarnation);
             self.change(id, ConfChangeType::AddLearnerNode, incarnation);
             return true;
         }
@@ -151,7 +148,7 @@ impl Node {
             }
             return true;
         }
-        let gone = |id: &&u64| !self.listed(**id as u8) && !self.peer_up(**id as u8);
+        let gone = |id: &&u64| !self.listed(**id as u8) && !self.peers.is_up(**id as u8);
         if let Some(&id) = self.conf_state.learners.iter().find(gone) {
             self.log(Level::Info, &format!("server {id} has left"));
             self.change(id, ConfChangeType::RemoveNode, FORGET);

@@ -67,7 +67,7 @@ impl Node {
             && at <= self.now_ms
         {
             self.campaign_ms = None;
-            if self.raft.raft.leader_id == 0 || !self.peer_up(self.leader()) {
+            if self.raft.raft.leader_id == 0 || !self.peers.is_up(self.leader()) {
                 self.campaign();
             }
         }
@@ -105,7 +105,7 @@ impl Node {
         let voters = &self.conf_state.voters;
         let earlier = voters
             .iter()
-            .filter(|&&id| id < me && id != u64::from(absent) && self.peer_up(id as u8))
+            .filter(|&&id| id < me && id != u64::from(absent) && self.peers.is_up(id as u8))
             .count();
         let at = self.now_ms + earlier as u64 * CAMPAIGN_STEP_MS;
         self.campaign_ms = Some(self.campaign_ms.map_or(at, |c| c.min(at)));
@@ -190,15 +190,14 @@ impl Node {
             return self.propose_own_writes();
         }
         let (leader, boot) = (self.leader(), self.outbox.boot());
-        if leader == 0 || !self.peer_up(leader) {
+        if leader == 0 || !self.peers.is_up(leader) {
             return;
         }
-        let peer = self.peers.get_mut(&leader).expect("peer_up() has seen it");
         for batch in self.outbox.take_unsent() {
             self.stats.forwarded += u64::from(batch.count);
-            let start = begin_frame(&mut peer.output);
-            peer::forward(boot, batch.first_sequence, batch.count, &batch.ops, &mut peer.output);
-            end_frame(&mut peer.output, start);
+            self.peers.send_with(leader, |out| {
+                peer::forward(boot, batch.first_sequence, batch.count, &batch.ops, out);
+            });
         }
     }
 
@@ -266,10 +265,10 @@ impl Node {
                 }
             }
             self.propose_segment(&Segment::Register { origin: self.config.id, boot });
-        } else if self.leader() != 0 && self.peer_up(self.leader()) {
+        } else if self.leader() != 0 && self.peers.is_up(self.leader()) {
             let mut message = Vec::new();
             peer::register(boot, &mut message);
-            self.send(self.leader(), &message);
+            self.peers.send(self.leader(), &message);
         }
     }
 
@@ -297,8 +296,7 @@ impl Node {
             }
             PeerMessage::Alive => {}
             PeerMessage::Unknown(kind) => {
-                let Some(peer) = self.peers.get_mut(&from) else { return };
-                if !std::mem::replace(&mut peer.unknown_told, true) {
+                if self.peers.unknown_is_news(from) {
                     self.log(
                         Level::Info,
                         &format!("server {from} sends messages of kind {kind}, of a later release"),
@@ -341,34 +339,20 @@ impl Node {
         self.after_raft();
     }
 
-    /// Queues a message; it leaves when the edge has room for it.
-    pub(super) fn send(&mut self, to: u8, message: &[u8]) {
-        if let Some(peer) = self.peers.get_mut(&to).filter(|p| p.up) {
-            let start = begin_frame(&mut peer.output);
-            peer.output.extend_from_slice(message);
-            end_frame(&mut peer.output, start);
-        }
-    }
-
     fn send_raft(&mut self, message: &Message) {
-        let to = message.to as u8;
-        let Some(peer) = self.peers.get_mut(&to).filter(|p| p.up) else {
+        if !self.peers.send_with(message.to as u8, |out| peer::raft(message, out)) {
             self.raft.report_unreachable(message.to);
-            return;
-        };
-        let start = begin_frame(&mut peer.output);
-        peer::raft(message, &mut peer.output);
-        end_frame(&mut peer.output, start);
+        }
     }
 
     /// What is to be sent to a peer: frames of `length u32` (little-endian) and a message.
     pub fn peer_output(&mut self, peer: u8) -> Option<&mut Vec<u8>> {
-        self.peers.get_mut(&peer).map(|p| &mut p.output)
+        self.peers.output(peer)
     }
 
     /// Ids of all other servers.
     pub fn peer_ids(&self) -> Vec<u8> {
-        self.peers.keys().copied().collect()
+        self.peers.ids()
     }
 
     // ---- raft's ready ----
@@ -457,7 +441,7 @@ impl Node {
             self.raft.advance_apply_to(self.applied_index);
         }
         while let Some((to, bytes)) = self.durability.release(through) {
-            self.send(to, &bytes);
+            self.peers.send(to, &bytes);
         }
         self.after_raft();
     }
@@ -474,7 +458,7 @@ impl Node {
             .prs()
             .iter()
             .filter(|&(&id, _)| id != me && self.conf_state.voters.contains(&id))
-            .filter(|&(&id, _)| self.peer_up(id as u8))
+            .filter(|&(&id, _)| self.peers.is_up(id as u8))
             .filter(|&(&id, _)| to.is_none_or(|to| u64::from(to) == id))
             .max_by_key(|&(&id, progress)| (progress.matched, std::cmp::Reverse(id)))
             .map(|(&id, _)| id)?;
@@ -482,30 +466,4 @@ impl Node {
         self.raft.transfer_leader(furthest);
         Some(furthest as u8)
     }
-}
-
-fn begin_frame(out: &mut Vec<u8>) -> usize {
-    out.extend_from_slice(&[0; 4]);
-    out.len()
-}
-
-fn end_frame(out: &mut [u8], start: usize) {
-    let length = (out.len() - start) as u32;
-    out[start - 4..start].copy_from_slice(&length.to_le_bytes());
-}
-
-/// Splits what [`Node::peer_output`] gave: calls `each` for every complete message, returns the
-/// bytes taken. `None`: a length that no server sends.
-pub fn split_frames(bytes: &[u8], mut each: impl FnMut(&[u8])) -> Option<usize> {
-    let mut taken = 0;
-    while let Some((length, rest)) = bytes[taken..].split_first_chunk::<4>() {
-        let length = u32::from_le_bytes(*length) as usize;
-        if length > peer::MESSAGE_BYTES_MAX {
-            return None;
-        }
-        let Some(message) = rest.get(..length) else { break };
-        each(message);
-        taken += 4 + length;
-    }
-    Some(taken)
 }

@@ -7,10 +7,6 @@ use raft::{ProgressState, SnapshotStatus};
 use super::{Level, Node, Output, SnapshotPoint, peer};
 use crate::state::State;
 
-/// A snapshot offered to a follower is offered again after this; one that is being fetched already
-/// is not fetched twice.
-const OFFER_AGAIN_MS: u64 = 5000;
-
 /// A snapshot on its way here.
 pub(super) struct Fetch {
     from: u8,
@@ -20,25 +16,17 @@ pub(super) struct Fetch {
 }
 
 impl Node {
-    /// Offers snapshots again that were not taken up: the offer may be lost, and raft sends a
-    /// follower nothing else until it hears how the last one went.
+    /// Offers snapshots again that were not taken up.
     pub(super) fn repeat_offers(&mut self) {
         if !self.is_leader() {
             return;
         }
-        for (&id, peer) in &mut self.peers {
-            let id = u64::from(id);
-            let offered =
-                self.raft.raft.prs().get(id).is_some_and(|p| p.state == ProgressState::Snapshot);
-            if !offered {
-                peer.offered_ms = None;
-                continue;
-            }
-            let since = *peer.offered_ms.get_or_insert(self.now_ms);
-            if self.now_ms >= since + OFFER_AGAIN_MS {
-                peer.offered_ms = None;
-                self.raft.report_snapshot(id, SnapshotStatus::Failure);
-            }
+        let progress = self.raft.raft.prs();
+        let offered = |id: u8| {
+            progress.get(u64::from(id)).is_some_and(|p| p.state == ProgressState::Snapshot)
+        };
+        for id in self.peers.take_stale_offers(self.now_ms, offered) {
+            self.raft.report_snapshot(u64::from(id), SnapshotStatus::Failure);
         }
     }
 
@@ -56,7 +44,7 @@ impl Node {
             return self.step_raft(offer);
         }
         if self.fetching.is_some() {
-            return; // one at a time; a leader repeats its offer
+            return; // one at a time, and none twice; a leader repeats its offer
         }
         self.log(
             Level::Info,
@@ -73,7 +61,7 @@ impl Node {
         let Some(state) = state else {
             let mut message = Vec::new();
             peer::snapshot_failed(&mut message);
-            return self.send(fetch.from, &message);
+            return self.peers.send(fetch.from, &message);
         };
         if fetch.point.index <= self.raft.raft.raft_log.committed {
             return;

@@ -239,7 +239,7 @@ impl Node {
             let close = |p: &raft::Progress| {
                 p.state == ProgressState::Replicate && p.matched + 1000 >= last
             };
-            let heard_ms = self.peers.get(&(id as u8)).filter(|p| p.up).map(|p| p.heard_ms);
+            let heard_ms = self.peers.heard_ms(id as u8);
             let silent_ms = heard_ms.map(|heard_ms| self.now_ms.saturating_sub(heard_ms));
             // Raft's own `recent_active` is no measure: each check of the quorum clears it.
             let heard = silent_ms.is_some_and(|ms| ms < 2 * self.config.election_timeout_ms);
@@ -247,7 +247,7 @@ impl Node {
                 id: id as u8,
                 voter: self.conf_state.voters.contains(&id),
                 observer: self.config.observers.contains(&(id as u8)),
-                connected: self.peer_up(id as u8),
+                connected: self.peers.is_up(id as u8),
                 match_index: progress.map_or(0, |p| p.matched),
                 synced: progress.is_some_and(|p| id == me || heard && close(p)),
                 last_heard_ms: silent_ms,
