@@ -233,7 +233,7 @@ impl Node {
     /// The write at the head of its connection's line is applied.
     fn answer_write(&mut self, waiter: Waiter, txn: &Txn<'_>, zxid: i64, code: Code) {
         let conn = waiter.conn;
-        let latency_ms = self.now_ms.saturating_sub(waiter.since_ms);
+        let latency_ms = self.clocks.now_ms().saturating_sub(waiter.since_ms);
         self.stats.write_latency_us.record(latency_ms * 1000);
         self.stats.latency_us.record(latency_ms * 1000);
         let Some(client) = self.clients.get_mut(conn) else { return };
@@ -242,7 +242,7 @@ impl Node {
         }
         client.stats.answered(latency_ms);
         client.stats.last_zxid = zxid;
-        client.stats.last_reply_ms = self.now_ms;
+        client.stats.last_reply_ms = self.clocks.now_ms();
         match client.pop() {
             Some(Waiting::Upgrade) if txn.op == OpCode::CreateSession => {}
             Some(Waiting::Connect { read_only }) => self.connected(conn, read_only, code),
@@ -283,8 +283,8 @@ impl Node {
         if exceeded.hard && (counts.len() < NAMESPACES_MAX || counts.contains_key(namespace)) {
             *counts.entry(namespace.to_owned()).or_default() += 1;
         }
-        if self.now_ms >= self.stats.quota_told_ms + QUOTA_TOLD_EVERY_MS {
-            self.stats.quota_told_ms = self.now_ms;
+        if self.clocks.now_ms() >= self.stats.quota_told_ms + QUOTA_TOLD_EVERY_MS {
+            self.stats.quota_told_ms = self.clocks.now_ms();
             self.log(Level::Warn, &exceeded.to_string());
         }
     }
@@ -294,7 +294,7 @@ impl Node {
         if self.is_leader()
             && let Some(timeout_ms) = self.state.session(session).map(|s| s.timeout_ms)
         {
-            self.expiry.track(session, timeout_ms as u64, self.attentive.now_ms);
+            self.expiry.track(session, timeout_ms as u64, self.clocks.attentive_ms());
         }
         if origin != self.config.id
             && let Some(&conn) = self.by_session.get(&session)

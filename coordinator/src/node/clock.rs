@@ -17,21 +17,67 @@ const CONFIRM_MS: u64 = 60_000;
 /// The log's time goes back when it is ahead of the clock by more than this.
 const BACK_MS: i64 = 24 * 3_600_000;
 
+/// All clocks of a node.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Clocks {
+    now_ms: u64,
+    started_ms: u64,
+    wall: WallClock,
+    attentive: SessionClock,
+}
+
+impl Clocks {
+    pub(super) fn new(now_ms: u64, wall_ms: i64, tick_ms: u64) -> Self {
+        Clocks {
+            now_ms,
+            started_ms: now_ms,
+            wall: WallClock::new(now_ms, wall_ms),
+            attentive: SessionClock::new(now_ms, tick_ms),
+        }
+    }
+
+    /// The server looks at its sockets. Returns what is to be logged of the wall clock.
+    pub(super) fn advance(&mut self, now_ms: u64, wall_ms: i64) -> Option<Doubt> {
+        self.now_ms = self.now_ms.max(now_ms);
+        self.attentive.advance(self.now_ms);
+        self.wall.read(self.now_ms, wall_ms)
+    }
+
+    /// Monotonic; leases and elections go by it.
+    pub(super) fn now_ms(&self) -> u64 {
+        self.now_ms
+    }
+
+    /// Stands still while the server does; sessions, handshakes, links and the disk are late by it.
+    pub(super) fn attentive_ms(&self) -> u64 {
+        self.attentive.now_ms
+    }
+
+    /// The time of day, for people and for znodes' times alone.
+    pub(super) fn wall_ms(&self) -> i64 {
+        self.wall.now_ms
+    }
+
+    pub(super) fn uptime_ms(&self) -> u64 {
+        self.now_ms - self.started_ms
+    }
+}
+
 /// The time for which a server was attentive. Sessions, handshakes and links are late by this clock.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct SessionClock {
-    pub now_ms: u64,
+struct SessionClock {
+    now_ms: u64,
     looked_at: u64,
     counted: u64,
 }
 
 impl SessionClock {
-    pub(super) fn new(now_ms: u64, tick_ms: u64) -> Self {
+    fn new(now_ms: u64, tick_ms: u64) -> Self {
         SessionClock { now_ms, looked_at: now_ms, counted: tick_ms * TICKS_COUNTED }
     }
 
     /// The server looks at its sockets; `now_ms` is monotonic.
-    pub(super) fn advance(&mut self, now_ms: u64) {
+    fn advance(&mut self, now_ms: u64) {
         let passed = now_ms.saturating_sub(self.looked_at);
         self.looked_at = self.looked_at.max(now_ms);
         self.now_ms += passed.min(self.counted);
@@ -40,8 +86,8 @@ impl SessionClock {
 
 /// The time of day, as far as it is believed.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct WallClock {
-    pub now_ms: i64,
+struct WallClock {
+    now_ms: i64,
     read_at: u64,
     doubted_since: Option<u64>,
 }
@@ -56,12 +102,12 @@ pub(super) enum Doubt {
 }
 
 impl WallClock {
-    pub(super) fn new(now_ms: u64, wall_ms: i64) -> Self {
+    fn new(now_ms: u64, wall_ms: i64) -> Self {
         WallClock { now_ms: wall_ms, read_at: now_ms, doubted_since: None }
     }
 
     /// Takes a reading in: `wall_ms` at the monotonic `now_ms`.
-    pub(super) fn read(&mut self, now_ms: u64, wall_ms: i64) -> Option<Doubt> {
+    fn read(&mut self, now_ms: u64, wall_ms: i64) -> Option<Doubt> {
         let passed = now_ms.saturating_sub(self.read_at) as i64;
         let expected = self.now_ms.saturating_add(passed);
         let ahead = wall_ms.saturating_sub(expected);

@@ -17,7 +17,7 @@ impl Node {
 
     /// Looks whether the log's disk hangs.
     pub(super) fn review_disk(&mut self) {
-        let now_ms = self.attentive.now_ms;
+        let now_ms = self.clocks.attentive_ms();
         let patience_ms = self.disk_patience_ms();
         match self.durability.review_disk(now_ms, patience_ms) {
             Some(DiskChange::Hangs(busy_ms)) => {

@@ -147,7 +147,7 @@ impl Node {
     /// Server id in the upper byte, then time and a counter: unique across restarts, never 0.
     fn next_session_id(&mut self) -> i64 {
         if self.next_session == 0 {
-            let time = (self.wall.now_ms as u64) << 24 >> 8;
+            let time = (self.clocks.wall_ms() as u64) << 24 >> 8;
             self.next_session = u64::from(self.config.id) << 56 | time & 0x00ff_ffff_ffff_ffff;
         }
         // Sessions that came from another ensemble have ids of the same form.

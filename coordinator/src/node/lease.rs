@@ -53,7 +53,7 @@ impl Node {
     pub fn serving(&self) -> bool {
         self.admitted()
             && self.raft.raft.leader_id != 0
-            && self.now_ms < self.contact_ms + self.config.election_timeout_ms * 3
+            && self.clocks.now_ms() < self.contact_ms + self.config.election_timeout_ms * 3
             && !self.stopping
             && !self.disk_fails_ensemble()
     }
@@ -76,7 +76,7 @@ impl Node {
         self.unreported.dedup();
         if self.is_leader() {
             for session in std::mem::take(&mut self.unreported) {
-                self.expiry.touch(session, self.attentive.now_ms);
+                self.expiry.touch(session, self.clocks.attentive_ms());
             }
             return;
         }
@@ -89,7 +89,7 @@ impl Node {
         let mut message = Vec::new();
         peer::report(self.report_number, sessions.iter().copied(), &mut message);
         self.peers.send(leader, &message);
-        let (number, at_ms) = (self.report_number, self.now_ms);
+        let (number, at_ms) = (self.report_number, self.clocks.now_ms());
         self.reports_sent.push_back(Report { number, at_ms, sessions });
         if self.reports_sent.len() > REPORTS_MAX {
             let oldest = self.reports_sent.pop_front();
@@ -109,7 +109,7 @@ impl Node {
             return;
         }
         for session in sessions.iter() {
-            self.expiry.touch(session, self.attentive.now_ms);
+            self.expiry.touch(session, self.clocks.attentive_ms());
         }
         let mut message = Vec::new();
         peer::report_ack(number, &mut message);
@@ -136,10 +136,10 @@ impl Node {
     /// Closes the connections whose lease is over.
     pub(super) fn enforce_leases(&mut self) {
         if self.is_leader() {
-            self.contact_ms = self.now_ms;
+            self.contact_ms = self.clocks.now_ms();
             return;
         }
-        let silence_ms = self.now_ms - self.contact_ms;
+        let silence_ms = self.clocks.now_ms() - self.contact_ms;
         let shortest = Self::lease(self.config.session_timeout_min_ms).as_millis() as u64;
         if silence_ms < shortest || self.clients.count == 0 {
             return;
@@ -165,18 +165,18 @@ impl Node {
     pub(super) fn track_all_sessions(&mut self) {
         self.expiry.clear();
         for (id, session) in self.state.sessions() {
-            self.expiry.track(id, session.timeout_ms as u64, self.attentive.now_ms);
+            self.expiry.track(id, session.timeout_ms as u64, self.clocks.attentive_ms());
         }
     }
 
     /// The leader closes the sessions that nobody has heard from.
     pub(super) fn expire_sessions(&mut self) {
-        if !self.expiry.is_due(self.attentive.now_ms) {
+        if !self.expiry.is_due(self.clocks.attentive_ms()) {
             return;
         }
         // What this server has heard since it last counted.
         self.report();
-        let expired = self.expiry.take_expired(self.attentive.now_ms);
+        let expired = self.expiry.take_expired(self.clocks.attentive_ms());
         if expired.is_empty() {
             return;
         }
@@ -204,19 +204,19 @@ impl Node {
         let config = &self.config;
         let reaper = &mut self.reaper;
         let per_minute = u64::from(config.reap_per_minute);
-        let elapsed_ms = self.now_ms - std::mem::replace(&mut reaper.credited_ms, self.now_ms);
+        let elapsed_ms = self.clocks.now_ms() - std::mem::replace(&mut reaper.credited_ms, self.clocks.now_ms());
         // What could be deleted in a second may be deleted at once.
         let credit_max = (1000 * per_minute).max(MINUTE_MS);
         reaper.credit = (reaper.credit + elapsed_ms.min(1000) * per_minute).min(credit_max);
-        if reaper.at.is_none() && self.now_ms >= reaper.next_ms {
-            reaper.next_ms = self.now_ms + config.reap_interval_ms;
+        if reaper.at.is_none() && self.clocks.now_ms() >= reaper.next_ms {
+            reaper.next_ms = self.clocks.now_ms() + config.reap_interval_ms;
             reaper.at = Some(ReapCursor::default());
         }
         let found_max = (reaper.credit / MINUTE_MS) as usize;
         // Servers of level 0 would read the time as a part of the path.
         let known = self.state.cluster().level >= 1;
         let never_used_ms = config.never_used_ms.filter(|_| known);
-        let (at, wall_ms) = (&mut reaper.at, self.wall.now_ms);
+        let (at, wall_ms) = (&mut reaper.at, self.clocks.wall_ms());
         let bodies = self.state.reapable(at, wall_ms, never_used_ms, LOOKED_MAX, found_max);
         reaper.credit -= bodies.len() as u64 * MINUTE_MS;
         let mut ops = Vec::new();

@@ -22,11 +22,11 @@ impl Node {
     /// Ends the links over which nothing has come for too long.
     pub(super) fn review_links(&mut self) {
         let silence_ms = SILENCE_TIMEOUTS * self.config.election_timeout_ms;
-        let silent = self.peers.take_silent(self.attentive.now_ms, silence_ms);
+        let silent = self.peers.take_silent(self.clocks.attentive_ms(), silence_ms);
         self.outputs.extend(silent.into_iter().map(Output::Redial));
     }
 
     pub(super) fn heard_from(&mut self, id: u8) {
-        self.peers.heard(id, self.now_ms, self.attentive.now_ms);
+        self.peers.heard(id, self.clocks.now_ms(), self.clocks.attentive_ms());
     }
 }

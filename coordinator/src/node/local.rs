@@ -19,7 +19,7 @@ impl Node {
     /// Without a quorum for so long that clients which ask for no more are let read.
     pub(super) fn reads_alone(&self) -> bool {
         let over =
-            |after: u64| self.unserved_since_ms.is_some_and(|since| self.now_ms >= since + after);
+            |after: u64| self.unserved_since_ms.is_some_and(|since| self.clocks.now_ms() >= since + after);
         self.config.read_only_after_ms.is_some_and(over)
             && self.state.cluster().cluster_id != 0
             && !self.stopping
@@ -28,7 +28,7 @@ impl Node {
     /// Begins and ends the time of clients that only read, and the time of local sessions.
     pub(super) fn review_local_sessions(&mut self) {
         if !self.serving() {
-            self.unserved_since_ms.get_or_insert(self.now_ms);
+            self.unserved_since_ms.get_or_insert(self.clocks.now_ms());
         } else if self.unserved_since_ms.take().is_some() {
             // They ask again, and find a server that writes.
             for conn in self.clients.ids() {
@@ -40,10 +40,10 @@ impl Node {
                 self.local.clear();
             }
         }
-        if !self.local.is_due(self.attentive.now_ms) {
+        if !self.local.is_due(self.clocks.attentive_ms()) {
             return;
         }
-        for session in self.local.take_expired(self.attentive.now_ms) {
+        for session in self.local.take_expired(self.clocks.attentive_ms()) {
             self.log(Level::Debug, &format!("local session {session:#x} has expired"));
             if let Some(&conn) = self.by_session.get(&session) {
                 self.close_client(conn);
@@ -71,7 +71,7 @@ impl Node {
         client.read_only = read_only;
         client.stats.last_op = OpCode::CreateSession.as_i32();
         self.by_session.insert(session, conn);
-        self.local.track(session, u64::from(timeout_ms), self.attentive.now_ms);
+        self.local.track(session, u64::from(timeout_ms), self.clocks.attentive_ms());
         self.connected(conn, request.read_only, Code::Ok);
     }
 

@@ -157,7 +157,7 @@ impl Node {
         }
         let progress = self.raft.raft.prs().get(u64::from(id));
         let held_entries = progress.is_some_and(|p| p.matched > 0);
-        self.peers.connect(hello, held_entries, self.attentive.now_ms);
+        self.peers.connect(hello, held_entries, self.clocks.attentive_ms());
         self.durability.acknowledge_again();
         self.tell_of_loss();
         self.review_permission();

@@ -57,7 +57,7 @@ pub use stats::Stats;
 use audit::Audit;
 use budget::Budget;
 use client::Clients;
-use clock::{Doubt, SessionClock, WallClock};
+use clock::{Clocks, Doubt};
 use durability::Durability;
 use expiry::Expiry;
 use outbox::Outbox;
@@ -207,13 +207,7 @@ pub enum Level {
 /// One server.
 pub struct Node {
     config: NodeConfig,
-    /// Monotonic; all deadlines are on this clock.
-    now_ms: u64,
-    started_ms: u64,
-    /// For people and for znodes' times only.
-    wall: WallClock,
-    /// Sessions, handshakes and links are late by this clock.
-    attentive: SessionClock,
+    clocks: Clocks,
     random: Seeded,
     /// SASL's nonces so far.
     nonces: u64,
@@ -318,10 +312,7 @@ impl Node {
         let mut node = Node {
             audit: config.audit.clone().map(Audit::new),
             config,
-            now_ms,
-            started_ms: now_ms,
-            wall: WallClock::new(now_ms, wall_ms),
-            attentive: SessionClock::new(now_ms, tick_ms),
+            clocks: Clocks::new(now_ms, wall_ms, tick_ms),
             random: Seeded::new(seed),
             nonces: 0,
             state,
@@ -370,7 +361,7 @@ impl Node {
             outputs: Vec::new(),
         };
         node.snapshots.next_after(snapshot_ops, &mut node.random);
-        node.contact_ms = node.now_ms.saturating_sub(node.config.election_timeout_ms * 3);
+        node.contact_ms = now_ms.saturating_sub(node.config.election_timeout_ms * 3);
         node.redraw_election_timeout();
         node.adopt_members();
         node.review_own_directory();
@@ -384,9 +375,7 @@ impl Node {
     /// The time has moved on. Call before what has arrived is handed over: what a connection asks
     /// after the end of its lease is not answered any more.
     pub fn wake(&mut self, now_ms: u64, wall_ms: i64) {
-        self.now_ms = self.now_ms.max(now_ms);
-        self.attentive.advance(self.now_ms);
-        match self.wall.read(self.now_ms, wall_ms) {
+        match self.clocks.advance(now_ms, wall_ms) {
             Some(Doubt::Begins(ahead_ms)) => self.log(
                 Level::Warn,
                 &format!(
@@ -409,8 +398,8 @@ impl Node {
     /// nobody is silent whose words wait in a socket.
     pub fn tick(&mut self) {
         self.tick_raft();
-        if self.now_ms >= self.next_report_ms {
-            self.next_report_ms = self.now_ms + self.config.heartbeat_ms * 2;
+        if self.clocks.now_ms() >= self.next_report_ms {
+            self.next_report_ms = self.clocks.now_ms() + self.config.heartbeat_ms * 2;
             self.report();
             self.announce();
             self.say_alive();
@@ -484,7 +473,7 @@ impl Node {
 
     /// The clock of the last tick.
     pub fn now_ms(&self) -> u64 {
-        self.now_ms
+        self.clocks.now_ms()
     }
 
     pub fn state(&self) -> &State {

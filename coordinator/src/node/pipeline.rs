@@ -36,7 +36,7 @@ impl Node {
             return None;
         }
         self.stats.connections_accepted += 1;
-        let conn = self.clients.open(address, self.now_ms, self.attentive.now_ms);
+        let conn = self.clients.open(address, self.clocks.now_ms(), self.clocks.attentive_ms());
         if self.config.skip_acl
             && let Some(client) = self.clients.get_mut(conn)
         {
@@ -64,7 +64,7 @@ impl Node {
     /// Ends a connection that has waited long for its handshake, for another one to have its place.
     /// `false`: there is none, of this address or of any.
     pub fn make_place(&mut self, ip: Option<IpAddr>) -> bool {
-        let Some(conn) = self.clients.oldest_without_handshake(ip, self.attentive.now_ms) else {
+        let Some(conn) = self.clients.oldest_without_handshake(ip, self.clocks.attentive_ms()) else {
             return false;
         };
         self.stats.connections_dropped += 1;
@@ -74,7 +74,7 @@ impl Node {
 
     /// Ends the connections that never had a handshake.
     pub(super) fn close_without_handshake(&mut self) {
-        for conn in self.clients.take_without_handshake(self.attentive.now_ms) {
+        for conn in self.clients.take_without_handshake(self.clocks.attentive_ms()) {
             self.stats.connections_dropped += 1;
             self.close_client(conn);
         }
@@ -268,7 +268,7 @@ impl Node {
         // A local session means nothing to other servers.
         let session = if client.local { 0 } else { client.session };
         let txn = Txn { session, identity: client.identity.as_identity(), op, body };
-        let waiter = Waiter { conn, since_ms: self.now_ms };
+        let waiter = Waiter { conn, since_ms: self.clocks.now_ms() };
         self.outbox.push(&txn, waiter);
     }
 
@@ -324,7 +324,7 @@ impl Node {
         client.stats.sent += 1;
         client.stats.answered(0);
         client.stats.last_zxid = zxid;
-        client.stats.last_reply_ms = self.now_ms;
+        client.stats.last_reply_ms = self.clocks.now_ms();
         self.stats.sent += 1;
         self.stats.read_latency_us.record(0);
         self.stats.latency_us.record(0);
@@ -489,7 +489,7 @@ impl Node {
     fn touch(&mut self, conn: ConnId) {
         let Some(client) = self.clients.get_mut(conn) else { return };
         if client.local {
-            self.local.touch(client.session, self.attentive.now_ms);
+            self.local.touch(client.session, self.clocks.attentive_ms());
         } else if !client.touched {
             client.touched = true;
             self.touched.push((conn, client.session));

@@ -54,17 +54,17 @@ impl Node {
     // ---- time ----
 
     pub(super) fn tick_raft(&mut self) {
-        while self.next_raft_tick_ms <= self.now_ms {
+        while self.next_raft_tick_ms <= self.clocks.now_ms() {
             // A server that was stopped for a while does not make up for it all at once: its
             // peers have not been silent, it has been deaf.
-            if self.now_ms - self.next_raft_tick_ms > self.config.election_timeout_ms / 2 {
-                self.next_raft_tick_ms = self.now_ms;
+            if self.clocks.now_ms() - self.next_raft_tick_ms > self.config.election_timeout_ms / 2 {
+                self.next_raft_tick_ms = self.clocks.now_ms();
             }
             self.next_raft_tick_ms += self.config.tick_ms;
             self.tick_raft_once();
         }
         if let Some(at) = self.campaign_ms
-            && at <= self.now_ms
+            && at <= self.clocks.now_ms()
         {
             self.campaign_ms = None;
             if self.raft.raft.leader_id == 0 || !self.peers.is_up(self.leader()) {
@@ -107,7 +107,7 @@ impl Node {
             .iter()
             .filter(|&&id| id < me && id != u64::from(absent) && self.peers.is_up(id as u8))
             .count();
-        let at = self.now_ms + earlier as u64 * CAMPAIGN_STEP_MS;
+        let at = self.clocks.now_ms() + earlier as u64 * CAMPAIGN_STEP_MS;
         self.campaign_ms = Some(self.campaign_ms.map_or(at, |c| c.min(at)));
     }
 
@@ -159,7 +159,7 @@ impl Node {
         let what = if self.is_leader() { "leads" } else { "follows" };
         self.log(Level::Info, &format!("{what} server {} in term {}", now.0, now.1));
         if self.is_leader() {
-            self.stats.leader_since_ms = self.now_ms;
+            self.stats.leader_since_ms = self.clocks.now_ms();
             self.heed_stamps();
             self.track_all_sessions();
         } else {
@@ -217,7 +217,7 @@ impl Node {
 
     /// Adds a segment to the entry under construction. For the leader only.
     pub(super) fn propose_segment(&mut self, segment: &Segment<'_>) {
-        let head = Head { level: self.state.cluster().level, wall_ms: self.wall.now_ms };
+        let head = Head { level: self.state.cluster().level, wall_ms: self.clocks.wall_ms() };
         if let Some(back_ms) = self.proposals.add(segment, head) {
             let ahead = back_ms / 1000;
             self.log(
@@ -396,7 +396,7 @@ impl Node {
             self.outputs.push(Output::Install { point });
         }
         let known = self.raft.store().hard_state();
-        let now_ms = self.attentive.now_ms;
+        let now_ms = self.clocks.attentive_ms();
         if let Some(hard_state) =
             self.durability.persist(ready.must_sync(), hard_state, known, now_ms)
         {
@@ -430,7 +430,7 @@ impl Node {
 
     /// Everything up to ready `number` is on disk.
     pub fn persisted(&mut self, number: u64) {
-        let through = self.durability.persisted(number, self.attentive.now_ms);
+        let through = self.durability.persisted(number, self.clocks.attentive_ms());
         self.raft.on_persist_ready(through);
         // Raft does not count a received snapshot as applied by itself, and looks for entries
         // before it when it stands for election.

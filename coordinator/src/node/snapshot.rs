@@ -172,7 +172,7 @@ impl Node {
         self.stats.snapshots_saved += 1;
         let log = self.raft.mut_store();
         log.snapshot_saved(point);
-        self.snapshots.saved_ms = self.now_ms;
+        self.snapshots.saved_ms = self.clocks.now_ms();
         Some(index)
     }
 
@@ -188,7 +188,7 @@ impl Node {
         let progress = self.raft.raft.prs();
         let sending =
             self.is_leader() && progress.iter().any(|(_, p)| p.state == ProgressState::Snapshot);
-        if !sending && !self.snapshots.recent(self.now_ms) {
+        if !sending && !self.snapshots.recent(self.clocks.now_ms()) {
             self.raft.mut_store().unpin();
         }
     }

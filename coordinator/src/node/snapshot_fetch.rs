@@ -25,7 +25,7 @@ impl Node {
         let offered = |id: u8| {
             progress.get(u64::from(id)).is_some_and(|p| p.state == ProgressState::Snapshot)
         };
-        for id in self.peers.take_stale_offers(self.now_ms, offered) {
+        for id in self.peers.take_stale_offers(self.clocks.now_ms(), offered) {
             self.raft.report_snapshot(u64::from(id), SnapshotStatus::Failure);
         }
     }

@@ -69,10 +69,10 @@ impl Node {
             sync.fresh = false;
             sync.asked = sync.next;
             sync.next += 1;
-        } else if sync.asked == sync.done || self.now_ms < sync.asked_ms + REPEAT_MS {
+        } else if sync.asked == sync.done || self.clocks.now_ms() < sync.asked_ms + REPEAT_MS {
             return;
         }
-        sync.asked_ms = self.now_ms;
+        sync.asked_ms = self.clocks.now_ms();
         // Unlike any other in the ensemble and of any other run: raft counts answers by it.
         let mut context = vec![self.config.id];
         context.extend_from_slice(&self.outbox.boot().to_be_bytes());

@@ -54,8 +54,8 @@ impl Node {
     pub fn view(&self, parts: Parts) -> View {
         let watches = self.watches.summary();
         let mut view = View {
-            now_ms: self.wall.now_ms,
-            uptime_ms: self.now_ms - self.started_ms,
+            now_ms: self.clocks.wall_ms(),
+            uptime_ms: self.clocks.uptime_ms(),
             role: self.shown_role(),
             serving: self.shown_serving(),
             zxid: self.state.last_zxid(),
@@ -202,7 +202,7 @@ impl Node {
     fn raft_view(&self) -> RaftView {
         let raft = &self.raft.raft;
         let leads = self.is_leader();
-        let leader_uptime_ms = if leads { self.now_ms - self.stats.leader_since_ms } else { 0 };
+        let leader_uptime_ms = if leads { self.clocks.now_ms() - self.stats.leader_since_ms } else { 0 };
         let lease_ms = u64::from(self.config.session_timeout_min_ms) / 3;
         RaftView {
             cluster_id: self.state.cluster().cluster_id,
@@ -220,7 +220,7 @@ impl Node {
             forwarded: self.stats.forwarded,
             resent: self.stats.resent,
             leader_uptime_ms,
-            lease_remaining_ms: (self.contact_ms + lease_ms).saturating_sub(self.now_ms),
+            lease_remaining_ms: (self.contact_ms + lease_ms).saturating_sub(self.clocks.now_ms()),
             snapshots_received: self.stats.snapshots_received,
             members: self.member_list(),
             ..RaftView::default()
@@ -240,7 +240,7 @@ impl Node {
                 p.state == ProgressState::Replicate && p.matched + 1000 >= last
             };
             let heard_ms = self.peers.heard_ms(id as u8);
-            let silent_ms = heard_ms.map(|heard_ms| self.now_ms.saturating_sub(heard_ms));
+            let silent_ms = heard_ms.map(|heard_ms| self.clocks.now_ms().saturating_sub(heard_ms));
             // Raft's own `recent_active` is no measure: each check of the quorum clears it.
             let heard = silent_ms.is_some_and(|ms| ms < 2 * self.config.election_timeout_ms);
             MemberView {
@@ -257,7 +257,7 @@ impl Node {
     }
 
     fn connection_list(&self, room: &mut Room) -> Vec<ConnectionView> {
-        let wall_of = |ms: u64| self.wall.now_ms - (self.now_ms.saturating_sub(ms)) as i64;
+        let wall_of = |ms: u64| self.clocks.wall_ms() - (self.clocks.now_ms().saturating_sub(ms)) as i64;
         let view = |client: &Client| {
             let stats = &client.stats;
             ConnectionView {
@@ -286,7 +286,7 @@ impl Node {
     fn session_list(&self, room: &mut Room) -> Vec<SessionView> {
         let expires = |id| {
             let at = self.expiry.deadline(id)?;
-            Some(self.wall.now_ms + at as i64 - self.attentive.now_ms as i64)
+            Some(self.clocks.wall_ms() + at as i64 - self.clocks.attentive_ms() as i64)
         };
         let view = |(id, session): (i64, &crate::state::Session)| SessionView {
             id,
