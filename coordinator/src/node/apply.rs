@@ -294,21 +294,17 @@ impl Node {
         if self.is_leader()
             && let Some(timeout_ms) = self.state.session(session).map(|s| s.timeout_ms)
         {
-            self.expiry.track(session, timeout_ms as u64, self.clocks.attentive_ms());
+            self.sessions.expiry.track(session, timeout_ms as u64, self.clocks.attentive_ms());
         }
-        if origin != self.config.id
-            && let Some(&conn) = self.by_session.get(&session)
-        {
-            self.close_client(conn);
+        if origin != self.config.id {
+            self.close_session_here(session);
         }
     }
 
     /// A session was closed by its client or has expired.
     fn session_gone(&mut self, session: i64) {
-        self.expiry.forget(session);
-        if let Some(&conn) = self.by_session.get(&session) {
-            self.close_client(conn);
-        }
+        self.sessions.expiry.forget(session);
+        self.close_session_here(session);
     }
 }
 

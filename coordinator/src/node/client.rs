@@ -147,7 +147,7 @@ pub(super) struct Client {
     /// In the list of connections with something to send or to close.
     dirty: bool,
     /// Heard from since the last report to the leader.
-    pub touched: bool,
+    touched: bool,
     pub stats: ClientStats,
 }
 
@@ -259,6 +259,8 @@ pub(super) struct Clients {
     slots: Vec<Slot>,
     free: Vec<u32>,
     dirty: Vec<ConnId>,
+    /// Sessions heard from since the last report, and over which connection.
+    touched: Vec<(ConnId, i64)>,
     /// How many come from one address.
     by_address: HashMap<IpAddr, u32, FixedState>,
     /// When connections were opened that had no handshake when last looked at, oldest first.
@@ -396,6 +398,28 @@ impl Clients {
             }
         }
         dirty
+    }
+
+    /// The connection's session was heard from.
+    pub(super) fn touch(&mut self, conn: ConnId) {
+        if let Some(client) = self.get_mut(conn)
+            && !client.touched
+        {
+            client.touched = true;
+            let session = client.session;
+            self.touched.push((conn, session));
+        }
+    }
+
+    /// Sessions heard from since the last call.
+    pub(super) fn take_touched(&mut self) -> Vec<i64> {
+        let touched = std::mem::take(&mut self.touched);
+        for &(conn, _) in &touched {
+            if let Some(client) = self.get_mut(conn) {
+                client.touched = false;
+            }
+        }
+        touched.into_iter().map(|(_, session)| session).collect()
     }
 
     pub(super) fn has_dirty(&self) -> bool {

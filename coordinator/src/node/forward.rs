@@ -28,7 +28,7 @@ impl Node {
             return self.outputs.push(Output::Disconnect(from));
         };
         for session in sessions {
-            self.expiry.touch(session, self.clocks.attentive_ms());
+            self.sessions.expiry.touch(session, self.clocks.attentive_ms());
         }
         if reconfig {
             self.propose_terms();

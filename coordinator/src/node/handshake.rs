@@ -3,8 +3,6 @@
 //! Both go through the log. The answer to a client that comes back is therefore never a guess: a
 //! server that lags cannot call a living session expired.
 
-use std::time::Duration;
-
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
@@ -42,7 +40,7 @@ impl Node {
         }
         let timeout_ms = self.negotiate(request.timeout_ms);
         let (session, op, rule) = if request.session == 0 {
-            let session = self.next_session_id();
+            let session = self.new_session_id();
             if alone || self.config.local_sessions {
                 return self.open_local(conn, session, timeout_ms, &request);
             }
@@ -52,7 +50,7 @@ impl Node {
             let Some(rule) = self.proved(request.session, request.password) else {
                 return self.refuse_session(conn, request.read_only);
             };
-            let local = self.local.knows(request.session);
+            let local = self.sessions.local.knows(request.session);
             if alone && !local {
                 // It may live on with the others: it is not said to have expired.
                 return self.close_client(conn);
@@ -60,7 +58,7 @@ impl Node {
             if local && rule != PasswordRule::Keyed {
                 return self.refuse_session(conn, request.read_only);
             }
-            if let Some(&old) = self.by_session.get(&request.session) {
+            if let Some(old) = self.sessions.connection(request.session) {
                 // The log knows whether Apache ZooKeeper's rule is the session's; this server, which
                 // lags, may not. The owner is not cut off for that: the client tries again.
                 if rule == PasswordRule::Zookeeper && self.rule_of(request.session) != Some(rule) {
@@ -80,7 +78,7 @@ impl Node {
         client.timeout_ms = timeout_ms;
         client.stats.last_op = op.as_i32();
         client.push(Waiting::Connect { read_only: request.read_only });
-        self.by_session.insert(session, conn);
+        self.sessions.bind(session, conn);
         let mut body = (timeout_ms as i32).to_be_bytes().to_vec();
         rule.encode(&mut body);
         self.submit(conn, op, &body);
@@ -144,19 +142,9 @@ impl Node {
         asked.clamp(self.config.session_timeout_min_ms, self.config.session_timeout_max_ms)
     }
 
-    /// Server id in the upper byte, then time and a counter: unique across restarts, never 0.
-    fn next_session_id(&mut self) -> i64 {
-        if self.next_session == 0 {
-            let time = (self.clocks.wall_ms() as u64) << 24 >> 8;
-            self.next_session = u64::from(self.config.id) << 56 | time & 0x00ff_ffff_ffff_ffff;
-        }
-        // Sessions that came from another ensemble have ids of the same form.
-        loop {
-            self.next_session += 1;
-            if self.state.session(self.next_session as i64).is_none() {
-                return self.next_session as i64;
-            }
-        }
+    fn new_session_id(&mut self) -> i64 {
+        let taken = |id| self.state.session(id).is_some();
+        self.sessions.new_id(self.config.id, self.clocks.wall_ms(), taken)
     }
 
     /// Any server can recompute it; nobody without the ensemble's secret can.
@@ -166,13 +154,5 @@ impl Node {
         mac.update(&session.to_be_bytes());
         let digest = mac.finalize().into_bytes();
         *digest.first_chunk().expect("SHA-256 has 32 bytes")
-    }
-
-    /// How long a connection may be served after the last word from a leader.
-    ///
-    /// The leader expires a session after its whole timeout; a third of it leaves the client time
-    /// to learn that it is cut off before anybody else can see its ephemerals gone.
-    pub(super) fn lease(timeout_ms: u32) -> Duration {
-        Duration::from_millis(u64::from(timeout_ms) / 3)
     }
 }

@@ -18,8 +18,7 @@ const SESSIONS_MAX: usize = 1_000_000;
 impl Node {
     /// Without a quorum for so long that clients which ask for no more are let read.
     pub(super) fn reads_alone(&self) -> bool {
-        let over =
-            |after: u64| self.unserved_since_ms.is_some_and(|since| self.clocks.now_ms() >= since + after);
+        let over = |after| self.sessions.unserved_for(self.clocks.now_ms(), after);
         self.config.read_only_after_ms.is_some_and(over)
             && self.state.cluster().cluster_id != 0
             && !self.stopping
@@ -28,8 +27,8 @@ impl Node {
     /// Begins and ends the time of clients that only read, and the time of local sessions.
     pub(super) fn review_local_sessions(&mut self) {
         if !self.serving() {
-            self.unserved_since_ms.get_or_insert(self.clocks.now_ms());
-        } else if self.unserved_since_ms.take().is_some() {
+            self.sessions.service_ended(self.clocks.now_ms());
+        } else if self.sessions.service_begins() {
             // They ask again, and find a server that writes.
             for conn in self.clients.ids() {
                 if self.clients.get(conn).is_some_and(|client| client.read_only) {
@@ -37,17 +36,15 @@ impl Node {
                 }
             }
             if !self.config.local_sessions {
-                self.local.clear();
+                self.sessions.local.clear();
             }
         }
-        if !self.local.is_due(self.clocks.attentive_ms()) {
+        if !self.sessions.local.is_due(self.clocks.attentive_ms()) {
             return;
         }
-        for session in self.local.take_expired(self.clocks.attentive_ms()) {
+        for session in self.sessions.local.take_expired(self.clocks.attentive_ms()) {
             self.log(Level::Debug, &format!("local session {session:#x} has expired"));
-            if let Some(&conn) = self.by_session.get(&session) {
-                self.close_client(conn);
-            }
+            self.close_session_here(session);
         }
     }
 
@@ -59,7 +56,7 @@ impl Node {
         timeout_ms: u32,
         request: &ConnectRequest<'_>,
     ) {
-        if self.local.len() >= SESSIONS_MAX && !self.local.knows(session) {
+        if self.sessions.local.len() >= SESSIONS_MAX && !self.sessions.local.knows(session) {
             return self.close_client(conn);
         }
         let read_only = !self.serving();
@@ -70,8 +67,8 @@ impl Node {
         client.local = true;
         client.read_only = read_only;
         client.stats.last_op = OpCode::CreateSession.as_i32();
-        self.by_session.insert(session, conn);
-        self.local.track(session, u64::from(timeout_ms), self.clocks.attentive_ms());
+        self.sessions.bind(session, conn);
+        self.sessions.local.track(session, u64::from(timeout_ms), self.clocks.attentive_ms());
         self.connected(conn, request.read_only, Code::Ok);
     }
 
@@ -90,7 +87,7 @@ impl Node {
             return false;
         }
         if op == OpCode::CloseSession {
-            self.local.forget(session);
+            self.sessions.local.forget(session);
             self.answer_in_turn(conn, xid, Code::Ok, true);
             return true;
         }
@@ -115,7 +112,7 @@ impl Node {
         let (session, timeout_ms) = (client.session, client.timeout_ms);
         client.local = false;
         client.push(Waiting::Upgrade);
-        self.local.forget(session);
+        self.sessions.local.forget(session);
         let mut body = (timeout_ms as i32).to_be_bytes().to_vec();
         PasswordRule::Keyed.encode(&mut body);
         self.submit(conn, OpCode::CreateSession, &body);

@@ -210,7 +210,7 @@ impl Node {
         self.durability.acknowledge_again();
         if self.leader() == id {
             self.outbox.resend();
-            self.reports_lost();
+            self.leases.reports_lost();
             // The leader's process is gone, or the way to it. Waiting for silence would add
             // nothing; a majority that still hears it refuses the pre-vote.
             self.raft.raft.election_elapsed = self.raft.raft.election_timeout();

@@ -23,6 +23,7 @@ mod expiry;
 pub mod feature;
 mod forward;
 mod handshake;
+mod leader;
 mod lease;
 mod links;
 mod local;
@@ -33,9 +34,12 @@ pub mod peer;
 mod peers;
 mod pipeline;
 mod proposals;
+mod reaper;
 mod protobuf_groups;
 mod reconfig;
 mod replicate;
+mod reports;
+mod sessions;
 mod snapshot;
 mod snapshot_fetch;
 mod stats;
@@ -43,7 +47,7 @@ mod sync;
 mod term;
 mod view;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use raft::eraftpb::{ConfState, Entry, HardState};
 use raft::{RawNode, StateRole};
@@ -59,10 +63,12 @@ use budget::Budget;
 use client::Clients;
 use clock::{Clocks, Doubt};
 use durability::Durability;
-use expiry::Expiry;
+use lease::Leases;
 use outbox::Outbox;
 use peers::Peers;
 use proposals::Proposals;
+use reaper::Reaper;
+use sessions::Sessions;
 use sync::Sync;
 
 use crate::config::Server;
@@ -219,11 +225,7 @@ pub struct Node {
     reply: Vec<u8>,
 
     clients: Clients,
-    /// Which connection serves a session here.
-    by_session: BTreeMap<i64, ConnId>,
-    /// Sessions heard from since the last report, and over which connection.
-    touched: Vec<(ConnId, i64)>,
-    next_session: u64,
+    sessions: Sessions,
     outbox: Outbox,
     sync: Sync,
     budget: Budget,
@@ -246,24 +248,14 @@ pub struct Node {
     /// It was said that a majority has lost its data.
     loss_told: bool,
 
-    expiry: Expiry,
     /// Who asked for the change of members that is under way, here.
     reconfiguring: Option<outbox::Waiter>,
     /// It was proposed to call the pending members present.
     members_proposed: bool,
-    /// Sessions that only this server knows.
-    local: Expiry,
-    /// Since when no client could be served with writes.
-    unserved_since_ms: Option<u64>,
-    /// When a leader last confirmed a report of this server.
-    contact_ms: u64,
-    report_number: u64,
-    /// Reports that the leader has not confirmed, oldest first.
-    reports_sent: VecDeque<lease::Report>,
-    /// Sessions of reports that came to nothing: the next one names them again.
-    unreported: Vec<i64>,
+    leases: Leases,
+    /// When this server next reports, and reviews what need not be looked at in every tick.
     next_report_ms: u64,
-    reaper: lease::Reaper,
+    reaper: Reaper,
     /// When the next try for a new term may be.
     next_term_ms: u64,
     next_raft_tick_ms: u64,
@@ -305,8 +297,9 @@ impl Node {
         let boot = config.boot;
         let tick_ms = config.tick_ms;
         let snapshot_ops = config.snapshot_ops;
-        // As `ContainerManager`'s timer: what was imported is not reaped at the first tick.
-        let next_reap_ms = now_ms + config.reap_interval_ms;
+        let leases = Leases::new(now_ms.saturating_sub(config.election_timeout_ms * 3));
+        let (interval_ms, never_used_ms) = (config.reap_interval_ms, config.never_used_ms);
+        let reaper = Reaper::new(interval_ms, config.reap_per_minute, never_used_ms, now_ms);
         let members = config.voters.iter().chain(&config.observers).copied();
         let peers = Peers::new(config.id, members);
         let mut node = Node {
@@ -320,9 +313,7 @@ impl Node {
             effects: Effects::new(false),
             reply: Vec::new(),
             clients: Clients::default(),
-            by_session: BTreeMap::new(),
-            touched: Vec::new(),
-            next_session: 0,
+            sessions: Sessions::default(),
             outbox: Outbox::new(boot),
             sync: Sync::default(),
             budget: Budget::default(),
@@ -339,17 +330,11 @@ impl Node {
             wiped: false,
             logged,
             loss_told: false,
-            expiry: Expiry::default(),
             reconfiguring: None,
             members_proposed: false,
-            local: Expiry::default(),
-            unserved_since_ms: None,
-            contact_ms: 0,
-            report_number: 0,
-            reports_sent: VecDeque::new(),
-            unreported: Vec::new(),
+            leases,
             next_report_ms: now_ms,
-            reaper: lease::Reaper::new(next_reap_ms),
+            reaper,
             next_term_ms: 0,
             next_raft_tick_ms: now_ms,
             snapshots: snapshot::Snapshots::default(),
@@ -361,7 +346,6 @@ impl Node {
             outputs: Vec::new(),
         };
         node.snapshots.next_after(snapshot_ops, &mut node.random);
-        node.contact_ms = now_ms.saturating_sub(node.config.election_timeout_ms * 3);
         node.redraw_election_timeout();
         node.adopt_members();
         node.review_own_directory();

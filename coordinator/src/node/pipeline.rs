@@ -85,9 +85,7 @@ impl Node {
         if let Some(client) = self.clients.close(conn) {
             self.count_closed(&client);
             self.watches.drop_connection(conn.slot());
-            if self.by_session.get(&client.session) == Some(&conn) {
-                self.by_session.remove(&client.session);
-            }
+            self.sessions.unbind(client.session, conn);
         }
     }
 
@@ -476,23 +474,26 @@ impl Node {
         if let Some(client) = self.clients.get_mut(conn) {
             client.phase = Phase::Closing;
             client.forget_requests();
-            let session = client.session;
-            if self.by_session.get(&session) == Some(&conn) {
-                self.by_session.remove(&session);
-            }
+            self.sessions.unbind(client.session, conn);
             self.watches.drop_connection(conn.slot());
             self.clients.mark(conn);
         }
     }
 
+    /// Ends the connection that serves the session here, if one does.
+    pub(super) fn close_session_here(&mut self, session: i64) {
+        if let Some(conn) = self.sessions.connection(session) {
+            self.close_client(conn);
+        }
+    }
+
     /// The session was heard from.
     fn touch(&mut self, conn: ConnId) {
-        let Some(client) = self.clients.get_mut(conn) else { return };
+        let Some(client) = self.clients.get(conn) else { return };
         if client.local {
-            self.local.touch(client.session, self.clocks.attentive_ms());
-        } else if !client.touched {
-            client.touched = true;
-            self.touched.push((conn, client.session));
+            self.sessions.local.touch(client.session, self.clocks.attentive_ms());
+        } else {
+            self.clients.touch(conn);
         }
     }
 

@@ -13,7 +13,6 @@ use super::membership::FORGET;
 use super::{Level, Node, Output};
 use crate::config::PeerType;
 use crate::state::members::Terms;
-use crate::state::{IdentityBuf, Txn};
 use crate::wire::code::Code;
 use crate::wire::opcode::OpCode;
 use crate::wire::request::Request;
@@ -141,10 +140,7 @@ impl Node {
         if pending {
             if !self.members_proposed {
                 self.members_proposed = true;
-                let (mut ops, identity) = (Vec::new(), IdentityBuf::superuser());
-                let identity = identity.as_identity();
-                Txn { session: 0, identity, op: OpCode::Reconfig, body: &[] }.encode(&mut ops);
-                self.propose_segment(&Segment::LeaderOps { ops: &ops });
+                self.propose_own([(0, OpCode::Reconfig, "")]);
             }
             return true;
         }

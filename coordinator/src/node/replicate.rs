@@ -149,7 +149,7 @@ impl Node {
         self.leadership = now;
         self.members_proposed = false;
         self.proposals.clear();
-        self.reports_lost();
+        self.leases.reports_lost();
         if now.0 == 0 {
             self.log(Level::Info, &format!("no leader in term {}", now.1));
             return;
@@ -163,7 +163,7 @@ impl Node {
             self.heed_stamps();
             self.track_all_sessions();
         } else {
-            self.expiry.clear();
+            self.sessions.expiry.clear();
         }
         self.outbox.resend();
         self.report();

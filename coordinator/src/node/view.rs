@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use raft::{ProgressState, StateRole};
 
 use super::client::{Client, ConnId, Phase};
+use super::lease::Leases;
 use super::{Node, Output};
 use crate::admin::view::{
     ConnectionView, Extra, LogView, MemberView, Parts, QuotaView, RaftView, Role, Serving,
@@ -70,7 +71,7 @@ impl Node {
                 closed: self.stats.sessions_closed,
                 expired: self.stats.sessions_expired,
                 attached: self.stats.sessions_attached,
-                local: self.local.len() as u64,
+                local: self.sessions.local.len() as u64,
             },
             traffic: self.traffic(),
             watches: WatchesView {
@@ -203,7 +204,8 @@ impl Node {
         let raft = &self.raft.raft;
         let leads = self.is_leader();
         let leader_uptime_ms = if leads { self.clocks.now_ms() - self.stats.leader_since_ms } else { 0 };
-        let lease_ms = u64::from(self.config.session_timeout_min_ms) / 3;
+        let lease_ms = Leases::lease_ms(self.config.session_timeout_min_ms);
+        let silence_ms = self.leases.silence_ms(self.clocks.now_ms());
         RaftView {
             cluster_id: self.state.cluster().cluster_id,
             term: raft.term,
@@ -220,7 +222,7 @@ impl Node {
             forwarded: self.stats.forwarded,
             resent: self.stats.resent,
             leader_uptime_ms,
-            lease_remaining_ms: (self.contact_ms + lease_ms).saturating_sub(self.clocks.now_ms()),
+            lease_remaining_ms: lease_ms.saturating_sub(silence_ms),
             snapshots_received: self.stats.snapshots_received,
             members: self.member_list(),
             ..RaftView::default()
@@ -285,7 +287,7 @@ impl Node {
 
     fn session_list(&self, room: &mut Room) -> Vec<SessionView> {
         let expires = |id| {
-            let at = self.expiry.deadline(id)?;
+            let at = self.sessions.expiry.deadline(id)?;
             Some(self.clocks.wall_ms() + at as i64 - self.clocks.attentive_ms() as i64)
         };
         let view = |(id, session): (i64, &crate::state::Session)| SessionView {
