@@ -185,7 +185,7 @@ impl Node {
         self.reply.clear();
         // The whole answer to a change of members is that it is done.
         let changed = txn.op == OpCode::Reconfig && txn.session == 0 && txn.body.is_empty();
-        let waiter = if changed { self.reconfiguring.take() } else { waiter };
+        let waiter = if changed { self.membership.take_asker() } else { waiter };
         let answer = waiter.is_some().then_some(&mut self.reply);
         let ephemerals = audited_ephemerals(self.audit.is_some(), &self.state, txn);
         let code = self.state.apply(stamp, origin, txn, &mut self.effects, answer);
@@ -213,7 +213,7 @@ impl Node {
         }
         let pending = txn.op == OpCode::Reconfig && txn.session != 0 && code == Code::Ok;
         match waiter {
-            Some(waiter) if pending => self.reconfiguring = Some(waiter),
+            Some(waiter) if pending => self.membership.set_asker(waiter),
             Some(waiter) => self.answer_write(waiter, txn, zxid, code),
             None => {}
         }

@@ -21,7 +21,7 @@ impl Node {
         let patience_ms = self.disk_patience_ms();
         match self.durability.review_disk(now_ms, patience_ms) {
             Some(DiskChange::Hangs(busy_ms)) => {
-                let then = if self.alone() {
+                let then = if self.membership.alone() {
                     "writes wait"
                 } else {
                     "this server gives up leadership and sends its clients to the others until it does"
@@ -51,6 +51,6 @@ impl Node {
 
     /// Whether clients and elections should turn to others.
     pub(super) fn disk_fails_ensemble(&self) -> bool {
-        self.durability.disk_hangs() && !self.alone()
+        self.durability.disk_hangs() && !self.membership.alone()
     }
 }

@@ -19,8 +19,8 @@ impl Node {
         if level >= LEVEL || !self.leading() || self.state.cluster().cluster_id == 0 {
             return;
         }
-        let members = self.conf_state.voters.iter().chain(&self.conf_state.learners);
-        let known = members.map(|&id| self.level_of(id as u8)).min().unwrap_or(0);
+        let members = self.membership.members();
+        let known = members.map(|id| self.level_of(id as u8)).min().unwrap_or(0);
         if known > level {
             self.propose_segment(&Segment::Level { level: known });
         }

@@ -62,7 +62,7 @@ impl Node {
         let cluster = self.state.cluster();
         // Where the ensemble has a list of its own, no server's configuration is one.
         let own = members.ends_with("version=");
-        if cluster.membership.is_some() || own && cluster.level < 1 || self.members_proposed {
+        if cluster.membership.is_some() || own && cluster.level < 1 || self.membership.list_proposed() {
             return;
         }
         let tree = self.state.tree();
@@ -70,7 +70,7 @@ impl Node {
         if published == Some(members.as_bytes()) {
             return;
         }
-        self.members_proposed = true;
+        self.membership.propose_list();
         self.propose_own([(0, OpCode::Reconfig, members.as_str())]);
     }
 

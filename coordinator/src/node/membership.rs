@@ -5,20 +5,29 @@
 //! name, its incarnation, which the ensemble remembers. A known member that comes back with an
 //! empty directory is removed, added again as a learner under its new incarnation, and votes when
 //! it has caught up. An ensemble where all are empty is a first boot.
+//!
+//! `step` is what a leader does about it.
+
+mod step;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
-use raft::eraftpb::{ConfChangeSingle, ConfChangeType, ConfChangeV2, ConfState};
-use raft::eraftpb::{ConfChangeTransition, Entry, EntryType, Message, MessageType};
-use raft::{ProgressState, SnapshotStatus};
+use raft::eraftpb::{ConfState, Entry, EntryType, Message, MessageType};
 
+pub(super) use step::{Change, Step};
+
+use super::NodeConfig;
 use super::entry::{self, Segment};
 use super::feature::LEVEL;
-use super::{Level, Node, NodeConfig, PeerHello};
+use super::outbox::Waiter;
+use super::peers::{PeerHello, Peers};
+use crate::config::{PeerType, Server};
 use crate::state::ClusterMetadata;
 
 /// In the context of a change of members: the member leaves for good, its directory is forgotten.
-pub(super) const FORGET: u128 = u128::MAX;
+const FORGET: u128 = u128::MAX;
 
 /// Members of an ensemble that has no snapshot yet: the server list.
 pub(super) fn first_conf_state(config: &NodeConfig) -> ConfState {
@@ -58,58 +67,214 @@ impl Logged {
     }
 }
 
-/// The member in the context of a change of members, and its data directory from then on.
+/// The context of a change of members: the member, and its data directory from then on.
+pub(super) fn change_context(id: u64, incarnation: u128) -> Vec<u8> {
+    let mut context = vec![id as u8];
+    context.extend_from_slice(&incarnation.to_le_bytes());
+    context
+}
+
+/// What [`change_context`] has written; `None` where the directory stays as it is.
 fn changed_member(context: &[u8]) -> Option<(u8, u128)> {
     let (&[id], incarnation) = context.split_first_chunk()?;
     let incarnation = u128::from_le_bytes(incarnation.try_into().ok()?);
     (incarnation != 0).then_some((id, incarnation))
 }
 
-impl Node {
+/// Records in the state what a committed change of members says of a data directory.
+pub(super) fn record_change(cluster: &mut ClusterMetadata, context: &[u8]) {
+    match changed_member(context) {
+        Some((id, FORGET)) => cluster.forget_member(id),
+        Some((id, incarnation)) => cluster.set_incarnation(id, incarnation),
+        None => {}
+    }
+}
+
+/// The members as this server knows them, and what it may do among them.
+pub(super) struct Membership {
+    me: u8,
+    /// Random name of this server's data directory.
+    incarnation: u128,
+    /// The directory was empty at the start.
+    was_empty: bool,
+    /// The operator says that an empty directory is right.
+    initialize: bool,
+    /// Clients may ask for other members.
+    reconfig_enabled: bool,
+    /// The server list: the configuration's, until the ensemble has one of its own.
+    participants: Vec<u8>,
+    observers: Vec<u8>,
+    /// Who votes and who only follows, as far as entries are applied here.
+    conf_state: ConfState,
+    logged: Logged,
+    /// A blank directory does not keep this server from voting.
+    permitted: bool,
+    /// The ensemble knows another directory of this server.
+    wiped: bool,
+    loss_reported: bool,
+    /// As leader: a list was proposed, and is not applied yet.
+    list_proposed: bool,
+    /// Who asked for the change of members that is under way, here.
+    asker: Option<Waiter>,
+}
+
+impl Membership {
+    pub(super) fn new(config: &NodeConfig, conf_state: ConfState, logged: Logged) -> Self {
+        Membership {
+            me: config.id,
+            incarnation: config.incarnation,
+            was_empty: config.blank,
+            initialize: config.initialize,
+            reconfig_enabled: config.reconfig_enabled,
+            participants: config.voters.clone(),
+            observers: config.observers.clone(),
+            conf_state,
+            logged,
+            permitted: false,
+            wiped: false,
+            loss_reported: false,
+            list_proposed: false,
+            asker: None,
+        }
+    }
+
+    // ---- who they are ----
+
+    pub(super) fn conf_state(&self) -> &ConfState {
+        &self.conf_state
+    }
+
+    /// Raft has changed who votes and who follows.
+    pub(super) fn set_conf_state(&mut self, conf_state: ConfState) {
+        self.conf_state = conf_state;
+    }
+
+    pub(super) fn voters(&self) -> &[u64] {
+        &self.conf_state.voters
+    }
+
+    /// Voters and learners.
+    pub(super) fn members(&self) -> impl Iterator<Item = u64> {
+        self.conf_state.voters.iter().chain(&self.conf_state.learners).copied()
+    }
+
+    pub(super) fn is_voter(&self, id: u64) -> bool {
+        self.conf_state.voters.contains(&id)
+    }
+
+    pub(super) fn is_learner(&self, id: u64) -> bool {
+        self.conf_state.learners.contains(&id)
+    }
+
+    pub(super) fn is_member(&self, id: u64) -> bool {
+        self.is_voter(id) || self.is_learner(id)
+    }
+
+    /// Alone in its ensemble.
+    pub(super) fn alone(&self) -> bool {
+        self.members().count() <= 1
+    }
+
+    /// The only one that votes.
+    pub(super) fn sole_voter(&self) -> bool {
+        self.conf_state.voters == [u64::from(self.me)]
+    }
+
+    // ---- the server list ----
+
+    /// The ensemble's list takes the place of the configuration's.
+    pub(super) fn adopt(&mut self, list: &BTreeMap<u8, Server>) {
+        let with_role = |role: PeerType| {
+            let of_role = list.iter().filter(move |(_, server)| server.role == role);
+            of_role.map(|(id, _)| *id).collect::<Vec<u8>>()
+        };
+        self.participants = with_role(PeerType::Participant);
+        self.observers = with_role(PeerType::Observer);
+    }
+
+    pub(super) fn is_observer(&self, id: u8) -> bool {
+        self.observers.contains(&id)
+    }
+
+    fn in_list(&self, id: u8) -> bool {
+        self.participants.contains(&id) || self.observers.contains(&id)
+    }
+
+    fn list(&self) -> impl Iterator<Item = u8> {
+        self.participants.iter().chain(&self.observers).copied()
+    }
+
+    /// As leader: a list is proposed from now on, until it is applied or leadership is lost.
+    pub(super) fn propose_list(&mut self) {
+        self.list_proposed = true;
+    }
+
+    pub(super) fn list_proposed(&self) -> bool {
+        self.list_proposed
+    }
+
+    /// No list is on its way any more.
+    pub(super) fn list_settled(&mut self) {
+        self.list_proposed = false;
+    }
+
+    /// A client here waits for the change of members that is under way.
+    pub(super) fn set_asker(&mut self, asker: Waiter) {
+        self.asker = Some(asker);
+    }
+
+    pub(super) fn take_asker(&mut self) -> Option<Waiter> {
+        self.asker.take()
+    }
+
     // ---- introductions ----
 
     /// The data directories that state and log know of.
-    fn known_incarnations(&self) -> Vec<(u8, u128)> {
-        if self.applied_index < self.logged.through {
+    fn known_incarnations(&self, cluster: &ClusterMetadata, applied: u64) -> Vec<(u8, u128)> {
+        if applied < self.logged.through {
             return self.logged.incarnations.iter().map(|(&id, &known)| (id, known)).collect();
         }
-        self.state.cluster().incarnations().collect()
+        cluster.incarnations().collect()
     }
 
     /// What this server says of itself.
-    pub fn hello(&self) -> PeerHello {
-        let mut members: Vec<u8> =
-            self.config.voters.iter().chain(&self.config.observers).copied().collect();
+    pub(super) fn hello(&self, cluster: &ClusterMetadata, applied: u64) -> PeerHello {
+        let mut members: Vec<u8> = self.list().collect();
         members.sort_unstable();
         PeerHello {
-            id: self.config.id,
-            cluster_id: self.state.cluster().cluster_id,
-            incarnation: self.config.incarnation,
-            blank: self.blank(),
+            id: self.me,
+            cluster_id: cluster.cluster_id,
+            incarnation: self.incarnation,
+            blank: self.blank(cluster),
             members,
-            known: self.known_incarnations(),
+            known: self.known_incarnations(cluster, applied),
             level: LEVEL,
         }
     }
 
     /// This server's data directory, and those that others have shown it.
-    pub(super) fn introduced(&self) -> Vec<(u8, u128)> {
-        let others = self.peers.hellos().map(|hello| (hello.id, hello.incarnation));
-        std::iter::once((self.config.id, self.config.incarnation)).chain(others).collect()
+    pub(super) fn introduced(&self, peers: &Peers) -> Vec<(u8, u128)> {
+        let others = peers.hellos().map(|hello| (hello.id, hello.incarnation));
+        std::iter::once((self.me, self.incarnation)).chain(others).collect()
     }
 
     /// Whether to talk to a server that says this of itself; the error is for the log.
-    pub fn check_hello(&self, hello: &PeerHello) -> Result<(), String> {
+    pub(super) fn check_hello(
+        &self,
+        hello: &PeerHello,
+        cluster: &ClusterMetadata,
+        peers: &Peers,
+    ) -> Result<(), String> {
         let id = hello.id;
-        if id == self.config.id {
+        if id == self.me {
             return Err(format!(
                 "it says that it is server {id}, as this one is: two `myid` alike?"
             ));
         }
-        if !self.peers.contains(id) {
+        if !peers.contains(id) {
             return Err(format!("server {id} is not in this server's list of members"));
         }
-        let ours = self.state.cluster().cluster_id;
+        let ours = cluster.cluster_id;
         if ours != 0 && hello.cluster_id != 0 && ours != hello.cluster_id {
             return Err(format!(
                 "its data directory belongs to ensemble {:032x}, ours to {ours:032x}; \
@@ -118,10 +283,11 @@ impl Node {
             ));
         }
         // Where the ensemble decides, a list is as old as what its server has applied.
-        if self.config.reconfig_enabled || self.state.cluster().membership.is_some() {
+        if self.reconfig_enabled || cluster.membership.is_some() {
             return Ok(());
         }
-        let mine = self.hello().members;
+        let mut mine: Vec<u8> = self.list().collect();
+        mine.sort_unstable();
         let differ = |a: &[u8], b: &[u8]| a.iter().filter(|id| !b.contains(id)).count();
         let (only_here, only_there) =
             (differ(&mine, &hello.members), differ(&hello.members, &mine));
@@ -135,106 +301,35 @@ impl Node {
         Ok(())
     }
 
-    /// Messages from and to `hello.id` get through from now on.
-    pub fn peer_connected(&mut self, hello: PeerHello) {
-        let id = hello.id;
-        for &(known, incarnation) in &hello.known {
-            if known == self.config.id
-                && incarnation != self.config.incarnation
-                && self.blank()
-                && !self.wiped
-            {
-                self.wiped = true;
-                self.log(
-                    Level::Warn,
-                    "this data directory is empty, but the ensemble knows another one of this \
-                         server: it follows without a vote until it has caught up",
-                );
-            }
-        }
-        if !self.peers.contains(id) {
-            return;
-        }
-        let progress = self.raft.raft.prs().get(u64::from(id));
-        let held_entries = progress.is_some_and(|p| p.matched > 0);
-        self.peers.connect(hello, held_entries, self.clocks.attentive_ms());
-        self.durability.acknowledge_again();
-        self.tell_of_loss();
-        self.review_permission();
-        if self.leader() == id {
-            self.outbox.resend();
-            self.report();
-            self.announce();
-        } else if self.leader() == 0 && self.connected_majority() {
-            self.campaign_soon(0);
-        }
-        if self.is_leader() {
-            self.review_members();
-            // Wakes a follower that has not heard of this leader.
-            self.raft.ping();
-        }
-    }
-
-    /// So many members have lost what they promised that the others are no majority: nothing goes
-    /// on by itself, since what only the lost ones had may have been acknowledged.
-    fn tell_of_loss(&mut self) {
-        let known = self.known_incarnations();
-        let lost = |&&id: &&u64| {
-            self.peers.hello(id as u8).is_some_and(|hello| {
+    /// Voters that have lost their data, where so many have that the others are no majority: nothing
+    /// goes on by itself, since what only the lost ones had may have been acknowledged. Named once.
+    pub(super) fn take_loss(
+        &mut self,
+        cluster: &ClusterMetadata,
+        applied: u64,
+        peers: &Peers,
+    ) -> Option<Vec<u64>> {
+        let known = self.known_incarnations(cluster, applied);
+        let lost = |id: &u64| {
+            peers.hello(*id as u8).is_some_and(|hello| {
                 let recorded = known.iter().find(|(id, _)| *id == hello.id);
                 hello.blank && recorded.is_some_and(|(_, known)| *known != hello.incarnation)
             })
         };
-        let voters = &self.conf_state.voters;
-        let lost: Vec<u64> = voters.iter().filter(lost).copied().collect();
-        if self.loss_told || self.leader() != 0 || (voters.len() - lost.len()) * 2 > voters.len() {
-            return;
+        let lost: Vec<u64> = self.voters().iter().copied().filter(lost).collect();
+        let voters = self.voters().len();
+        if self.loss_reported || (voters - lost.len()) * 2 > voters {
+            return None;
         }
-        self.loss_told = true;
-        self.log(
-            Level::Error,
-            &format!(
-                "servers {lost:?} have lost their data, so no majority is left that knows what was \
-                 acknowledged, and nobody serves: bring one of their data directories back, or, \
-                 when they are gone for good, stop this server and go on from what it has with \
-                 `coordinator rescue ZOOKEEPER.PROPERTIES`"
-            ),
-        );
-    }
-
-    /// Messages do not get through any more.
-    pub fn peer_disconnected(&mut self, id: u8) {
-        if !self.peers.disconnect(id) {
-            return;
-        }
-        self.durability.acknowledge_again();
-        if self.leader() == id {
-            self.outbox.resend();
-            self.leases.reports_lost();
-            // The leader's process is gone, or the way to it. Waiting for silence would add
-            // nothing; a majority that still hears it refuses the pre-vote.
-            self.raft.raft.election_elapsed = self.raft.raft.election_timeout();
-            self.campaign_soon(id);
-        }
-        if self.is_leader() {
-            let id = u64::from(id);
-            self.raft.report_unreachable(id);
-            // A snapshot on its way is not coming; raft would wait for it for ever.
-            if self.raft.raft.prs().get(id).is_some_and(|p| p.state == ProgressState::Snapshot) {
-                self.raft.report_snapshot(id, SnapshotStatus::Failure);
-            }
-        }
-    }
-
-    pub(super) fn connected_majority(&self) -> bool {
-        self.peers.majority_is_up(&self.conf_state.voters)
+        self.loss_reported = true;
+        Some(lost)
     }
 
     // ---- who may vote ----
 
     /// Nothing has been promised from this data directory yet.
-    fn blank(&self) -> bool {
-        self.config.blank && self.state.cluster().cluster_id == 0
+    fn blank(&self, cluster: &ClusterMetadata) -> bool {
+        self.was_empty && cluster.cluster_id == 0
     }
 
     pub(super) fn may_vote(&self) -> bool {
@@ -243,50 +338,79 @@ impl Node {
 
     /// At the start: a server that was emptied and has caught up half-way since is not blank any
     /// more, but has still forgotten what it promised from the directory that the ensemble knows.
-    pub(super) fn review_own_directory(&mut self) {
-        let me = self.config.id;
-        let mut known = self.known_incarnations().into_iter();
-        self.wiped = known.any(|(id, known)| id == me && known != self.config.incarnation);
+    pub(super) fn review_own_directory(&mut self, cluster: &ClusterMetadata, applied: u64) {
+        let mut known = self.known_incarnations(cluster, applied).into_iter();
+        self.wiped = known.any(|(id, known)| id == self.me && known != self.incarnation);
+    }
+
+    /// What another server knows of this one's directory. `true`: it is news that this one is empty
+    /// where the ensemble knows another.
+    pub(super) fn learns_of_wipe(&mut self, hello: &PeerHello, cluster: &ClusterMetadata) -> bool {
+        let other = |&(id, known): &(u8, u128)| id == self.me && known != self.incarnation;
+        let wiped = self.blank(cluster) && hello.known.iter().any(other);
+        wiped && !std::mem::replace(&mut self.wiped, true)
     }
 
     /// A blank server votes when the operator said so, when everybody is blank, when the ensemble has
     /// never known a data directory of it, or knows this very one: then nothing was lost, it has only
     /// not heard yet that the ensemble is founded. Who speaks for the ensemble must know itself:
     /// otherwise its log may not even reach to the founding, where all directories are named.
-    pub(super) fn review_permission(&mut self) {
+    pub(super) fn review_permission(
+        &mut self,
+        cluster: &ClusterMetadata,
+        applied: u64,
+        peers: &Peers,
+    ) {
         if self.permitted {
             return;
         }
-        let me = self.config.id;
-        let alone = self.config.voters.iter().all(|&id| id == me);
-        let all_blank =
-            self.config.voters.iter().filter(|&&id| id != me).all(|&id| {
-                self.peers.hello(id).is_some_and(|hello| hello.blank)
-            });
+        let me = self.me;
+        let others = || self.participants.iter().filter(move |&&id| id != me);
+        let alone = others().next().is_none();
+        let all_blank = others().all(|&id| peers.hello(id).is_some_and(|hello| hello.blank));
         let vouched = |hello: &PeerHello| {
             let known = |of: u8| hello.known.iter().find(|(id, _)| *id == of).map(|(_, i)| *i);
             let knows_itself = known(hello.id) == Some(hello.incarnation);
-            knows_itself && known(me).is_none_or(|known| known == self.config.incarnation)
+            knows_itself && known(me).is_none_or(|known| known == self.incarnation)
         };
-        let mut introduced = self.peers.hellos();
-        self.permitted = !self.config.blank
-            || self.config.initialize
+        self.permitted = !self.was_empty
+            || self.initialize
             || alone
             || all_blank
-            || self.known_incarnations().contains(&(me, self.config.incarnation))
-            || introduced.any(|hello| !hello.blank && vouched(hello));
+            || self.known_incarnations(cluster, applied).contains(&(me, self.incarnation))
+            || peers.hellos().any(|hello| !hello.blank && vouched(hello));
+    }
+
+    /// A member in its present directory votes; called when members or incarnations change. `true`:
+    /// this server did not, and does now.
+    pub(super) fn review_own_vote(&mut self, cluster: &ClusterMetadata) -> bool {
+        let known = cluster.incarnation(self.me) == Some(self.incarnation);
+        let begins = known && self.is_voter(u64::from(self.me)) && !self.may_vote();
+        if begins {
+            self.wiped = false;
+            self.permitted = true;
+        }
+        begins
     }
 
     /// Whether a raft message of a peer counts. Votes of a server that has forgotten its promises
     /// do not, nor do its claims about a log that it has lost; a learner makes no promises. A
     /// leader counts always: those who elected it know its directory, though this server may be
     /// so far behind that it remembers the one before, and would never hear of the change.
-    pub(super) fn trusted(&mut self, from: u8, message: &Message) -> bool {
-        let recorded = self.state.cluster().incarnation(from);
-        let shown = self.peers.hello(from).map(|hello| hello.incarnation);
+    pub(super) fn trusts(
+        &self,
+        from: u8,
+        message: &Message,
+        cluster: &ClusterMetadata,
+        peers: &Peers,
+        last_index: u64,
+    ) -> bool {
+        let recorded = cluster.incarnation(from);
+        let shown = peers.hello(from).map(|hello| hello.incarnation);
         let known = recorded.is_none() || shown.is_none() || recorded == shown;
+        let kind = message.get_msg_type();
         let leads = matches!(
-            message.get_msg_type(),
+            kind,
             MessageType::MsgAppend
                 | MessageType::MsgHeartbeat
                 | MessageType::MsgSnapshot
@@ -295,203 +419,34 @@ impl Node {
         if !known && !leads {
             return false;
         }
-        let vote = matches!(
-            message.get_msg_type(),
+        let asks_for_vote = matches!(
+            kind,
             MessageType::MsgRequestVote
                 | MessageType::MsgRequestPreVote
                 | MessageType::MsgTimeoutNow
         );
-        if vote {
+        if asks_for_vote {
             return self.may_vote();
         }
         // Known from before it was emptied, this server may be told of commits it has lost.
-        let lost = message.get_msg_type() == MessageType::MsgHeartbeat
-            && message.commit > self.raft.raft.raft_log.last_index();
+        let lost = kind == MessageType::MsgHeartbeat && message.commit > last_index;
         !lost
     }
 
-    /// A member in its present directory votes; called when members or incarnations change.
-    pub(super) fn review_own_vote(&mut self) {
-        let me = self.config.id;
-        let known = self.state.cluster().incarnation(me) == Some(self.config.incarnation);
-        if known && self.conf_state.voters.contains(&u64::from(me)) && !self.may_vote() {
-            self.wiped = false;
-            self.permitted = true;
-            self.log(Level::Info, "this server is a voter");
-        }
-    }
-
-    // ---- what the leader does about it ----
-
-    /// Records incarnations, and takes wiped members through learner to voter again.
-    pub(super) fn review_members(&mut self) {
-        if !self.leading()
-            || self.raft.raft.has_pending_conf()
-            || self.raft.raft.lead_transferee.is_some()
-        {
-            return;
-        }
-        let me = self.config.id;
-        if self.state.cluster().incarnation(me).is_none() {
-            let incarnation = self.config.incarnation;
-            self.propose_segment(&Segment::Incarnation { id: me, incarnation });
-        }
-        if self.follow_list() {
-            return;
-        }
-        let peers: Vec<PeerHello> = self.peers.linked().cloned().collect();
-        for hello in peers {
-            let id = u64::from(hello.id);
-            let voter = self.conf_state.voters.contains(&id);
-            let learner = self.conf_state.learners.contains(&id);
-            if !self.listed(hello.id) {
-                continue;
-            }
-            match self.state.cluster().incarnation(hello.id) {
-                None if voter && self.peers.lost_its_log(hello.id) => {
-                    return self.change(id, ConfChangeType::RemoveNode, 0);
-                }
-                None => {
-                    let incarnation = hello.incarnation;
-                    self.propose_segment(&Segment::Incarnation { id: hello.id, incarnation });
-                }
-                Some(known) if known == hello.incarnation => {
-                    let observer = self.config.observers.contains(&hello.id);
-                    if learner && !observer && self.caught_up(id) {
-                        self.log(
-                            Level::Info,
-                            &format!("server {id} has caught up; promoting it to a voter"),
-                        );
-                        return self.change(id, ConfChangeType::AddNode, 0);
-                    }
-                    if !voter && !learner {
-                        self.log(Level::Info, &format!("server {id} joins as a learner"));
-                        return self.change(id, ConfChangeType::AddLearnerNode, hello.incarnation);
-                    }
-                }
-                // Empty, or not any more: it may have caught up half-way before this was seen.
-                Some(_) if voter || learner => {
-                    self.log(
-                        Level::Warn,
-                        &format!("server {id} has a new data directory; it is a learner until it has caught up"),
-                    );
-                    return self.change(id, ConfChangeType::RemoveNode, 0);
-                }
-                Some(_) => {
-                    return self.change(id, ConfChangeType::AddLearnerNode, hello.incarnation);
-                }
-            }
-        }
-        self.remove_unlisted();
-    }
-
-    /// A member that is in nobody's server list any more leaves: this one's list and those of all
-    /// linked members, a majority of the voters, must say so.
-    fn remove_unlisted(&mut self) {
-        if self.state.cluster().membership.is_some() {
-            return;
-        }
-        let listed = |id: u8| {
-            let config = &self.config;
-            id == config.id
-                || config.voters.contains(&id)
-                || config.observers.contains(&id)
-                || self.peers.linked().flat_map(|hello| &hello.members).any(|&member| member == id)
-        };
-        let members = self.conf_state.voters.iter().chain(&self.conf_state.learners);
-        let Some(&id) = members.into_iter().find(|&&id| !listed(id as u8)) else { return };
-        if self.connected_majority() {
-            self.log(
-                Level::Info,
-                &format!("server {id} is in no server list any more; removing it"),
-            );
-            self.change(id, ConfChangeType::RemoveNode, FORGET);
-        }
-    }
-
-    /// For an operator who wants what only the leader can do.
-    pub fn who_leads(&self) -> String {
-        match self.leader() {
-            0 => "there is no leader now".to_owned(),
-            leader => format!("this server does not lead; server {leader} does"),
-        }
-    }
-
-    /// An operator takes the vote from a member that is gone for good, before the server lists change:
-    /// with more votes than servers nobody could be spared for the restarts. The error is for the
-    /// operator.
-    pub fn remove_member(&mut self, id: u8) -> Result<(), String> {
-        if !self.leading() {
-            return Err(self.who_leads());
-        }
-        let is = |other: &&u64| **other == u64::from(id);
-        let (voters, learners) = (&self.conf_state.voters, &self.conf_state.learners);
-        if !voters.iter().chain(learners).any(|other| is(&other)) {
+    /// Whether an operator may take a member away that is gone for good. The error is for the operator.
+    pub(super) fn may_remove(&self, id: u8, peers: &Peers) -> Result<(), String> {
+        if !self.is_member(u64::from(id)) {
             return Err(format!("server {id} is not a member"));
         }
-        if self.peers.is_up(id) {
+        if peers.is_up(id) {
             return Err(format!("server {id} runs: stop it first, or it would join again"));
         }
-        if self.raft.raft.has_pending_conf() {
-            return Err("another change of members is under way".to_owned());
+        let others = self.voters().iter().filter(|&&other| other != u64::from(id));
+        let staying = others.clone().count();
+        let up = others.filter(|&&other| peers.is_up(other as u8)).count();
+        if up * 2 <= staying {
+            return Err(format!("{up} of the other {staying} voters are connected"));
         }
-        let staying: Vec<u64> = voters.iter().filter(|other| !is(other)).copied().collect();
-        let up = staying.iter().filter(|&&other| self.peers.is_up(other as u8)).count();
-        if up * 2 <= staying.len() {
-            return Err(format!("{up} of the other {} voters are connected", staying.len()));
-        }
-        self.log(Level::Info, &format!("removing server {id} on an operator's command"));
-        self.change(u64::from(id), ConfChangeType::RemoveNode, FORGET);
         Ok(())
-    }
-
-    fn caught_up(&self, id: u64) -> bool {
-        let committed = self.raft.raft.raft_log.committed;
-        self.raft.raft.prs().get(id).is_some_and(|p| p.matched + 100 >= committed && p.matched > 0)
-    }
-
-    pub(super) fn change(&mut self, id: u64, what: ConfChangeType, incarnation: u128) {
-        let mut single = ConfChangeSingle { node_id: id, ..ConfChangeSingle::default() };
-        single.set_change_type(what);
-        let mut change = ConfChangeV2::default();
-        change.set_transition(ConfChangeTransition::Auto);
-        change.mut_changes().push(single);
-        let mut context = vec![id as u8];
-        context.extend_from_slice(&incarnation.to_le_bytes());
-        if self.raft.propose_conf_change(context, change).is_err() {
-            self.log(Level::Warn, &format!("cannot change member {id} now; it is tried again"));
-        }
-    }
-
-    /// A change of members is committed.
-    pub(super) fn apply_conf_change(&mut self, change: &ConfChangeV2, context: &[u8]) {
-        self.conf_state = self.raft.apply_conf_change(change).expect("raft proposed it");
-        self.durability.members_changed();
-        self.peers.forget_losses_but_of(&self.conf_state.voters);
-        if let Some((id, incarnation)) = changed_member(context) {
-            let cluster = self.state.cluster_mut();
-            if incarnation == FORGET {
-                cluster.forget_member(id);
-            } else {
-                cluster.set_incarnation(id, incarnation);
-            }
-        }
-        self.review_own_vote();
-        self.step_down_without_vote();
-        let mut voters = self.conf_state.voters.clone();
-        voters.sort_unstable();
-        let text = format!("voters {voters:?}, learners {:?}", self.conf_state.learners);
-        self.log(Level::Info, &text);
-    }
-
-    /// A leader may find in the log, proposed by the one before it, that it is no member any more, or
-    /// has no vote. Raft leaves stepping down to us (0.7 `post_conf_change`), and looks for the leader
-    /// among the members when its next entry is on disk.
-    fn step_down_without_vote(&mut self) {
-        let me = u64::from(self.config.id);
-        if self.is_leader() && !self.conf_state.voters.contains(&me) {
-            let term = self.raft.raft.term;
-            self.raft.raft.become_follower(term, 0);
-        }
     }
 }

@@ -28,6 +28,7 @@ mod lease;
 mod links;
 mod local;
 mod log;
+mod members;
 mod membership;
 mod outbox;
 pub mod peer;
@@ -49,7 +50,7 @@ mod view;
 
 use std::collections::BTreeMap;
 
-use raft::eraftpb::{ConfState, Entry, HardState};
+use raft::eraftpb::{Entry, HardState};
 use raft::{RawNode, StateRole};
 
 pub use authentication::Authentication;
@@ -64,6 +65,7 @@ use client::Clients;
 use clock::{Clocks, Doubt};
 use durability::Durability;
 use lease::Leases;
+use membership::Membership;
 use outbox::Outbox;
 use peers::Peers;
 use proposals::Proposals;
@@ -232,7 +234,7 @@ pub struct Node {
 
     raft: RawNode<LogCache>,
     peers: Peers,
-    conf_state: ConfState,
+    membership: Membership,
     applied_index: u64,
     applied_term: u64,
     /// (leader, term) as last seen.
@@ -241,17 +243,6 @@ pub struct Node {
     durability: Durability,
     /// When to stand for election without waiting for the timeout.
     campaign_ms: Option<u64>,
-    /// Whether blank directories and wiped members allow this server to vote.
-    permitted: bool,
-    wiped: bool,
-    logged: membership::Logged,
-    /// It was said that a majority has lost its data.
-    loss_told: bool,
-
-    /// Who asked for the change of members that is under way, here.
-    reconfiguring: Option<outbox::Waiter>,
-    /// It was proposed to call the pending members present.
-    members_proposed: bool,
     leases: Leases,
     /// When this server next reports, and reviews what need not be looked at in every tick.
     next_report_ms: u64,
@@ -293,6 +284,7 @@ impl Node {
         let logged = membership::Logged::read(state.cluster(), &entries);
         let durability = Durability::new(hard_state.commit);
         let log = LogCache::new(snapshot, conf_state.clone(), hard_state, entries);
+        let membership = Membership::new(&config, conf_state, logged);
         let raft = replicate::start_raft(&config, log, applied_index);
         let boot = config.boot;
         let tick_ms = config.tick_ms;
@@ -319,19 +311,13 @@ impl Node {
             budget: Budget::default(),
             raft,
             peers,
-            conf_state,
+            membership,
             applied_index,
             applied_term,
             leadership: (0, 0),
             proposals,
             durability,
             campaign_ms: None,
-            permitted: false,
-            wiped: false,
-            logged,
-            loss_told: false,
-            reconfiguring: None,
-            members_proposed: false,
             leases,
             next_report_ms: now_ms,
             reaper,
@@ -348,7 +334,7 @@ impl Node {
         node.snapshots.next_after(snapshot_ops, &mut node.random);
         node.redraw_election_timeout();
         node.adopt_members();
-        node.review_own_directory();
+        node.membership.review_own_directory(node.state.cluster(), node.applied_index);
         node.review_permission();
         if node.connected_majority() {
             node.campaign_soon(0); // alone: nobody to wait for
@@ -476,7 +462,7 @@ impl Node {
 
     /// Whether this member counts in elections and for durability, as far as this server knows.
     pub fn votes(&self, id: u8) -> bool {
-        self.conf_state.voters.contains(&u64::from(id))
+        self.membership.is_voter(u64::from(id))
     }
 
     pub fn applied_index(&self) -> u64 {

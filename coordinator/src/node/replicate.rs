@@ -76,7 +76,7 @@ impl Node {
     fn tick_raft_once(&mut self) {
         // Whoever may not vote does not stand for election either.
         let installing = self.raft.raft.raft_log.applied < self.applied_index;
-        let unfit = !self.may_vote() || self.disk_fails_ensemble();
+        let unfit = !self.membership.may_vote() || self.disk_fails_ensemble();
         if (unfit || installing) && !self.is_leader() {
             self.raft.raft.election_elapsed = 0;
             return;
@@ -90,7 +90,7 @@ impl Node {
         let installing = self.raft.raft.raft_log.applied < self.applied_index;
         // Raft (0.7 `hup`) looks whether this server is a voter only where its own clock asks.
         let voter = self.votes(self.config.id);
-        let unfit = !self.may_vote() || self.disk_fails_ensemble();
+        let unfit = !self.membership.may_vote() || self.disk_fails_ensemble();
         if unfit || !voter || installing || self.is_leader() {
             return;
         }
@@ -102,9 +102,8 @@ impl Node {
     /// Stands for election soon, in turn with the other servers.
     pub(super) fn campaign_soon(&mut self, absent: u8) {
         let me = u64::from(self.config.id);
-        let voters = &self.conf_state.voters;
+        let voters = self.membership.voters().iter();
         let earlier = voters
-            .iter()
             .filter(|&&id| id < me && id != u64::from(absent) && self.peers.is_up(id as u8))
             .count();
         let at = self.clocks.now_ms() + earlier as u64 * CAMPAIGN_STEP_MS;
@@ -114,7 +113,7 @@ impl Node {
     /// How many voters come before this server when the leader falls silent.
     fn turn_to_campaign(&self, leader: u64) -> u64 {
         let me = u64::from(self.config.id);
-        let before = self.conf_state.voters.iter().filter(|&&id| id < me && id != leader);
+        let before = self.membership.voters().iter().filter(|&&id| id < me && id != leader);
         before.count() as u64
     }
 
@@ -147,7 +146,7 @@ impl Node {
             return;
         }
         self.leadership = now;
-        self.members_proposed = false;
+        self.membership.list_settled();
         self.proposals.clear();
         self.leases.reports_lost();
         if now.0 == 0 {
@@ -260,7 +259,7 @@ impl Node {
                     secret: self.config.fresh_secret,
                 });
                 // Whoever has the founding in its log knows who took part, and from where.
-                for (id, incarnation) in self.introduced() {
+                for (id, incarnation) in self.membership.introduced(&self.peers) {
                     self.propose_segment(&Segment::Incarnation { id, incarnation });
                 }
             }
@@ -365,7 +364,7 @@ impl Node {
             self.after_raft();
         }
         self.review_pin();
-        let alone = self.alone();
+        let alone = self.membership.alone();
         let applied = self.applied_index;
         self.raft.mut_store().trim(applied, alone);
     }
@@ -457,7 +456,7 @@ impl Node {
             .raft
             .prs()
             .iter()
-            .filter(|&(&id, _)| id != me && self.conf_state.voters.contains(&id))
+            .filter(|&(&id, _)| id != me && self.membership.is_voter(id))
             .filter(|&(&id, _)| self.peers.is_up(id as u8))
             .filter(|&(&id, _)| to.is_none_or(|to| u64::from(to) == id))
             .max_by_key(|&(&id, progress)| (progress.matched, std::cmp::Reverse(id)))

@@ -121,7 +121,7 @@ impl Node {
         let point = SnapshotPoint {
             index: self.applied_index,
             term: self.applied_term,
-            conf_state: self.conf_state.clone(),
+            conf_state: self.membership.conf_state().clone(),
         };
         let snapshot_ops = self.config.snapshot_ops;
         self.snapshots.next_after(snapshot_ops, &mut self.random);

@@ -82,7 +82,7 @@ impl Node {
         self.proposals.continue_from(self.state.last_time_ms());
         self.applied_index = point.index;
         self.applied_term = point.term;
-        self.conf_state = point.conf_state.clone();
+        self.membership.set_conf_state(point.conf_state.clone());
         self.adopt_members();
         self.raft.mut_store().install(point.clone());
         // Watches may have missed events and answers may be lost: clients come back and ask.

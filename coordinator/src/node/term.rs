@@ -22,7 +22,7 @@ impl Node {
         }
         // Raft (0.7 `become_leader`) asserts that the log of who is elected is on disk: a lone server
         // is elected at once, so it waits for a moment without writes under way.
-        let alone = self.conf_state.voters == [u64::from(self.config.id)];
+        let alone = self.membership.sole_voter();
         let log = &self.raft.raft.raft_log;
         if alone && log.last_index() != log.persisted {
             return;

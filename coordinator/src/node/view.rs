@@ -167,17 +167,12 @@ impl Node {
     fn shown_role(&self) -> Role {
         let me = u64::from(self.config.id);
         match self.raft.raft.state {
-            StateRole::Leader if self.alone() => Role::Standalone,
+            StateRole::Leader if self.membership.alone() => Role::Standalone,
             StateRole::Leader => Role::Leader,
             _ if self.raft.raft.leader_id == 0 => Role::Looking,
-            _ if self.conf_state.learners.contains(&me) => Role::Observer,
+            _ if self.membership.is_learner(me) => Role::Observer,
             _ => Role::Follower,
         }
-    }
-
-    /// Alone in its ensemble.
-    pub(super) fn alone(&self) -> bool {
-        self.conf_state.voters.len() + self.conf_state.learners.len() <= 1
     }
 
     fn traffic(&self) -> TrafficView {
@@ -232,8 +227,7 @@ impl Node {
     fn member_list(&self) -> Vec<MemberView> {
         let raft = &self.raft.raft;
         let me = u64::from(self.config.id);
-        let mut ids: Vec<u64> =
-            self.conf_state.voters.iter().chain(&self.conf_state.learners).copied().collect();
+        let mut ids: Vec<u64> = self.membership.members().collect();
         ids.sort_unstable();
         let member = |id: u64| {
             let progress = raft.prs().get(id).filter(|_| self.is_leader());
@@ -247,8 +241,8 @@ impl Node {
             let heard = silent_ms.is_some_and(|ms| ms < 2 * self.config.election_timeout_ms);
             MemberView {
                 id: id as u8,
-                voter: self.conf_state.voters.contains(&id),
-                observer: self.config.observers.contains(&(id as u8)),
+                voter: self.membership.is_voter(id),
+                observer: self.membership.is_observer(id as u8),
                 connected: self.peers.is_up(id as u8),
                 match_index: progress.map_or(0, |p| p.matched),
                 synced: progress.is_some_and(|p| id == me || heard && close(p)),
