@@ -18,6 +18,7 @@ mod client;
 mod clock;
 mod disk;
 mod durability;
+mod elections;
 pub mod entry;
 mod expiry;
 pub mod feature;
@@ -64,6 +65,7 @@ use budget::Budget;
 use client::Clients;
 use clock::{Clocks, Doubt};
 use durability::Durability;
+use elections::Elections;
 use lease::Leases;
 use membership::Membership;
 use outbox::Outbox;
@@ -237,19 +239,13 @@ pub struct Node {
     membership: Membership,
     applied_index: u64,
     applied_term: u64,
-    /// (leader, term) as last seen.
-    leadership: (u64, u64),
+    elections: Elections,
     proposals: Proposals,
     durability: Durability,
-    /// When to stand for election without waiting for the timeout.
-    campaign_ms: Option<u64>,
     leases: Leases,
     /// When this server next reports, and reviews what need not be looked at in every tick.
     next_report_ms: u64,
     reaper: Reaper,
-    /// When the next try for a new term may be.
-    next_term_ms: u64,
-    next_raft_tick_ms: u64,
 
     audit: Option<Audit>,
     snapshots: snapshot::Snapshots,
@@ -289,6 +285,8 @@ impl Node {
         let boot = config.boot;
         let tick_ms = config.tick_ms;
         let snapshot_ops = config.snapshot_ops;
+        let (heartbeat_ms, timeout_ms) = (config.heartbeat_ms, config.election_timeout_ms);
+        let elections = Elections::new(tick_ms, heartbeat_ms, timeout_ms, now_ms);
         let leases = Leases::new(now_ms.saturating_sub(config.election_timeout_ms * 3));
         let (interval_ms, never_used_ms) = (config.reap_interval_ms, config.never_used_ms);
         let reaper = Reaper::new(interval_ms, config.reap_per_minute, never_used_ms, now_ms);
@@ -314,15 +312,12 @@ impl Node {
             membership,
             applied_index,
             applied_term,
-            leadership: (0, 0),
+            elections,
             proposals,
             durability,
-            campaign_ms: None,
             leases,
             next_report_ms: now_ms,
             reaper,
-            next_term_ms: 0,
-            next_raft_tick_ms: now_ms,
             snapshots: snapshot::Snapshots::default(),
             fetched: None,
             fetching: None,

@@ -4,6 +4,7 @@ use raft::eraftpb::{Message, MessageType};
 use raft::{Config, RawNode, ReadOnlyOption, Ready, StateRole};
 use slog::Drain as _;
 
+use super::elections::Elections;
 use super::entry::Segment;
 use super::log::{LogCache, stamp_ms};
 use super::peer::{self, PeerMessage};
@@ -15,10 +16,6 @@ const APPEND_BYTES: u64 = 1 << 20;
 
 /// Committed entries handed over at once: bounds the time between two looks at the sockets.
 const COMMITTED_BYTES: u64 = 4 << 20;
-
-/// Servers that lose their leader stand for election one after the other, this far apart: the
-/// second one need not try when the first has won.
-const CAMPAIGN_STEP_MS: u64 = 40;
 
 /// Raft's own clock. Long enough that an idle server sleeps, short enough for heartbeats.
 pub(super) fn start_raft(config: &NodeConfig, log: LogCache, applied: u64) -> RawNode<LogCache> {
@@ -54,22 +51,13 @@ impl Node {
     // ---- time ----
 
     pub(super) fn tick_raft(&mut self) {
-        while self.next_raft_tick_ms <= self.clocks.now_ms() {
-            // A server that was stopped for a while does not make up for it all at once: its
-            // peers have not been silent, it has been deaf.
-            if self.clocks.now_ms() - self.next_raft_tick_ms > self.config.election_timeout_ms / 2 {
-                self.next_raft_tick_ms = self.clocks.now_ms();
-            }
-            self.next_raft_tick_ms += self.config.tick_ms;
+        let now_ms = self.clocks.now_ms();
+        while self.elections.take_tick(now_ms) {
             self.tick_raft_once();
         }
-        if let Some(at) = self.campaign_ms
-            && at <= self.clocks.now_ms()
-        {
-            self.campaign_ms = None;
-            if self.raft.raft.leader_id == 0 || !self.peers.is_up(self.leader()) {
-                self.campaign();
-            }
+        let leaderless = |node: &Self| node.leader() == 0 || !node.peers.is_up(node.leader());
+        if self.elections.take_campaign(now_ms) && leaderless(self) {
+            self.campaign();
         }
     }
 
@@ -101,62 +89,51 @@ impl Node {
 
     /// Stands for election soon, in turn with the other servers.
     pub(super) fn campaign_soon(&mut self, absent: u8) {
-        let me = u64::from(self.config.id);
-        let voters = self.membership.voters().iter();
-        let earlier = voters
-            .filter(|&&id| id < me && id != u64::from(absent) && self.peers.is_up(id as u8))
-            .count();
-        let at = self.clocks.now_ms() + earlier as u64 * CAMPAIGN_STEP_MS;
-        self.campaign_ms = Some(self.campaign_ms.map_or(at, |c| c.min(at)));
+        let before = self.voters_before(u64::from(absent));
+        let linked = before.filter(|&id| self.peers.is_up(id as u8)).count();
+        self.elections.campaign_soon(self.clocks.now_ms(), linked);
     }
 
-    /// How many voters come before this server when the leader falls silent.
-    fn turn_to_campaign(&self, leader: u64) -> u64 {
+    /// The voters that come before this server when the leader falls silent.
+    fn voters_before(&self, leader: u64) -> impl Iterator<Item = u64> {
         let me = u64::from(self.config.id);
-        let before = self.membership.voters().iter().filter(|&&id| id < me && id != leader);
-        before.count() as u64
+        let voters = self.membership.voters().iter().copied();
+        voters.filter(move |&id| id < me && id != leader)
     }
 
-    /// Replaces what raft has drawn by a draw of our own. Servers that lose their leader stand for
-    /// election one after the other, a heartbeat after the timeout: all have missed it by then. That
-    /// the two can be told apart is what [`start_raft`] sees to: were they taken for the same when
-    /// they are equal by chance, runs of one seed would part there.
+    /// Replaces what raft has drawn by a draw of our own. That the two can be told apart is what
+    /// [`start_raft`] sees to: were they taken for the same when they are equal by chance, runs of
+    /// one seed would part there.
     pub(super) fn redraw_election_timeout(&mut self) {
         let base = self.raft.raft.election_timeout();
-        if self.raft.raft.randomized_election_timeout() >= base * 2 {
-            let drawn = if self.raft.raft.state == StateRole::Candidate {
-                // Two have stood at a time: chance parts them.
-                base + self.random.below(base as u64) as usize
-            } else {
-                let tick = self.config.tick_ms;
-                let late = self.config.heartbeat_ms / tick
-                    + self.turn_to_campaign(self.raft.raft.leader_id) * 2 * CAMPAIGN_STEP_MS / tick
-                    + self.random.below(3);
-                (base + late as usize).min(base * 2 - 1)
-            };
-            self.raft.raft.set_randomized_election_timeout(drawn);
+        if self.raft.raft.randomized_election_timeout() < base * 2 {
+            return;
         }
+        let drawn = if self.raft.raft.state == StateRole::Candidate {
+            Elections::candidate_timeout(base, &mut self.random)
+        } else {
+            let before = self.voters_before(self.raft.raft.leader_id).count();
+            self.elections.follower_timeout(base, before, &mut self.random)
+        };
+        self.raft.raft.set_randomized_election_timeout(drawn);
     }
 
     /// After everything that may have changed raft's mind about who leads.
     pub(super) fn after_raft(&mut self) {
         self.redraw_election_timeout();
-        let now = (self.raft.raft.leader_id, self.raft.raft.term);
-        if now == self.leadership {
+        let (leader, term) = (self.raft.raft.leader_id, self.raft.raft.term);
+        if !self.elections.leader_changed(leader, term) {
             return;
         }
-        self.leadership = now;
         self.membership.list_settled();
         self.proposals.clear();
         self.leases.reports_lost();
-        if now.0 == 0 {
-            self.log(Level::Info, &format!("no leader in term {}", now.1));
-            return;
+        if leader == 0 {
+            return self.log(Level::Info, &format!("no leader in term {term}"));
         }
-        self.campaign_ms = None;
         self.stats.leader_changes += 1;
         let what = if self.is_leader() { "leads" } else { "follows" };
-        self.log(Level::Info, &format!("{what} server {} in term {}", now.0, now.1));
+        self.log(Level::Info, &format!("{what} server {leader} in term {term}"));
         if self.is_leader() {
             self.stats.leader_since_ms = self.clocks.now_ms();
             self.heed_stamps();

@@ -16,7 +16,9 @@ impl Node {
         let last = self.state.last_zxid();
         let term = self.raft.raft.term;
         let used_up = last & 0xffff_ffff >= USED_MAX && (last >> 32).cast_unsigned() >= term;
-        let busy = self.raft.raft.lead_transferee.is_some() || self.clocks.now_ms() < self.next_term_ms;
+        let now_ms = self.clocks.now_ms();
+        let busy =
+            self.raft.raft.lead_transferee.is_some() || !self.elections.may_begin_term(now_ms);
         if !used_up || busy || !self.leading() {
             return;
         }
@@ -27,7 +29,7 @@ impl Node {
         if alone && log.last_index() != log.persisted {
             return;
         }
-        self.next_term_ms = self.clocks.now_ms() + self.config.election_timeout_ms;
+        self.elections.begins_term(now_ms);
         self.log(
             Level::Info,
             &format!("a new term begins: zxid {last:#x} leaves few numbers in this one"),
