@@ -44,6 +44,7 @@ mod reports;
 mod sessions;
 mod snapshot;
 mod snapshot_fetch;
+mod snapshots;
 mod stats;
 mod sync;
 mod term;
@@ -73,6 +74,7 @@ use peers::Peers;
 use proposals::Proposals;
 use reaper::Reaper;
 use sessions::Sessions;
+use snapshots::{SnapshotFetch, Snapshots};
 use sync::Sync;
 
 use crate::config::Server;
@@ -248,10 +250,8 @@ pub struct Node {
     reaper: Reaper,
 
     audit: Option<Audit>,
-    snapshots: snapshot::Snapshots,
-    /// A fetched snapshot, until raft has accepted it.
-    fetched: Option<(SnapshotPoint, Box<State>)>,
-    fetching: Option<snapshot_fetch::Fetch>,
+    snapshots: Snapshots,
+    fetch: SnapshotFetch,
     stopping: bool,
     /// Something in the log is not for this release: nothing is applied any more.
     halted: bool,
@@ -284,7 +284,8 @@ impl Node {
         let raft = replicate::start_raft(&config, log, applied_index);
         let boot = config.boot;
         let tick_ms = config.tick_ms;
-        let snapshot_ops = config.snapshot_ops;
+        let mut random = Seeded::new(seed);
+        let snapshots = Snapshots::new(config.snapshot_ops, &mut random);
         let (heartbeat_ms, timeout_ms) = (config.heartbeat_ms, config.election_timeout_ms);
         let elections = Elections::new(tick_ms, heartbeat_ms, timeout_ms, now_ms);
         let leases = Leases::new(now_ms.saturating_sub(config.election_timeout_ms * 3));
@@ -296,7 +297,7 @@ impl Node {
             audit: config.audit.clone().map(Audit::new),
             config,
             clocks: Clocks::new(now_ms, wall_ms, tick_ms),
-            random: Seeded::new(seed),
+            random,
             nonces: 0,
             state,
             watches: Watches::default(),
@@ -318,15 +319,13 @@ impl Node {
             leases,
             next_report_ms: now_ms,
             reaper,
-            snapshots: snapshot::Snapshots::default(),
-            fetched: None,
-            fetching: None,
+            snapshots,
+            fetch: SnapshotFetch::default(),
             stopping: false,
             halted: false,
             stats: Stats::default(),
             outputs: Vec::new(),
         };
-        node.snapshots.next_after(snapshot_ops, &mut node.random);
         node.redraw_election_timeout();
         node.adopt_members();
         node.membership.review_own_directory(node.state.cluster(), node.applied_index);

@@ -55,8 +55,9 @@ impl Node {
         while self.elections.take_tick(now_ms) {
             self.tick_raft_once();
         }
-        let leaderless = |node: &Self| node.leader() == 0 || !node.peers.is_up(node.leader());
-        if self.elections.take_campaign(now_ms) && leaderless(self) {
+        let leader = self.leader();
+        let unled = leader == 0 || !self.peers.is_up(leader);
+        if self.elections.take_campaign(now_ms) && unled {
             self.campaign();
         }
     }

@@ -4,16 +4,9 @@
 use raft::eraftpb::Message;
 use raft::{ProgressState, SnapshotStatus};
 
+use super::snapshots::Offer;
 use super::{Level, Node, Output, SnapshotPoint, peer};
 use crate::state::State;
-
-/// A snapshot on its way here.
-pub(super) struct Fetch {
-    from: u8,
-    point: SnapshotPoint,
-    /// Given to raft when the snapshot is whole.
-    offer: Message,
-}
 
 impl Node {
     /// Offers snapshots again that were not taken up.
@@ -31,8 +24,8 @@ impl Node {
     }
 
     /// The leader says that only a snapshot brings this server up to date.
-    pub(super) fn snapshot_offered(&mut self, from: u8, offer: Message) {
-        let metadata = offer.get_snapshot().get_metadata();
+    pub(super) fn snapshot_offered(&mut self, from: u8, message: Message) {
+        let metadata = message.get_snapshot().get_metadata();
         let point = SnapshotPoint {
             index: metadata.index,
             term: metadata.term,
@@ -41,9 +34,9 @@ impl Node {
         if point.index <= self.raft.raft.raft_log.committed {
             // Raft answers with what it has. The leader asks because it has not heard that yet.
             self.durability.acknowledge_again();
-            return self.step_raft(offer);
+            return self.step_raft(message);
         }
-        if self.fetching.is_some() {
+        if self.fetch.busy() {
             return; // one at a time, and none twice; a leader repeats its offer
         }
         self.log(
@@ -51,32 +44,32 @@ impl Node {
             &format!("fetching the snapshot of index {} from server {from}", point.index),
         );
         self.outputs.push(Output::FetchSnapshot { from, index: point.index, term: point.term });
-        self.fetching = Some(Fetch { from, point, offer });
+        self.fetch.begin(Offer { from, point, message });
     }
 
     /// The snapshot asked for by [`Output::FetchSnapshot`] is whole on disk and in memory, or not
     /// to be had.
     pub fn snapshot_fetched(&mut self, index: u64, state: Option<Box<State>>) {
-        let Some(fetch) = self.fetching.take_if(|f| f.point.index == index) else { return };
+        let Some(offer) = self.fetch.end(index) else { return };
         let Some(state) = state else {
             let mut message = Vec::new();
             peer::snapshot_failed(&mut message);
-            return self.peers.send(fetch.from, &message);
+            return self.peers.send(offer.from, &message);
         };
-        if fetch.point.index <= self.raft.raft.raft_log.committed {
+        if offer.point.index <= self.raft.raft.raft_log.committed {
             return;
         }
-        self.fetched = Some((fetch.point, state));
-        self.step_raft(fetch.offer);
+        self.fetch.keep(offer.point, state);
+        self.step_raft(offer.message);
         if self.raft.raft.raft_log.unstable_snapshot().is_none() {
-            self.fetched = None;
+            self.fetch.take();
         }
     }
 
     /// Raft has accepted the fetched snapshot: the state is replaced.
     pub(super) fn install_snapshot(&mut self) -> SnapshotPoint {
         self.stats.snapshots_received += 1;
-        let (point, state) = self.fetched.take().expect("raft was given the snapshot just now");
+        let (point, state) = self.fetch.take().expect("raft was given the snapshot just now");
         self.snapshots.abort(&mut self.state);
         self.state = *state;
         self.proposals.continue_from(self.state.last_time_ms());
