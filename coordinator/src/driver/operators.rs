@@ -8,7 +8,7 @@ use crate::admin::environment::Environment;
 use crate::admin::view::{LogView, Parts, View};
 use crate::admin::words::{self, Action, Word};
 use crate::config::Config;
-use crate::node::{ConnId, Node};
+use crate::node::Node;
 use crate::store::Disk;
 
 /// What answers need beside the node.
@@ -29,24 +29,22 @@ impl Operators {
         host.complete_view(&mut view, parts);
         view
     }
+
+    /// The answer to a four-letter word, and what the node does beside giving it.
+    pub(super) fn answer(
+        &self,
+        node: &Node,
+        host: &impl Host,
+        word: Word,
+    ) -> (Vec<u8>, Option<Action>) {
+        let view = self.view(node, host, word.parts(&self.config));
+        let mut text = Vec::new();
+        words::answer(word, &view, &self.config, &self.environment, &mut text);
+        (text, word.action(&view, &self.config))
+    }
 }
 
 impl<D: Disk> Driver<D> {
-    pub(super) fn answer_word(&mut self, host: &impl Host, conn: ConnId, word: [u8; 4]) {
-        let Operators { config, environment, .. } = &self.operators;
-        let mut text = Vec::new();
-        if let Some(word) = Word::from_bytes(word) {
-            let view = self.operators.view(&self.node, host, word.parts(config));
-            words::answer(word, &view, config, environment, &mut text);
-            match word.action(&view, config) {
-                Some(Action::ResetServer) => self.node.reset_stats(),
-                Some(Action::ResetConnections) => self.node.reset_client_stats(),
-                None => {}
-            }
-        }
-        self.node.answer_word(conn, &text);
-    }
-
     pub(super) fn backup(&mut self, answer: Sender<Result<u64, String>>) {
         if self.node.serving() {
             self.backups.push((self.node.applied_index(), answer));

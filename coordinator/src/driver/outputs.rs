@@ -79,7 +79,10 @@ impl<D: Disk> Driver<D> {
             }
             Output::SnapshotEnd => host.snapshot_work(SnapshotWork::End),
             Output::FetchSnapshot { from, index, term: _ } => host.fetch_snapshot(from, index),
-            Output::Word { conn, word } => self.answer_word(host, conn, word),
+            Output::Word { conn, word } => {
+                let (text, action) = self.operators.answer(&self.node, host, word);
+                self.node.answer_word(conn, &text, action);
+            }
             Output::Redial(member) => host.redial(member, &mut self.node),
             Output::Disconnect(member) => host.disconnect(member, &mut self.node),
             Output::Members(members) => host.set_members(members, &mut self.node),

@@ -49,6 +49,7 @@ mod stats;
 mod sync;
 mod term;
 mod view;
+mod words;
 
 use std::collections::BTreeMap;
 
@@ -77,6 +78,7 @@ use sessions::Sessions;
 use snapshots::{SnapshotFetch, Snapshots};
 use sync::Sync;
 
+use crate::admin::words::Word;
 use crate::config::Server;
 use crate::random::Seeded;
 use crate::state::watch::Watches;
@@ -188,10 +190,10 @@ pub enum Output {
         index: u64,
         term: u64,
     },
-    /// Answer a four-letter word into the connection's output.
+    /// A client asks a four-letter word: give the answer to [`Node::answer_word`].
     Word {
         conn: ConnId,
-        word: [u8; 4],
+        word: Word,
     },
     /// The connections to this member end (it was refused or removed).
     Disconnect(u8),

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use raft::{ProgressState, StateRole};
 
-use super::client::{Client, ConnId, Phase};
+use super::client::{Client, Phase};
 use super::lease::Leases;
-use super::{Node, Output};
+use super::Node;
 use crate::admin::view::{
     ConnectionView, Extra, LogView, MemberView, Parts, QuotaView, RaftView, Role, Serving,
     SessionView, SessionsView, TrafficView, TreeView, View, WatchesView,
@@ -18,39 +18,6 @@ const LISTED_MAX: usize = 10_000;
 const LISTED_BYTES_MAX: usize = 4 << 20;
 
 impl Node {
-    /// A four-letter word: whoever drives the node knows the configuration and answers.
-    pub(super) fn word(&mut self, conn: ConnId, word: [u8; 4]) {
-        if let Some(client) = self.clients.get_mut(conn) {
-            client.phase = Phase::Asking;
-            self.outputs.push(Output::Word { conn, word });
-        }
-    }
-
-    /// The answer to a word; the connection ends behind it.
-    pub fn answer_word(&mut self, conn: ConnId, text: &[u8]) {
-        if let Some(client) = self.clients.get_mut(conn) {
-            client.output.extend_from_slice(text);
-        }
-        self.close_client(conn);
-    }
-
-    /// Counters start anew (`srst`).
-    pub fn reset_stats(&mut self) {
-        let stats = &mut self.stats;
-        let since = stats.leader_since_ms;
-        *stats = super::Stats { leader_since_ms: since, ..super::Stats::default() };
-    }
-
-    /// Counters of the connections start anew (`crst`).
-    pub fn reset_client_stats(&mut self) {
-        for conn in self.clients.ids() {
-            if let Some(client) = self.clients.get_mut(conn) {
-                let since_ms = client.stats.since_ms;
-                client.stats = super::client::ClientStats { since_ms, ..Default::default() };
-            }
-        }
-    }
-
     /// What stands here; directories and the process are the edge's to fill in.
     pub fn view(&self, parts: Parts) -> View {
         let watches = self.watches.summary();

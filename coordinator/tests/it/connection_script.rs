@@ -267,7 +267,7 @@ impl World {
                 Output::SnapshotChunk(_) => node.snapshot_chunk_written(),
                 Output::SnapshotEnd => drop(node.snapshot_saved()),
                 Output::FetchSnapshot { index, .. } => node.snapshot_fetched(index, None),
-                Output::Word { conn, .. } => node.answer_word(conn, b""),
+                Output::Word { conn, .. } => node.answer_word(conn, b"", None),
                 Output::Fatal(why) => panic!("a client has stopped the server: {why}"),
                 Output::Disconnect(id) => panic!("server {id} is cut off by what clients sent"),
                 Output::Redial(id) => panic!("server {id} is dialled anew, and all links are well"),
