@@ -7,8 +7,7 @@
 
 use std::collections::VecDeque;
 
-use super::Node;
-use super::client::{Client, ConnId};
+use super::client::{Client, Clients, ConnId};
 use crate::wire::opcode::OpCode;
 
 /// What one connection may cost in one turn: a few milliseconds.
@@ -21,9 +20,13 @@ const SLICE_UNITS_LEAST: u32 = 50;
 /// Paths of a setWatches looked at for one unit.
 pub(super) const PATHS_A_UNIT: u32 = 2;
 
-/// The turn at hand, and who goes on in the next one.
+/// The turn at hand, who goes on in the next one, and what all connections have in flight.
 #[derive(Default)]
 pub(super) struct Budget {
+    /// `globalOutstandingLimit`: requests of all clients that are not answered.
+    requests_max: usize,
+    /// `largeRequestMaxBytes`: their bytes and those of answers that are not sent.
+    bytes_max: usize,
     turn: u64,
     spent: u32,
     /// Those of the turn before have gone on.
@@ -31,10 +34,8 @@ pub(super) struct Budget {
     queue: VecDeque<ConnId>,
     /// Connections that wait until less is in flight.
     held_back: Vec<ConnId>,
-    /// Requests taken and not answered, over all connections.
-    pub requests: usize,
-    /// Their bytes, and those of answers that are not sent.
-    pub bytes: usize,
+    requests: usize,
+    bytes: usize,
 }
 
 /// Units that a request costs, with so many bytes of body and of answer.
@@ -52,115 +53,204 @@ pub(super) fn units(op: OpCode, body: usize, answer: usize) -> u32 {
 }
 
 impl Budget {
+    pub(super) fn new(requests_max: usize, bytes_max: usize) -> Self {
+        Budget { requests_max, bytes_max, ..Budget::default() }
+    }
+
+    /// Bytes of requests without an answer and of answers not sent yet.
+    pub(super) fn bytes_in_flight(&self) -> usize {
+        self.bytes
+    }
+
+    // ---- slices ----
+
+    /// Time has moved on: everybody has a new slice.
+    pub(super) fn begin_turn(&mut self) {
+        self.turn += 1;
+        self.spent = 0;
+        self.resumed = false;
+    }
+
+    /// The connection has cost this much.
+    pub(super) fn charge(&mut self, client: &mut Client, units: u32) {
+        if client.turn != self.turn {
+            (client.turn, client.spent) = (self.turn, 0);
+        }
+        client.spent = client.spent.saturating_add(units);
+        self.spent = self.spent.saturating_add(units);
+    }
+
     fn has_left(&self, client: &Client) -> bool {
         let spent = if client.turn == self.turn { client.spent } else { 0 };
         let slice = if self.spent < TURN_UNITS { SLICE_UNITS } else { SLICE_UNITS_LEAST };
         spent < slice
     }
 
+    /// Whether the connection has something left of its slice; if not, it goes on later.
+    pub(super) fn may_go_on(&mut self, conn: ConnId, client: &mut Client) -> bool {
+        let left = self.has_left(client);
+        if !left {
+            self.queue(conn, client);
+        }
+        left
+    }
+
+    /// The connection goes on in the next turn.
     pub(super) fn queue(&mut self, conn: ConnId, client: &mut Client) {
         if !client.queued {
             client.queued = true;
             self.queue.push_back(conn);
         }
     }
-}
-
-impl Node {
-    /// Time has moved on: everybody has a new slice.
-    pub(super) fn begin_turn(&mut self) {
-        self.budget.turn += 1;
-        self.budget.spent = 0;
-        self.budget.resumed = false;
-    }
 
     /// Connections wait for their next slice.
     pub(super) fn has_queued(&self) -> bool {
-        !self.budget.queue.is_empty()
+        !self.queue.is_empty()
     }
 
-    pub(super) fn charge(&mut self, conn: ConnId, units: u32) {
-        let Some(client) = self.clients.get_mut(conn) else { return };
-        if client.turn != self.budget.turn {
-            (client.turn, client.spent) = (self.budget.turn, 0);
+    /// Those that had used their slices may go on now; returns how many, once in a turn.
+    pub(super) fn resume(&mut self, clients: &mut Clients) -> usize {
+        if std::mem::replace(&mut self.resumed, true) {
+            return 0;
         }
-        client.spent = client.spent.saturating_add(units);
-        self.budget.spent = self.budget.spent.saturating_add(units);
+        if !self.is_over() {
+            for conn in std::mem::take(&mut self.held_back) {
+                if let Some(client) = clients.get_mut(conn) {
+                    client.held_back = false;
+                    self.queue(conn, client);
+                }
+            }
+        }
+        self.queue.len()
     }
 
-    /// Whether the connection has something left of its slice; if not, it goes on later.
-    pub(super) fn may_go_on(&mut self, conn: ConnId) -> bool {
-        let Some(client) = self.clients.get_mut(conn) else { return false };
-        if self.budget.has_left(client) {
-            return true;
-        }
-        self.budget.queue(conn, client);
-        false
+    /// The next one to go on; `None`: nobody, or the turn has cost enough.
+    pub(super) fn take_queued(&mut self) -> Option<ConnId> {
+        if self.spent >= TURN_UNITS { None } else { self.queue.pop_front() }
+    }
+
+    // ---- what is in flight ----
+
+    fn is_over(&self) -> bool {
+        self.requests > self.requests_max || self.bytes > self.bytes_max
     }
 
     /// Whether one more request of the connection may be taken now.
-    pub(super) fn may_take(&mut self, conn: ConnId) -> bool {
-        let over = self.in_flight_is_over();
-        let Some(client) = self.clients.get_mut(conn) else { return false };
+    pub(super) fn may_take(&mut self, conn: ConnId, client: &mut Client) -> bool {
         if client.paused() || client.restoring {
             return false;
         }
         // As in `ZooKeeperServer.shouldThrottle`: each may have one request on its way.
-        if over && !(client.waiting.is_empty() && client.output.is_empty()) {
+        if self.is_over() && !(client.waiting.is_empty() && client.output.is_empty()) {
             if !client.held_back {
                 client.held_back = true;
-                self.budget.held_back.push(conn);
+                self.held_back.push(conn);
             }
             return false;
         }
-        self.may_go_on(conn)
-    }
-
-    /// `globalOutstandingLimit` and `largeRequestMaxBytes`.
-    fn in_flight_is_over(&self) -> bool {
-        self.budget.requests > self.config.requests_in_flight_max
-            || self.budget.bytes > self.config.bytes_in_flight_max
+        self.may_go_on(conn, client)
     }
 
     /// Counts what a connection has in flight, after it may have changed.
-    pub(super) fn count_in_flight(&mut self, conn: ConnId) {
-        let Some(client) = self.clients.get_mut(conn) else { return };
+    pub(super) fn count(&mut self, client: &mut Client) {
         let now = (client.waiting.len(), client.waiting_bytes + client.output.len());
         let (requests, bytes) = std::mem::replace(&mut client.counted, now);
-        self.budget.requests = self.budget.requests + now.0 - requests;
-        self.budget.bytes = self.budget.bytes + now.1 - bytes;
+        self.requests = self.requests + now.0 - requests;
+        self.bytes = self.bytes + now.1 - bytes;
     }
 
     /// The connection is gone, with all it had in flight.
-    pub(super) fn count_closed(&mut self, client: &Client) {
-        self.budget.requests -= client.counted.0;
-        self.budget.bytes -= client.counted.1;
+    pub(super) fn closed(&mut self, client: &Client) {
+        self.requests -= client.counted.0;
+        self.bytes -= client.counted.1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
+
+    use super::*;
+    use crate::node::client::Waiting;
+    use crate::wire::code::Code;
+
+    fn open(clients: &mut Clients) -> ConnId {
+        clients.open(SocketAddr::from((Ipv4Addr::LOCALHOST, 1)), 0, 0)
     }
 
-    /// Goes on with the connections that had used their slices, once in a turn.
-    pub(super) fn resume_queued(&mut self) {
-        if std::mem::replace(&mut self.budget.resumed, true) {
-            return;
+    #[test]
+    fn who_has_used_a_slice_goes_on_in_the_next_turn_behind_those_before() {
+        let mut clients = Clients::default();
+        let mut budget = Budget::new(10, 10);
+        let (first, second) = (open(&mut clients), open(&mut clients));
+        budget.begin_turn();
+        for conn in [first, second] {
+            let client = clients.get_mut(conn).unwrap();
+            assert!(budget.may_go_on(conn, client));
+            budget.charge(client, SLICE_UNITS);
+            assert!(!budget.may_go_on(conn, client) && !budget.may_go_on(conn, client));
         }
-        if !self.budget.held_back.is_empty() && !self.in_flight_is_over() {
-            for conn in std::mem::take(&mut self.budget.held_back) {
-                if let Some(client) = self.clients.get_mut(conn) {
-                    client.held_back = false;
-                    self.budget.queue(conn, client);
-                }
-            }
+        assert!(budget.has_queued());
+        budget.begin_turn();
+        assert_eq!(budget.resume(&mut clients), 2);
+        assert_eq!(budget.resume(&mut clients), 0, "once in a turn");
+        assert_eq!(budget.take_queued(), Some(first));
+        let client = clients.get_mut(first).unwrap();
+        assert!(budget.may_go_on(first, client), "a new turn is a new slice");
+        budget.charge(client, TURN_UNITS);
+        assert_eq!(budget.take_queued(), None, "the turn has cost enough");
+        let client = clients.get_mut(second).unwrap();
+        assert!(budget.may_go_on(second, client), "a small slice is left to everybody");
+        budget.charge(client, SLICE_UNITS_LEAST);
+        assert!(!budget.may_go_on(second, client));
+    }
+
+    #[test]
+    fn over_the_limit_each_has_one_request_and_goes_on_when_less_is_in_flight() {
+        let mut clients = Clients::default();
+        let mut budget = Budget::new(1, 1000);
+        let (busy, bystander) = (open(&mut clients), open(&mut clients));
+        budget.begin_turn();
+        let client = clients.get_mut(busy).unwrap();
+        for xid in 0..2 {
+            assert!(budget.may_take(busy, client));
+            client.push(Waiting::Answer { xid, code: Code::Ok, close: false });
+            budget.count(client);
         }
-        for _ in 0..self.budget.queue.len() {
-            if self.budget.spent >= TURN_UNITS {
-                return;
-            }
-            let Some(conn) = self.budget.queue.pop_front() else { return };
-            let Some(client) = self.clients.get_mut(conn) else { continue };
-            client.queued = false;
-            self.advance_client(conn);
-            self.take_input(conn);
-            // There may be more to read.
-            self.clients.mark(conn);
-        }
+        assert!(!budget.may_take(busy, client), "two are in flight, and one is allowed");
+        let client = clients.get_mut(bystander).unwrap();
+        assert!(budget.may_take(bystander, client), "each may have one");
+        budget.begin_turn();
+        assert_eq!(budget.resume(&mut clients), 0, "nothing is answered yet");
+        let client = clients.get_mut(busy).unwrap();
+        client.pop();
+        budget.count(client);
+        budget.begin_turn();
+        assert_eq!(budget.resume(&mut clients), 1);
+        assert_eq!(budget.take_queued(), Some(busy));
+    }
+
+    #[test]
+    fn a_connection_takes_what_it_had_in_flight_with_it() {
+        let mut clients = Clients::default();
+        let mut budget = Budget::new(10, 10);
+        let conn = open(&mut clients);
+        let client = clients.get_mut(conn).unwrap();
+        client.output.extend_from_slice(b"an answer");
+        budget.count(client);
+        client.output.clear();
+        client.output.extend_from_slice(b"another");
+        budget.count(client);
+        assert_eq!(budget.bytes_in_flight(), 7);
+        budget.closed(&clients.close(conn).unwrap());
+        assert_eq!(budget.bytes_in_flight(), 0);
+    }
+
+    #[test]
+    fn bytes_and_children_cost_by_what_they_take() {
+        assert_eq!(units(OpCode::GetData, 0, 0), 1);
+        assert_eq!(units(OpCode::GetData, 0, 10 * 1024), 11);
+        assert_eq!(units(OpCode::GetChildren, 0, 10 * 1000), 101);
+        assert!(units(OpCode::Multi, 1600, 0) > units(OpCode::Create, 1600, 0));
     }
 }

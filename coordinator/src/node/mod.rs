@@ -47,7 +47,9 @@ mod snapshot_fetch;
 mod snapshots;
 mod stats;
 mod sync;
+mod syncs;
 mod term;
+mod turn;
 mod view;
 mod words;
 
@@ -76,7 +78,7 @@ use proposals::Proposals;
 use reaper::Reaper;
 use sessions::Sessions;
 use snapshots::{SnapshotFetch, Snapshots};
-use sync::Sync;
+use syncs::Syncs;
 
 use crate::admin::words::Word;
 use crate::config::Server;
@@ -235,7 +237,7 @@ pub struct Node {
     clients: Clients,
     sessions: Sessions,
     outbox: Outbox,
-    sync: Sync,
+    syncs: Syncs,
     budget: Budget,
 
     raft: RawNode<LogCache>,
@@ -286,6 +288,7 @@ impl Node {
         let raft = replicate::start_raft(&config, log, applied_index);
         let boot = config.boot;
         let tick_ms = config.tick_ms;
+        let budget = Budget::new(config.requests_in_flight_max, config.bytes_in_flight_max);
         let mut random = Seeded::new(seed);
         let snapshots = Snapshots::new(config.snapshot_ops, &mut random);
         let (heartbeat_ms, timeout_ms) = (config.heartbeat_ms, config.election_timeout_ms);
@@ -308,8 +311,8 @@ impl Node {
             clients: Clients::default(),
             sessions: Sessions::default(),
             outbox: Outbox::new(boot),
-            sync: Sync::default(),
-            budget: Budget::default(),
+            syncs: Syncs::default(),
+            budget,
             raft,
             peers,
             membership,
@@ -356,7 +359,7 @@ impl Node {
             ),
             None => {}
         }
-        self.begin_turn();
+        self.budget.begin_turn();
         self.enforce_leases();
     }
 

@@ -83,7 +83,7 @@ impl Node {
     /// The connection is gone; its session is not.
     pub fn client_closed(&mut self, conn: ConnId) {
         if let Some(client) = self.clients.close(conn) {
-            self.count_closed(&client);
+            self.budget.closed(&client);
             self.watches.drop_connection(conn.slot());
             self.sessions.unbind(client.session, conn);
         }
@@ -413,7 +413,7 @@ impl Node {
                 | Waiting::Token { .. }
                 | Waiting::Restore { .. },
             ) => true,
-            Some(Waiting::Sync { ticket, .. }) => ahead || *ticket <= self.sync.done,
+            Some(Waiting::Sync { ticket, .. }) => ahead || self.syncs.is_done(*ticket),
             Some(Waiting::Write { .. } | Waiting::Connect { .. } | Waiting::Upgrade) | None => {
                 false
             }

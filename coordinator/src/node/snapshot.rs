@@ -10,7 +10,7 @@ const STEP_NODES: usize = 100;
 impl Node {
     /// Whether [`Node::flush`] should be called again without waiting: a snapshot is in progress.
     pub fn busy(&self) -> bool {
-        self.has_queued() || self.snapshots.walks()
+        self.budget.has_queued() || self.snapshots.walks()
     }
 
     /// Begins a snapshot if one is due, or goes on with the one in the making.

@@ -111,7 +111,7 @@ impl Node {
             gauge(
                 "in_flight_bytes",
                 "Bytes of requests without an answer and of answers not sent yet.",
-                self.budget.bytes as u64,
+                self.budget.bytes_in_flight() as u64,
             ),
             gauge(
                 "feature_level",

@@ -1,0 +1,44 @@
+//! Each connection's share of a turn, and of what may be in flight.
+
+use super::Node;
+use super::client::ConnId;
+
+impl Node {
+    pub(super) fn charge(&mut self, conn: ConnId, units: u32) {
+        if let Some(client) = self.clients.get_mut(conn) {
+            self.budget.charge(client, units);
+        }
+    }
+
+    /// Whether the connection has something left of its slice; if not, it goes on later.
+    pub(super) fn may_go_on(&mut self, conn: ConnId) -> bool {
+        let client = self.clients.get_mut(conn);
+        client.is_some_and(|client| self.budget.may_go_on(conn, client))
+    }
+
+    /// Whether one more request of the connection may be taken now.
+    pub(super) fn may_take(&mut self, conn: ConnId) -> bool {
+        let client = self.clients.get_mut(conn);
+        client.is_some_and(|client| self.budget.may_take(conn, client))
+    }
+
+    /// Counts what a connection has in flight, after it may have changed.
+    pub(super) fn count_in_flight(&mut self, conn: ConnId) {
+        if let Some(client) = self.clients.get_mut(conn) {
+            self.budget.count(client);
+        }
+    }
+
+    /// Goes on with the connections that had used their slices, once in a turn.
+    pub(super) fn resume_queued(&mut self) {
+        for _ in 0..self.budget.resume(&mut self.clients) {
+            let Some(conn) = self.budget.take_queued() else { return };
+            let Some(client) = self.clients.get_mut(conn) else { continue };
+            client.queued = false;
+            self.advance_client(conn);
+            self.take_input(conn);
+            // There may be more to read.
+            self.clients.mark(conn);
+        }
+    }
+}
