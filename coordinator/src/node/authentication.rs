@@ -42,6 +42,27 @@ impl Authentication {
     }
 }
 
+/// SASL's nonces: never the same twice in one run, and nothing that a client could foresee.
+pub(super) struct Nonces {
+    key: [u8; 32],
+    count: u64,
+}
+
+impl Nonces {
+    pub(super) fn new(key: [u8; 32]) -> Self {
+        Nonces { key, count: 0 }
+    }
+
+    fn next(&mut self) -> [u8; 32] {
+        self.count += 1;
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(&self.key).expect("HMAC takes keys of any length");
+        mac.update(b"sasl nonce");
+        mac.update(&self.count.to_be_bytes());
+        mac.finalize().into_bytes().into()
+    }
+}
+
 /// How far SASL's exchange has come on one connection.
 #[derive(Debug, Default)]
 pub(super) struct Login {
@@ -110,7 +131,7 @@ impl Node {
             return self.answer_in_turn(conn, xid, Code::MarshallingError, true);
         };
         let token = token.unwrap_or_default();
-        let nonce = self.nonce();
+        let nonce = self.nonces.next();
         // No login section: Java's client takes the missing token for a failure, and goes on.
         let Some(users) = &self.config.authentication.users else {
             return self.token_in_turn(conn, xid, Code::Ok, None, false);
@@ -177,16 +198,6 @@ impl Node {
         let token = token.map(Vec::into_boxed_slice);
         client.push(Waiting::Token { xid, code, token, close });
         self.advance_client(conn);
-    }
-
-    /// Never the same twice in one run, and nothing that a client could foresee.
-    fn nonce(&mut self) -> [u8; 32] {
-        self.nonces += 1;
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.config.authentication.nonce_key)
-            .expect("HMAC takes keys of any length");
-        mac.update(b"sasl nonce");
-        mac.update(&self.nonces.to_be_bytes());
-        mac.finalize().into_bytes().into()
     }
 }
 

@@ -36,6 +36,12 @@ struct DiskWatch {
     hand_over_ms: u64,
 }
 
+/// What goes to the log with a ready's entries.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Write {
+    pub hard_state: Option<HardState>,
+}
+
 /// What has become of the disk since it was last reviewed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum DiskChange {
@@ -90,7 +96,7 @@ impl Durability {
         self.members_unsaved = true;
     }
 
-    /// Whether the ready must be written, and the hard state that goes along with its entries.
+    /// What must be written of the ready, if anything must.
     /// `changed` is what raft asks to save, `known` all that it holds now.
     pub(super) fn persist(
         &mut self,
@@ -98,7 +104,7 @@ impl Durability {
         changed: Option<HardState>,
         known: &HardState,
         now_ms: u64,
-    ) -> Option<Option<HardState>> {
+    ) -> Option<Write> {
         let members_unsaved = std::mem::take(&mut self.members_unsaved);
         if !must_sync && !members_unsaved {
             return None;
@@ -111,7 +117,7 @@ impl Durability {
             self.disk.since_ms = now_ms;
         }
         self.persisting.push_back(self.last_ready);
-        Some(hard_state)
+        Some(Write { hard_state })
     }
 
     /// Nothing is on its way to the disk.
@@ -223,6 +229,10 @@ mod tests {
         message
     }
 
+    fn with(hard_state: Option<HardState>) -> Write {
+        Write { hard_state }
+    }
+
     fn commit(commit: u64) -> HardState {
         HardState { commit, ..HardState::default() }
     }
@@ -285,11 +295,19 @@ mod tests {
         let mut durability = Durability::new(5);
         durability.begin(1, false);
         assert_eq!(durability.persist(false, None, &commit(9), 0), None, "raft asks for nothing");
-        assert_eq!(durability.persist(true, None, &commit(5), 0), Some(None), "it is on disk");
-        assert_eq!(durability.persist(true, None, &commit(9), 0), Some(Some(commit(9))));
-        assert_eq!(durability.persist(true, None, &commit(9), 0), Some(None), "once is enough");
+        assert_eq!(
+            durability.persist(true, None, &commit(5), 0),
+            Some(with(None)),
+            "it is on disk"
+        );
+        assert_eq!(durability.persist(true, None, &commit(9), 0), Some(with(Some(commit(9)))));
+        assert_eq!(
+            durability.persist(true, None, &commit(9), 0),
+            Some(with(None)),
+            "once is enough"
+        );
         durability.members_changed();
-        assert_eq!(durability.persist(false, None, &commit(10), 0), Some(Some(commit(10))));
+        assert_eq!(durability.persist(false, None, &commit(10), 0), Some(with(Some(commit(10)))));
         assert_eq!(durability.persist(false, None, &commit(11), 0), None);
     }
 

@@ -3,6 +3,7 @@
 //! Servers that lose their leader stand one after the other: the second one need not try when the
 //! first has won. Chance parts only those that have stood at the same time.
 
+use super::NodeConfig;
 use crate::random::Seeded;
 
 /// From one server's turn to stand for election to the next one's.
@@ -23,16 +24,11 @@ pub(super) struct Elections {
 }
 
 impl Elections {
-    pub(super) fn new(
-        tick_ms: u64,
-        heartbeat_ms: u64,
-        election_timeout_ms: u64,
-        now_ms: u64,
-    ) -> Self {
+    pub(super) fn new(config: &NodeConfig, now_ms: u64) -> Self {
         Elections {
-            tick_ms,
-            heartbeat_ms,
-            election_timeout_ms,
+            tick_ms: config.tick_ms,
+            heartbeat_ms: config.heartbeat_ms,
+            election_timeout_ms: config.election_timeout_ms,
             next_tick_ms: now_ms,
             campaign_ms: None,
             seen: (0, 0),
@@ -109,7 +105,15 @@ mod tests {
     const BASE: usize = 50;
 
     fn elections() -> Elections {
-        Elections::new(20, 100, 1000, 5000)
+        Elections {
+            tick_ms: 20,
+            heartbeat_ms: 100,
+            election_timeout_ms: 1000,
+            next_tick_ms: 5000,
+            campaign_ms: None,
+            seen: (0, 0),
+            next_term_ms: 0,
+        }
     }
 
     #[test]

@@ -62,7 +62,10 @@ impl Node {
         let cluster = self.state.cluster();
         // Where the ensemble has a list of its own, no server's configuration is one.
         let own = members.ends_with("version=");
-        if cluster.membership.is_some() || own && cluster.level < 1 || self.membership.list_proposed() {
+        if cluster.membership.is_some()
+            || own && cluster.level < 1
+            || self.membership.list_proposed()
+        {
             return;
         }
         let tree = self.state.tree();

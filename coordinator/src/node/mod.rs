@@ -5,10 +5,24 @@
 //! out what it finds in the outputs. The simulator does the same with a virtual network, disk and
 //! clock; the code in here cannot tell the difference, and one seed gives one run.
 //!
-//! Reading order: [`pipeline`](self) takes a connection's requests and answers in order, `outbox`
-//! keeps the writes until they are applied, `replicate` drives raft, `apply` turns committed
-//! entries into state, events and answers, `lease` and `expiry` keep sessions honest,
-//! `membership` says who may vote, `snapshot` writes them.
+//! A node is made of parts. Each owns its fields, is a plain function of them and of what it is
+//! given, knows nothing of the node, and is tested alone:
+//!
+//! * `clock`, `elections`: what time it is, when raft ticks, when to stand for election.
+//! * `peers`, `peer`: the other servers, and what is said between them.
+//! * `membership`: who votes, who may, and what a leader does next about it.
+//! * `entry`, `proposals`, `log`, `durability`: from writes to entries, the recent log in memory, and
+//!   what waits for the disk.
+//! * `outbox`, `syncs`, `lease`: what this server has asked of the leader: writes, reads, time.
+//! * `client`, `budget`, `sessions`, `expiry`: connections and their share of a turn; sessions.
+//! * `snapshots`, `reaper`, `stats`, `audit`.
+//!
+//! The chapters are `impl Node`: the order in which the parts are asked, and what is done with their
+//! answers. `pipeline` takes a connection's requests and answers in order (`turn`, `handshake`,
+//! `authentication`, `local`, `sync`, `words`), `replicate` drives raft (`links`, `members`,
+//! `reconfig`, `feature`, `term`, `disk`), `apply` turns committed entries into state, events and
+//! answers, `reports` and `leader` keep sessions honest, `snapshot` and `snapshot_fetch` write and
+//! fetch the state, `view` shows it all to operators.
 
 mod apply;
 mod audit;
@@ -36,8 +50,8 @@ pub mod peer;
 mod peers;
 mod pipeline;
 mod proposals;
-mod reaper;
 mod protobuf_groups;
+mod reaper;
 mod reconfig;
 mod replicate;
 mod reports;
@@ -59,6 +73,7 @@ use raft::eraftpb::{Entry, HardState};
 use raft::{RawNode, StateRole};
 
 pub use authentication::Authentication;
+use authentication::Nonces;
 pub use client::{ConnId, Phase};
 pub use log::{LogCache, SnapshotPoint};
 pub use peers::{PeerHello, split_frames};
@@ -225,41 +240,46 @@ pub struct Node {
     config: NodeConfig,
     clocks: Clocks,
     random: Seeded,
-    /// SASL's nonces so far.
-    nonces: u64,
 
+    // What is replicated, and how far it is applied.
     state: State,
-    watches: Watches,
-    effects: Effects,
-    /// A write's answer until its events are out.
-    reply: Vec<u8>,
-
-    clients: Clients,
-    sessions: Sessions,
-    outbox: Outbox,
-    syncs: Syncs,
-    budget: Budget,
-
-    raft: RawNode<LogCache>,
-    peers: Peers,
-    membership: Membership,
     applied_index: u64,
     applied_term: u64,
-    elections: Elections,
-    proposals: Proposals,
-    durability: Durability,
-    leases: Leases,
-    /// When this server next reports, and reviews what need not be looked at in every tick.
-    next_report_ms: u64,
-    reaper: Reaper,
-
-    audit: Option<Audit>,
-    snapshots: Snapshots,
-    fetch: SnapshotFetch,
-    stopping: bool,
     /// Something in the log is not for this release: nothing is applied any more.
     halted: bool,
 
+    // Raft and the other servers.
+    raft: RawNode<LogCache>,
+    elections: Elections,
+    peers: Peers,
+    membership: Membership,
+    proposals: Proposals,
+    durability: Durability,
+    reaper: Reaper,
+    snapshots: Snapshots,
+    fetch: SnapshotFetch,
+
+    // What this server asks of the leader for its clients.
+    outbox: Outbox,
+    syncs: Syncs,
+    leases: Leases,
+    /// When this server next reports, and reviews what need not be looked at in every tick.
+    next_report_ms: u64,
+
+    // Clients.
+    clients: Clients,
+    budget: Budget,
+    sessions: Sessions,
+    watches: Watches,
+    /// What the write at hand changes, for watches.
+    effects: Effects,
+    /// A write's answer until its events are out.
+    reply: Vec<u8>,
+    nonces: Nonces,
+    /// Lines for the audit log, where one is kept.
+    audit: Option<Audit>,
+
+    stopping: bool,
     stats: Stats,
     outputs: Vec<Output>,
 }
@@ -280,56 +300,43 @@ impl Node {
             membership::first_conf_state(&config)
         };
         let (applied_index, applied_term) = (snapshot.index, snapshot.term);
-        let proposals = Proposals::new(state.last_time_ms(), config.enforce_quota);
         let logged = membership::Logged::read(state.cluster(), &entries);
-        let durability = Durability::new(hard_state.commit);
-        let log = LogCache::new(snapshot, conf_state.clone(), hard_state, entries);
-        let membership = Membership::new(&config, conf_state, logged);
-        let raft = replicate::start_raft(&config, log, applied_index);
-        let boot = config.boot;
-        let tick_ms = config.tick_ms;
-        let budget = Budget::new(config.requests_in_flight_max, config.bytes_in_flight_max);
         let mut random = Seeded::new(seed);
-        let snapshots = Snapshots::new(config.snapshot_ops, &mut random);
-        let (heartbeat_ms, timeout_ms) = (config.heartbeat_ms, config.election_timeout_ms);
-        let elections = Elections::new(tick_ms, heartbeat_ms, timeout_ms, now_ms);
-        let leases = Leases::new(now_ms.saturating_sub(config.election_timeout_ms * 3));
-        let (interval_ms, never_used_ms) = (config.reap_interval_ms, config.never_used_ms);
-        let reaper = Reaper::new(interval_ms, config.reap_per_minute, never_used_ms, now_ms);
-        let members = config.voters.iter().chain(&config.observers).copied();
-        let peers = Peers::new(config.id, members);
         let mut node = Node {
-            audit: config.audit.clone().map(Audit::new),
-            config,
-            clocks: Clocks::new(now_ms, wall_ms, tick_ms),
-            random,
-            nonces: 0,
-            state,
+            clocks: Clocks::new(now_ms, wall_ms, config.tick_ms),
+            applied_index,
+            applied_term,
+            halted: false,
+            elections: Elections::new(&config, now_ms),
+            peers: Peers::new(config.id, config.voters.iter().chain(&config.observers).copied()),
+            proposals: Proposals::new(state.last_time_ms(), config.enforce_quota),
+            durability: Durability::new(hard_state.commit),
+            membership: Membership::new(&config, conf_state.clone(), logged),
+            raft: {
+                let log = LogCache::new(snapshot, conf_state, hard_state, entries);
+                replicate::start_raft(&config, log, applied_index)
+            },
+            reaper: Reaper::new(&config, now_ms),
+            snapshots: Snapshots::new(config.snapshot_ops, &mut random),
+            fetch: SnapshotFetch::default(),
+            outbox: Outbox::new(config.boot),
+            syncs: Syncs::default(),
+            leases: Leases::new(now_ms.saturating_sub(config.election_timeout_ms * 3)),
+            next_report_ms: now_ms,
+            clients: Clients::default(),
+            budget: Budget::new(config.requests_in_flight_max, config.bytes_in_flight_max),
+            sessions: Sessions::default(),
             watches: Watches::default(),
             effects: Effects::new(false),
             reply: Vec::new(),
-            clients: Clients::default(),
-            sessions: Sessions::default(),
-            outbox: Outbox::new(boot),
-            syncs: Syncs::default(),
-            budget,
-            raft,
-            peers,
-            membership,
-            applied_index,
-            applied_term,
-            elections,
-            proposals,
-            durability,
-            leases,
-            next_report_ms: now_ms,
-            reaper,
-            snapshots,
-            fetch: SnapshotFetch::default(),
+            nonces: Nonces::new(config.authentication.nonce_key),
+            audit: config.audit.clone().map(Audit::new),
             stopping: false,
-            halted: false,
             stats: Stats::default(),
             outputs: Vec::new(),
+            random,
+            state,
+            config,
         };
         node.redraw_election_timeout();
         node.adopt_members();

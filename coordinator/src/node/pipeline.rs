@@ -64,7 +64,8 @@ impl Node {
     /// Ends a connection that has waited long for its handshake, for another one to have its place.
     /// `false`: there is none, of this address or of any.
     pub fn make_place(&mut self, ip: Option<IpAddr>) -> bool {
-        let Some(conn) = self.clients.oldest_without_handshake(ip, self.clocks.attentive_ms()) else {
+        let Some(conn) = self.clients.oldest_without_handshake(ip, self.clocks.attentive_ms())
+        else {
             return false;
         };
         self.stats.connections_dropped += 1;

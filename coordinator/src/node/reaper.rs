@@ -2,6 +2,7 @@
 //!
 //! It looks at some in each tick, and deletes no more in a minute than the configuration says.
 
+use super::NodeConfig;
 use crate::state::{ReapCursor, State};
 
 /// Containers and TTL nodes looked at in one tick.
@@ -23,17 +24,12 @@ pub(super) struct Reaper {
 impl Reaper {
     /// The first look begins after an interval, as `ContainerManager`'s timer does: what was imported
     /// is not reaped at the first tick.
-    pub(super) fn new(
-        interval_ms: u64,
-        per_minute: u32,
-        never_used_ms: Option<i64>,
-        now_ms: u64,
-    ) -> Self {
+    pub(super) fn new(config: &NodeConfig, now_ms: u64) -> Self {
         Reaper {
-            interval_ms,
-            per_minute: per_minute.into(),
-            never_used_ms,
-            next_ms: now_ms + interval_ms,
+            interval_ms: config.reap_interval_ms,
+            per_minute: config.reap_per_minute.into(),
+            never_used_ms: config.never_used_ms,
+            next_ms: now_ms + config.reap_interval_ms,
             at: None,
             allowance: Allowance::default(),
         }

@@ -3,9 +3,9 @@
 //! The list is replicated state (`state::members`); `membership` takes the servers there. The client
 //! is answered when no vote is left that the list does not give.
 
+use super::Node;
 use super::client::{ConnId, Waiting};
 use super::entry::Segment;
-use super::Node;
 use crate::state::members::Terms;
 use crate::wire::code::Code;
 use crate::wire::opcode::OpCode;

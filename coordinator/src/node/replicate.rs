@@ -374,10 +374,9 @@ impl Node {
         }
         let known = self.raft.store().hard_state();
         let now_ms = self.clocks.attentive_ms();
-        if let Some(hard_state) =
-            self.durability.persist(ready.must_sync(), hard_state, known, now_ms)
-        {
+        if let Some(write) = self.durability.persist(ready.must_sync(), hard_state, known, now_ms) {
             self.stats.batch_entries.record(entries.len() as u64);
+            let hard_state = write.hard_state;
             self.outputs.push(Output::Persist { number, entries, hard_state });
         }
 

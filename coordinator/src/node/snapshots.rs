@@ -269,7 +269,9 @@ mod tests {
         assert_eq!(snapshots.in_making(), Some(5));
         assert_eq!(snapshots.saved(1000), Some(point(5)));
         assert_eq!(snapshots.saved(1000), None);
-        assert!(snapshots.recent(1000 + PIN_AFTER_MS - 1) && !snapshots.recent(1000 + PIN_AFTER_MS));
+        assert!(
+            snapshots.recent(1000 + PIN_AFTER_MS - 1) && !snapshots.recent(1000 + PIN_AFTER_MS)
+        );
     }
 
     #[test]

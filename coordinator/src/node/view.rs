@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use raft::{ProgressState, StateRole};
 
+use super::Node;
 use super::client::{Client, Phase};
 use super::lease::Leases;
-use super::Node;
 use crate::admin::view::{
     ConnectionView, Extra, LogView, MemberView, Parts, QuotaView, RaftView, Role, Serving,
     SessionView, SessionsView, TrafficView, TreeView, View, WatchesView,
@@ -165,7 +165,8 @@ impl Node {
     fn raft_view(&self) -> RaftView {
         let raft = &self.raft.raft;
         let leads = self.is_leader();
-        let leader_uptime_ms = if leads { self.clocks.now_ms() - self.stats.leader_since_ms } else { 0 };
+        let leader_uptime_ms =
+            if leads { self.clocks.now_ms() - self.stats.leader_since_ms } else { 0 };
         let lease_ms = Leases::lease_ms(self.config.session_timeout_min_ms);
         let silence_ms = self.leases.silence_ms(self.clocks.now_ms());
         RaftView {
@@ -220,7 +221,8 @@ impl Node {
     }
 
     fn connection_list(&self, room: &mut Room) -> Vec<ConnectionView> {
-        let wall_of = |ms: u64| self.clocks.wall_ms() - (self.clocks.now_ms().saturating_sub(ms)) as i64;
+        let wall_of =
+            |ms: u64| self.clocks.wall_ms() - (self.clocks.now_ms().saturating_sub(ms)) as i64;
         let view = |client: &Client| {
             let stats = &client.stats;
             ConnectionView {

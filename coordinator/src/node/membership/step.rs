@@ -195,13 +195,10 @@ impl Membership {
     ) -> Option<Step> {
         let id = u64::from(hello.id);
         let (voter, learner) = (self.is_voter(id), self.is_learner(id));
-        let change = |kind, incarnation, why| {
-            Some(Step::Change(Change::new(id, kind, incarnation, why)))
-        };
+        let change =
+            |kind, incarnation, why| Some(Step::Change(Change::new(id, kind, incarnation, why)));
         match cluster.incarnation(hello.id) {
-            None if voter && lost_its_log => {
-                change(ConfChangeType::RemoveNode, 0, Why::LostItsLog)
-            }
+            None if voter && lost_its_log => change(ConfChangeType::RemoveNode, 0, Why::LostItsLog),
             None => Some(Step::Record { id: hello.id, incarnation: hello.incarnation }),
             Some(known) if known == hello.incarnation => {
                 if learner && !self.is_observer(hello.id) && caught_up(id) {
