@@ -39,5 +39,13 @@ fn main() -> std::io::Result<()> {
             }
         }
     }
+    // Stores and certificates, each behind the byte that says what it is (`secure_bytes`).
+    let directory = corpus.join("secure");
+    fs::create_dir_all(&directory)?;
+    let stores = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/tls/stores");
+    for file in fs::read_dir(stores)?.flatten() {
+        let bytes = fs::read(file.path())?;
+        fs::write(directory.join(file.file_name()), [&[0], &bytes[..]].concat())?;
+    }
     Ok(())
 }

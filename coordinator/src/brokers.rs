@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::{Value, json};
 
+use crate::access::Access;
 use crate::cli::{Failure, exit};
 use crate::client::{Client, Error, Options, Servers};
 use crate::wire::code::Code;
@@ -27,6 +28,8 @@ pub struct Arguments {
     /// How long to look for a server that serves, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 5_000)]
     pub timeout_ms: u64,
+    #[command(flatten)]
+    pub access: Access,
 }
 
 #[expect(clippy::print_stdout, reason = "the answer is this command's data")]
@@ -37,6 +40,7 @@ pub fn run(arguments: &Arguments) -> Result<u8, Failure> {
         connect_timeout: Duration::from_millis(arguments.timeout_ms),
         ..Options::default()
     };
+    let options = arguments.access.open()?.options(options);
     let failed = |error: Error| Failure::new(exit::FAILED, error.to_string());
     let mut client = Client::open(servers, options, None).map_err(failed)?;
     if let Some(id) = arguments.id {

@@ -6,6 +6,7 @@
 //! replicated state machine) → `tree` (znodes). `wire` is what stands on the clients' wire,
 //! `store` is what stands on disk, `offline` works on it while no server does, `admin` is what operators read, `client` is the other end.
 
+pub mod access;
 pub mod admin;
 pub mod apache;
 pub mod brokers;

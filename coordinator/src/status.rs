@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde_json::{Value, json};
 
+use crate::access::{Access, Secured};
 use crate::cli::{Failure, exit};
-use crate::client::{Client, CreateOptions, Error, Options, Servers, word};
+use crate::client::{Client, CreateOptions, Error, Options, Servers, word_over};
 use crate::wire::request::create_mode;
 
 #[derive(Debug, Args)]
@@ -25,19 +26,22 @@ pub struct Arguments {
     /// How long to wait for each answer, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 5_000)]
     pub timeout_ms: u64,
+    #[command(flatten)]
+    pub access: Access,
 }
 
 pub fn run(arguments: &Arguments) -> Result<u8, Failure> {
     let servers = Servers::parse(&arguments.server)
         .map_err(|error| Failure::new(exit::USAGE, error.to_string()))?;
     let timeout = Duration::from_millis(arguments.timeout_ms);
+    let secured = arguments.access.open()?;
     let mut reports: Vec<Report> =
-        servers.addresses().iter().map(|address| ask(address, timeout)).collect();
+        servers.addresses().iter().map(|address| ask(address, timeout, &secured)).collect();
     let newest = reports.iter().filter_map(|report| report.zxid).max();
     for report in &mut reports {
         report.lag = lag(newest, report.zxid);
         if arguments.probe && report.serving() {
-            report.probe = Some(probe(&report.server, timeout));
+            report.probe = Some(probe(&report.server, timeout, &secured));
         }
     }
     let text: String = reports
@@ -73,14 +77,15 @@ struct Report {
     probe: Option<Result<Duration, String>>,
 }
 
-fn ask(address: &str, timeout: Duration) -> Report {
+fn ask(address: &str, timeout: Duration, secured: &Secured) -> Report {
+    let word = |word: &str| word_over(secured.tls.as_deref(), address, word, timeout);
     let mut report = Report { server: address.to_owned(), ..Report::default() };
-    match word(address, "srvr", timeout) {
+    match word("srvr") {
         Ok(answer) => report.read_srvr(&answer),
         Err(error) => report.trouble = Some(format!("cannot be asked: {error}")),
     }
     if report.mode.is_some()
-        && let Ok(answer) = word(address, "mntr", timeout)
+        && let Ok(answer) = word("mntr")
     {
         report.monitor = answer
             .lines()
@@ -203,10 +208,11 @@ impl Report {
 }
 
 /// A session, an ephemeral znode written, read and deleted: the whole way through the quorum.
-fn probe(server: &str, timeout: Duration) -> Result<Duration, String> {
+fn probe(server: &str, timeout: Duration, secured: &Secured) -> Result<Duration, String> {
     let begun = Instant::now();
     let attempt = || -> Result<(), Error> {
         let options = Options { connect_timeout: timeout, ..Options::default() };
+        let options = secured.options(options);
         let mut zk = Client::open(Servers::parse(server)?, options, None)?;
         let path = format!("/coordinator-probe-{:x}", zk.session().id);
         let ephemeral = CreateOptions { mode: create_mode::EPHEMERAL, ..CreateOptions::default() };

@@ -15,6 +15,7 @@ use super::environment::Environment;
 use super::view::{Parts, View};
 use super::{json, metrics};
 use crate::config::Config;
+use crate::tls::{Session, Tunnel};
 
 /// Connections served at once; more are closed unread.
 const CONNECTIONS_MAX: usize = 16;
@@ -38,7 +39,21 @@ pub struct Site {
     /// The path under which the commands stand, without a slash at its end; `None` serves
     /// `/metrics` alone.
     pub command_url: Option<String>,
+    /// `None`: in the clear.
+    pub https: Option<Https>,
 }
+
+/// How handshakes of TLS begin on a port.
+pub struct Https {
+    pub accept: Box<dyn Fn() -> Result<Session, String> + Send + Sync>,
+    /// The first byte decides whether TLS is spoken.
+    pub plain_too: bool,
+}
+
+/// The first byte of a TLS handshake; HTTP begins with a letter.
+const HANDSHAKE_RECORD: u8 = 0x16;
+/// As Jetty's `SecureRequestCustomizer` has it in `JettyAdminServer`.
+const STRICT: &str = "Strict-Transport-Security: max-age=86400; includeSubDomains\r\n";
 
 /// Serves the site from a thread of its own for as long as the process lives.
 pub fn spawn(name: &str, listener: TcpListener, site: Site) -> io::Result<()> {
@@ -77,26 +92,72 @@ impl Drop for Slot {
     }
 }
 
-fn handle(mut stream: TcpStream, site: &Site) -> io::Result<()> {
+fn handle(stream: TcpStream, site: &Site) -> io::Result<()> {
     stream.set_write_timeout(Some(WRITE_TIME))?;
-    let response = match read_request(&mut stream)? {
+    let mut timed = Timed { stream, deadline: Instant::now() + REQUEST_TIME };
+    let mut tunnel = match &site.https {
+        Some(https) => timed.secured(https)?,
+        None => Tunnel::default(),
+    };
+    let mut talk = tunnel.over(&mut timed);
+    let response = match read_request(&mut talk)? {
         Some(head) => respond(&head, site),
         None => Response::plain("431 Request Header Fields Too Large", "request too long\n"),
     };
-    response.write(&mut stream)
+    let strict = if talk.tls().is_some() { STRICT } else { "" };
+    response.write(&mut talk, strict)?;
+    tunnel.finish(&mut timed)
 }
 
-/// The head of the request; `None` when it is too long. Errors close without an answer.
-fn read_request(stream: &mut TcpStream) -> io::Result<Option<String>> {
-    let deadline = Instant::now() + REQUEST_TIME;
-    let mut head = Vec::new();
-    let mut chunk = [0; 1024];
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
+/// A connection whose request must have come by a time.
+struct Timed {
+    stream: TcpStream,
+    deadline: Instant,
+}
+
+impl Timed {
+    fn limit(&self) -> io::Result<()> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(ErrorKind::TimedOut.into());
         }
-        stream.set_read_timeout(Some(left))?;
+        self.stream.set_read_timeout(Some(left))
+    }
+
+    fn secured(&mut self, https: &Https) -> io::Result<Tunnel> {
+        self.limit()?;
+        let mut first = [0];
+        let there = self.stream.peek(&mut first)?;
+        if https.plain_too && (there == 0 || first[0] != HANDSHAKE_RECORD) {
+            return Ok(Tunnel::default());
+        }
+        let session = (https.accept)().map_err(io::Error::other)?;
+        Tunnel::shake(session, self)
+    }
+}
+
+impl Read for Timed {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.limit()?;
+        self.stream.read(buffer)
+    }
+}
+
+impl Write for Timed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
+
+/// The head of the request; `None` when it is too long. Errors close without an answer.
+fn read_request(stream: &mut impl Read) -> io::Result<Option<String>> {
+    let mut head = Vec::new();
+    let mut chunk = [0; 1024];
+    loop {
         let count = stream.read(&mut chunk)?;
         if count == 0 {
             return Err(ErrorKind::UnexpectedEof.into());
@@ -128,11 +189,11 @@ impl Response {
         Response { status, content_type: "text/plain", body: body.to_owned(), head_only: false }
     }
 
-    fn write(&self, stream: &mut TcpStream) -> io::Result<()> {
+    fn write(&self, stream: &mut impl Write, strict: &str) -> io::Result<()> {
         let Response { status, content_type, body, .. } = self;
         let allow = if status.starts_with("405") { "Allow: GET, HEAD\r\n" } else { "" };
         let head = format!(
-            "HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n{allow}\
+            "HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n{allow}{strict}\
              Connection: close\r\n\r\n",
             body.len()
         );

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::link::Link;
 use super::watches::{Intent, Watches};
-use super::{Error, Servers};
+use super::{Error, Options, Servers};
 use crate::wire::frame;
 use crate::wire::handshake::{ConnectRequest, ConnectResponse, PASSWORD_BYTES};
 use crate::wire::jute::Reader;
@@ -17,30 +17,6 @@ use crate::wire::request::{Auth, Request, RequestHeader, xid};
 const SEND_BYTES: usize = 64 << 10;
 /// Between two rounds over all servers when none serves.
 const ROUND_PAUSE: Duration = Duration::from_millis(100);
-
-/// How to connect.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// What to ask for; the server may give more or less.
-    pub session_timeout_ms: i32,
-    /// How long to look for a server that serves, at first and after a loss.
-    pub connect_timeout: Duration,
-    /// May be served by a server without a quorum.
-    pub read_only: bool,
-    /// Send the handshake's last byte; clients such as go-zk do not.
-    pub read_only_byte: bool,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            session_timeout_ms: 30_000,
-            connect_timeout: Duration::from_secs(10),
-            read_only: false,
-            read_only_byte: true,
-        }
-    }
-}
 
 /// What it takes to come back to a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -199,10 +175,7 @@ impl Client {
             return Err(Error::ConnectionLost(self.lost_why.clone()));
         }
         self.ensure_connected()?;
-        self.last_xid = if self.last_xid == i32::MAX { 1 } else { self.last_xid + 1 };
-        let (xid, op) = (self.last_xid, request.op());
-        self.pending.push_back(Pending { xid, op, intent: Intent::of(request) });
-        self.put_request(xid, request);
+        let xid = self.put_next(request);
         if self.unsent.len() >= SEND_BYTES {
             self.flush()?;
         }
@@ -308,6 +281,31 @@ impl Client {
         frame::end(&mut self.unsent, start);
     }
 
+    /// Queues a request under the next xid.
+    fn put_next(&mut self, request: &Request<'_>) -> i32 {
+        self.last_xid = if self.last_xid == i32::MAX { 1 } else { self.last_xid + 1 };
+        let (xid, op) = (self.last_xid, request.op());
+        self.pending.push_back(Pending { xid, op, intent: Intent::of(request) });
+        self.put_request(xid, request);
+        xid
+    }
+
+    /// One request while a connection is set up, and nothing else is in flight.
+    pub(super) fn exchange(&mut self, request: &Request<'_>) -> Result<Reply, Error> {
+        let collected = self.ready.len();
+        self.put_next(request);
+        while self.ready.len() == collected {
+            if let Err(error) = self.flush().and_then(|()| self.pump(None)) {
+                // Its caller has learnt of it here: it is not lost a second time.
+                if self.pending.pop_back().is_none() {
+                    self.lost = self.lost.saturating_sub(1);
+                }
+                return Err(error);
+            }
+        }
+        self.ready.pop_back().map_or(Err(Error::SessionExpired), |response| response.result)
+    }
+
     fn put_auth(&mut self, scheme: &str, auth: &[u8]) {
         self.put_request(xid::AUTH, &Request::Auth(Auth { kind: 0, scheme, auth: Some(auth) }));
         self.auths_owed += 1;
@@ -380,7 +378,7 @@ impl Client {
 
     fn handshake(&mut self, timeout: Duration) -> Result<(), Error> {
         let broken = |error: std::io::Error| Error::Protocol(error.to_string());
-        let mut link = Link::connect(self.server(), timeout)
+        let mut link = Link::open(self.server(), timeout, self.options.tls.as_deref())
             .map_err(|error| Error::ConnectionLost(error.to_string()))?;
         let mut out = Vec::new();
         let start = frame::begin(&mut out);
@@ -426,8 +424,11 @@ impl Client {
         Ok(())
     }
 
-    /// After a handshake: credentials, then watches, in this order as all clients do.
+    /// After a handshake: the login, credentials, then watches, in this order as all clients do.
     fn resume(&mut self) -> Result<(), Error> {
+        if let Some(login) = self.options.login.clone() {
+            self.log_in(&login)?;
+        }
         for (scheme, auth) in std::mem::take(&mut self.credentials) {
             self.put_auth(&scheme, &auth);
             let outcome = self.settle(&scheme);

@@ -1,8 +1,10 @@
-//! One TCP connection: whole frames in, bytes out, nothing known of sessions.
+//! One TCP connection, with or without TLS: whole frames in, bytes out, nothing known of sessions.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use crate::tls::{Dialler, Session};
 
 use crate::wire::frame::{self, Next};
 
@@ -16,6 +18,9 @@ const WRITE_STALL: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub struct Link {
     stream: TcpStream,
+    tls: Option<Session>,
+    /// What comes before it is decrypted; empty without TLS.
+    encrypted: Vec<u8>,
     received: Vec<u8>,
     /// Bytes of `received` already taken.
     taken: usize,
@@ -23,6 +28,39 @@ pub struct Link {
 }
 
 impl Link {
+    /// Connects, and makes the handshake of TLS where there is something to make it with.
+    pub fn open(address: &str, timeout: Duration, tls: Option<&Dialler>) -> io::Result<Self> {
+        let mut link = Self::connect(address, timeout)?;
+        if let Some(dialler) = tls {
+            let session = dialler.dial(host_of(address)).map_err(io::Error::other)?;
+            link.tls = Some(session);
+            link.encrypted = vec![0; READ_BYTES];
+            link.shake(Instant::now() + timeout)?;
+        }
+        Ok(link)
+    }
+
+    fn shake(&mut self, deadline: Instant) -> io::Result<()> {
+        loop {
+            self.send(&[])?;
+            if self.tls.as_ref().is_none_or(|tls| !tls.is_handshaking()) {
+                return Ok(());
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                let why = "the TLS handshake does not end: does this port speak TLS?";
+                return Err(io::Error::new(ErrorKind::TimedOut, why));
+            }
+            self.receive(left).map_err(|error| match error.kind() {
+                ErrorKind::UnexpectedEof => io::Error::new(
+                    ErrorKind::UnexpectedEof,
+                    "server closed the connection during the TLS handshake: does this port speak TLS?",
+                ),
+                _ => error,
+            })?;
+        }
+    }
+
     /// Connects to the first of the host's addresses that accepts.
     pub fn connect(address: &str, timeout: Duration) -> io::Result<Self> {
         let mut last = io::Error::new(ErrorKind::NotFound, "name has no address");
@@ -31,7 +69,14 @@ impl Link {
                 Ok(stream) => {
                     stream.set_nodelay(true)?;
                     stream.set_write_timeout(Some(WRITE_STALL))?;
-                    return Ok(Self { stream, received: Vec::new(), taken: 0, read_timeout: None });
+                    return Ok(Self {
+                        stream,
+                        tls: None,
+                        encrypted: Vec::new(),
+                        received: Vec::new(),
+                        taken: 0,
+                        read_timeout: None,
+                    });
                 }
                 Err(error) => last = error,
             }
@@ -51,7 +96,11 @@ impl Link {
             Next::NeedMore(_) => Ok(None),
             Next::BadLength(prefix) | Next::Word(prefix) => Err(io::Error::new(
                 ErrorKind::InvalidData,
-                format!("not a server of this protocol, it says `{}`", prefix.escape_ascii()),
+                if matches!(prefix, [0x15 | 0x16, 3, ..]) {
+                    "the server speaks TLS on this port: name its trust store".to_owned()
+                } else {
+                    format!("not a server of this protocol, it says `{}`", prefix.escape_ascii())
+                },
             )),
         }
     }
@@ -66,6 +115,9 @@ impl Link {
         }
         self.received.drain(..self.taken);
         self.taken = 0;
+        if self.tls.is_some() {
+            return self.receive_encrypted();
+        }
         let held = self.received.len();
         self.received.resize(held + READ_BYTES, 0);
         let outcome = self.stream.read(&mut self.received[held..]);
@@ -78,28 +130,66 @@ impl Link {
         }
     }
 
+    /// As [`Link::receive`], through TLS.
+    fn receive_encrypted(&mut self) -> io::Result<bool> {
+        let Some(tls) = &mut self.tls else { return Ok(false) };
+        let closed = || io::Error::new(ErrorKind::UnexpectedEof, "server closed the connection");
+        match self.stream.read(&mut self.encrypted) {
+            Ok(0) => Err(closed()),
+            Ok(count) => {
+                let held = self.received.len();
+                match tls.receive(&self.encrypted[..count], &mut self.received) {
+                    Ok(received) if received.ended && self.received.len() == held => Err(closed()),
+                    Ok(_) => Ok(true),
+                    Err(error) => {
+                        // The alert; whoever does not take it learns of the end by the socket.
+                        let _ = tls.send(&mut self.stream);
+                        Err(io::Error::new(ErrorKind::InvalidData, format!("TLS: {error}")))
+                    }
+                }
+            }
+            Err(error) if is_timeout(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Sends all. While the server does not take it, receives: a server that waits for its
     /// replies to be read would otherwise wait for ever.
     pub fn send(&mut self, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() {
-            match self.stream.write(bytes) {
+        loop {
+            let sent = match &mut self.tls {
+                Some(tls) if tls.has_output() => tls.send(&mut self.stream),
+                _ if bytes.is_empty() => return Ok(()),
+                Some(tls) => {
+                    let taken = tls.encrypt(bytes);
+                    bytes = &bytes[taken..];
+                    continue;
+                }
+                None => self.stream.write(bytes).inspect(|&count| bytes = &bytes[count..]),
+            };
+            match sent {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(count) => bytes = &bytes[count..],
+                Ok(_) => {}
                 Err(error) if is_timeout(&error) => {
                     self.receive(Duration::ZERO)?;
                 }
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
     }
 
-    /// Reads to the end of the stream, at most `bytes_max`.
-    fn read_to_end(&mut self, bytes_max: u64, timeout: Duration) -> io::Result<Vec<u8>> {
-        self.stream.set_read_timeout(Some(timeout))?;
-        let mut text = Vec::new();
-        (&mut self.stream).take(bytes_max).read_to_end(&mut text)?;
-        Ok(text)
+    /// All that comes until the end of the stream, at most `bytes_max`.
+    fn rest(&mut self, bytes_max: usize, timeout: Duration) -> io::Result<Vec<u8>> {
+        loop {
+            match self.receive(timeout) {
+                Ok(true) if self.received.len() <= bytes_max => {}
+                Ok(true) => break,
+                Ok(false) => return Err(ErrorKind::TimedOut.into()),
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(std::mem::take(&mut self.received))
     }
 }
 
@@ -114,12 +204,28 @@ fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
 }
 
+/// The host of `host:port`, an IPv6 address without its brackets.
+fn host_of(address: &str) -> &str {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    host.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).unwrap_or(host)
+}
+
 /// Asks a four-letter word and returns the whole answer.
 pub fn word(address: &str, word: &str, timeout: Duration) -> io::Result<String> {
-    const ANSWER_BYTES_MAX: u64 = 64 << 20;
-    let mut link = Link::connect(address, timeout)?;
+    word_over(None, address, word, timeout)
+}
+
+/// As [`word`], through TLS where there is something to make it with.
+pub fn word_over(
+    tls: Option<&Dialler>,
+    address: &str,
+    word: &str,
+    timeout: Duration,
+) -> io::Result<String> {
+    const ANSWER_BYTES_MAX: usize = 64 << 20;
+    let mut link = Link::open(address, timeout, tls)?;
     link.send(word.as_bytes())?;
-    let answer = link.read_to_end(ANSWER_BYTES_MAX, timeout)?;
+    let answer = link.rest(ANSWER_BYTES_MAX, timeout)?;
     String::from_utf8(answer)
         .map_err(|_| io::Error::new(ErrorKind::InvalidData, "answer is not text"))
 }

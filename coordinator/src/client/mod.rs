@@ -8,14 +8,17 @@
 mod connection;
 mod error;
 mod link;
+mod login;
 mod operations;
+mod options;
 mod servers;
 mod transaction;
 mod watches;
 
-pub use connection::{Client, Event, Options, Response, Session};
+pub use connection::{Client, Event, Response, Session};
 pub use error::Error;
-pub use link::{Link, word};
+pub use link::{Link, word, word_over};
 pub use operations::{CreateOptions, world};
+pub use options::{Login, Options};
 pub use servers::Servers;
 pub use transaction::Transaction;

@@ -12,7 +12,7 @@ use super::whitelist::Whitelist;
 use crate::state::PasswordRule;
 
 use super::{
-    AdminConfig, Config, JUTE_MAX_BUFFER_DEFAULT, JUTE_MAX_BUFFER_MAX, Listen, PeerType, Server,
+    Config, JUTE_MAX_BUFFER_DEFAULT, JUTE_MAX_BUFFER_MAX, Listen, PeerType, QuorumTls, Server,
 };
 
 pub(super) type Read<'a> = &'a mut dyn FnMut(&Path) -> io::Result<Vec<u8>>;
@@ -25,8 +25,6 @@ const JUTE_MAX_BUFFER_MIN: u32 = 1024;
 const MYID_BYTES_MAX: usize = 64;
 /// More voters than this slow every write and make nothing safer.
 const PARTICIPANTS_USUAL_MAX: usize = 7;
-const PROMETHEUS_PROVIDER: &str =
-    "org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider";
 
 impl Entries {
     pub(super) fn build(mut self, read: Read<'_>) -> Result<(Config, Vec<Warning>)> {
@@ -60,6 +58,8 @@ impl Entries {
             None => Whitelist::default_with(read_only_mode),
         };
         let (election_timeout_ms, heartbeat_ms) = self.raft_timers()?;
+        let quorum_tls = self.quorum_tls(standalone)?;
+        let proved = standalone || quorum_tls.as_ref().is_some_and(QuorumTls::is_mutual);
         let config = Config {
             file: self.file.clone(),
             id,
@@ -104,17 +104,18 @@ impl Entries {
             audit: self.audit()?,
             security: self.security(&mut *read)?,
             client_tls: self.client_tls()?,
+            quorum_tls,
             read_only_mode,
             reconfig_enabled: self.switch("reconfigEnabled", false)?,
             standalone_enabled,
             local_sessions: self.local_sessions(standalone)?,
             local_sessions_upgrade: self.switch("localSessionsUpgradingEnabled", false)?,
             admin: self.admin()?,
-            metrics_listen: self.metrics_listen()?,
+            metrics: self.metrics()?,
             election_timeout_ms,
             heartbeat_ms,
             busy_poll: self.busy_poll()?,
-            secret: self.secret(standalone, &mut *read)?,
+            secret: self.secret(proved, &mut *read)?,
             admin_socket: self
                 .path("coordinator.adminSocket")
                 .unwrap_or_else(|| data_dir.join("coordinator").join("admin.sock")),
@@ -337,40 +338,6 @@ impl Entries {
         }
     }
 
-    fn admin(&mut self) -> Result<Option<AdminConfig>> {
-        let enabled = self.switch("admin.enableServer", true)?;
-        let port = self.number("admin.serverPort", 8080, 1..=u16::MAX)?;
-        let command_url = self.text("admin.commandURL").unwrap_or_else(|| "/commands".to_owned());
-        if !command_url.starts_with('/') {
-            return Err(self.error_value(
-                "admin.commandURL",
-                "does not start with a slash",
-                "write it as in /commands",
-            ));
-        }
-        let listen = Listen { host: self.host("admin.serverAddress"), port };
-        let command_url = command_url.trim_end_matches('/').to_owned();
-        Ok(enabled.then_some(AdminConfig { listen, command_url }))
-    }
-
-    fn metrics_listen(&mut self) -> Result<Option<Listen>> {
-        let port = self.number("metricsProvider.httpPort", 7000, 1..=u16::MAX)?;
-        let host = self.host("metricsProvider.httpHost");
-        match self.text("metricsProvider.className").as_deref() {
-            Some(PROMETHEUS_PROVIDER) => return Ok(Some(Listen { host, port })),
-            None
-            | Some(
-                "org.apache.zookeeper.metrics.impl.DefaultMetricsProvider"
-                | "org.apache.zookeeper.metrics.impl.NullMetricsProvider",
-            ) => {}
-            Some(other) => {
-                let message = format!("`{other}` is not known: no metrics port is opened");
-                self.warn("metricsProvider.className", message);
-            }
-        }
-        Ok(None)
-    }
-
     // Who may do what.
 
     fn super_digest(&self) -> Result<Option<String>> {
@@ -388,10 +355,11 @@ impl Entries {
         ))
     }
 
-    fn secret(&mut self, standalone: bool, read: Read<'_>) -> Result<Option<Secret>> {
+    /// `proved`: members have another way to show who they are, or there are none.
+    fn secret(&mut self, proved: bool, read: Read<'_>) -> Result<Option<Secret>> {
         let key = "coordinator.secretFile";
         let Some(path) = self.path(key) else {
-            if !standalone {
+            if !proved {
                 self.warn_file(
                     "no coordinator.secretFile: peers are not authenticated, whoever sends from an address of the server list can join in",
                 );

@@ -29,6 +29,19 @@ pub(super) struct Entries {
 impl Entries {
     /// Reads the text, lays the overrides over it, and judges every key by its name.
     pub(super) fn new(file: &Path, text: &[u8], overrides: &[String]) -> Result<Entries> {
+        let mut all = Self::of_client(file, text)?;
+        for pair in overrides {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let key = name.strip_prefix("zookeeper.").unwrap_or(name).to_owned();
+            let entry = Entry { value: value.trim().to_owned(), line: None };
+            all.by_key.insert(key, entry);
+        }
+        all.judge_names()?;
+        Ok(all)
+    }
+
+    /// Reads the text of a client's properties, whose keys nobody has judged.
+    pub(super) fn of_client(file: &Path, text: &[u8]) -> Result<Entries> {
         let mut all =
             Entries { file: file.to_owned(), by_key: BTreeMap::new(), warnings: Vec::new() };
         let read = properties::parse(text).map_err(|malformed| ConfigError {
@@ -41,17 +54,14 @@ impl Entries {
         for property in read {
             let entry = Entry { value: property.value, line: Some(property.line) };
             if let Some(earlier) = all.by_key.insert(property.key.clone(), entry) {
-                let lost = earlier.value;
-                all.warn(&property.key, format!("given twice: the value `{lost}` is lost"));
+                let said = if is_secret(&property.key) {
+                    "given twice: the first value is lost".to_owned()
+                } else {
+                    format!("given twice: the value `{}` is lost", earlier.value)
+                };
+                all.warn(&property.key, said);
             }
         }
-        for pair in overrides {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let key = name.strip_prefix("zookeeper.").unwrap_or(name).to_owned();
-            let entry = Entry { value: value.trim().to_owned(), line: None };
-            all.by_key.insert(key, entry);
-        }
-        all.judge_names()?;
         Ok(all)
     }
 
@@ -66,7 +76,7 @@ impl Entries {
                     if unless.contains(&value.as_str()) {
                         continue;
                     }
-                    let error = if value.is_empty() || key.contains("assword") {
+                    let error = if value.is_empty() || is_secret(&key) {
                         self.error(&key, "is not supported", hint)
                     } else {
                         self.error_value(&key, "is not supported", hint)
@@ -212,4 +222,9 @@ impl Entries {
         error.message = format!("`{value}`: {}", error.message);
         error
     }
+}
+
+/// Values of such keys stand in no message.
+fn is_secret(key: &str) -> bool {
+    key.contains("assword") || key.ends_with("superDigest")
 }

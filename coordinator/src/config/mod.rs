@@ -5,13 +5,16 @@
 
 mod audit;
 mod builder;
+mod client;
 mod entries;
 mod error;
+mod http;
 mod keys;
 mod properties;
 mod secret;
 mod security;
 mod server;
+mod store_file;
 mod tls;
 mod whitelist;
 
@@ -21,11 +24,14 @@ use std::path::{Path, PathBuf};
 use crate::state::PasswordRule;
 
 pub use audit::AuditConfig;
+pub use client::{ClientConfig, ClientStores};
 pub use error::{ConfigError, EXIT_CODE, Warning};
+pub use http::{AdminConfig, HttpPort, HttpTls};
 pub use secret::Secret;
 pub use security::Security;
 pub use server::{Listen, PeerType, Server};
-pub use tls::{ClientTls, Password, StoreFile};
+pub use store_file::{Password, StoreFile, read_line};
+pub use tls::{ClientTls, QuorumTls, TlsStores};
 pub use whitelist::Whitelist;
 
 /// The keys and values of a `.properties` file, as Java reads them; `None` where Java refuses the file.
@@ -109,12 +115,14 @@ pub struct Config {
     pub security: Security,
     /// TLS for clients; `None` without a port for it.
     pub client_tls: Option<ClientTls>,
+    /// TLS between members; `None`: it is not spoken.
+    pub quorum_tls: Option<QuorumTls>,
     /// Serve reads to clients that allow it while there is no quorum.
     pub read_only_mode: bool,
     /// The HTTP server under `admin.*`; `None` when switched off.
     pub admin: Option<AdminConfig>,
-    /// Where Prometheus finds `/metrics`; `None` without its provider.
-    pub metrics_listen: Option<Listen>,
+    /// Where Prometheus finds `/metrics`; none without its provider.
+    pub metrics: Vec<HttpPort>,
     pub election_timeout_ms: u32,
     pub heartbeat_ms: u32,
     /// Poll briefly instead of sleeping while requests come quickly; false saves CPU.
@@ -124,14 +132,6 @@ pub struct Config {
     pub admin_socket: PathBuf,
     /// How passwords of new sessions are made.
     pub session_passwords: PasswordRule,
-}
-
-/// The HTTP server that only reads.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AdminConfig {
-    pub listen: Listen,
-    /// `/commands` unless told otherwise.
-    pub command_url: String,
 }
 
 impl Config {

@@ -1,10 +1,9 @@
-//! TLS on the ports of clients: `secureClientPort` and the `ssl.*` keys, by Java's names.
-
-use std::fmt;
-use std::path::PathBuf;
+//! TLS on the ports of clients and of members: `secureClientPort`, `sslQuorum` and the `ssl.*` keys,
+//! by Java's names.
 
 use super::Listen;
 use super::entries::{Entries, Result};
+use super::store_file::StoreFile;
 use crate::tls::{ClientAuth, PROTOCOLS, Settings, all_suites, suites};
 
 /// What stands behind `secureClientPort` or `client.portUnification`.
@@ -14,30 +13,35 @@ pub struct ClientTls {
     pub listen: Option<Listen>,
     /// `clientPort` speaks both: the first byte decides.
     pub unified: bool,
+    pub stores: TlsStores,
+}
+
+/// What handshakes are made with.
+#[derive(Clone, Debug)]
+pub struct TlsStores {
     pub settings: Settings,
     pub key_store: StoreFile,
-    /// Needed only where clients show certificates.
+    /// Needed only where others show certificates.
     pub trust_store: Option<StoreFile>,
 }
 
-/// Where a store lies and what opens it; both are read again when the store changes.
-#[derive(Clone, PartialEq, Eq)]
-pub struct StoreFile {
-    pub path: PathBuf,
-    pub password: Password,
+/// What stands behind `sslQuorum` and `portUnification`.
+#[derive(Clone, Debug)]
+pub struct QuorumTls {
+    /// This server speaks TLS where it dials.
+    pub dials: bool,
+    /// Members without TLS may come, too.
+    pub plain_too: bool,
+    /// A certificate must be for the member that shows it.
+    pub names_of_diallers: bool,
+    pub names_of_dialled: bool,
+    pub stores: TlsStores,
 }
 
-/// What opens a store.
-#[derive(Clone, PartialEq, Eq)]
-pub enum Password {
-    Given(String),
-    /// The whole file, without the line's end.
-    File(PathBuf),
-}
-
-impl fmt::Debug for StoreFile {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.path.display())
+impl QuorumTls {
+    /// Nobody is a member without a certificate.
+    pub fn is_mutual(&self) -> bool {
+        self.dials && !self.plain_too && self.stores.settings.client_auth == ClientAuth::Need
     }
 }
 
@@ -62,27 +66,69 @@ impl Entries {
             }
             return Ok(None);
         }
-        let settings = self.tls_settings("ssl")?;
-        let Some(key_store) = self.store("ssl", "keyStore")? else {
+        let stores = self.tls_stores("ssl", None)?;
+        Ok(Some(ClientTls { listen, unified, stores }))
+    }
+
+    /// As `QuorumPeer` reads them: who speaks TLS and who may go without.
+    pub(super) fn quorum_tls(&mut self, standalone: bool) -> Result<Option<QuorumTls>> {
+        let dials = self.switch("sslQuorum", false)?;
+        let unified = self.switch("portUnification", false)?;
+        let names = self.switch("ssl.quorum.hostnameVerification", true)?;
+        let names_of_diallers = self.switch("ssl.quorum.clientHostnameVerification", names)?;
+        if standalone || !(dials || unified) {
+            for key in ["sslQuorum", "portUnification"] {
+                if self.switch(key, false)? {
+                    self.warn(key, "has no effect on a standalone server".to_owned());
+                }
+            }
+            return Ok(None);
+        }
+        let stores = self.tls_stores("ssl.quorum", None)?;
+        if stores.trust_store.is_none() {
             return Err(self.error(
-                "ssl.keyStore.location",
+                "ssl.quorum.trustStore.location",
+                "is missing, and members are believed by it",
+                "name a store with the certificates to trust",
+            ));
+        }
+        Ok(Some(QuorumTls {
+            dials,
+            plain_too: unified,
+            names_of_diallers,
+            names_of_dialled: names,
+            stores,
+        }))
+    }
+
+    /// What the keys with this prefix say. `asked`: other keys say what certificates are asked for.
+    pub(super) fn tls_stores(
+        &mut self,
+        prefix: &str,
+        asked: Option<ClientAuth>,
+    ) -> Result<TlsStores> {
+        let mut settings = self.tls_settings(prefix)?;
+        settings.client_auth = asked.unwrap_or(settings.client_auth);
+        let Some(key_store) = self.store(prefix, "keyStore")? else {
+            return Err(self.error(
+                &format!("{prefix}.keyStore.location"),
                 "is missing, and TLS needs it",
                 "name a store with this server's key and certificate: JKS, PKCS#12 or PEM",
             ));
         };
-        let trust_store = self.store("ssl", "trustStore")?;
+        let trust_store = self.store(prefix, "trustStore")?;
         if trust_store.is_none() && settings.client_auth != ClientAuth::None {
             return Err(self.error(
-                "ssl.trustStore.location",
-                "is missing, and clients show certificates",
-                "name a store with the certificates to trust, or set ssl.clientAuth=none",
+                &format!("{prefix}.trustStore.location"),
+                "is missing, and others show certificates",
+                "name a store with the certificates to trust, or ask for none",
             ));
         }
-        Ok(Some(ClientTls { listen, unified, settings, key_store, trust_store }))
+        Ok(TlsStores { settings, key_store, trust_store })
     }
 
     /// Protocols, suites and what is asked of clients, of the keys with this prefix.
-    fn tls_settings(&mut self, prefix: &str) -> Result<Settings> {
+    pub(super) fn tls_settings(&mut self, prefix: &str) -> Result<Settings> {
         let listed = format!("{prefix}.enabledProtocols");
         let single = format!("{prefix}.protocol");
         let (key, names) = match (self.text(&listed), self.text(&single)) {
@@ -134,23 +180,5 @@ impl Entries {
             }
         };
         Ok(Settings { protocols, suites: offered, client_auth })
-    }
-
-    fn store(&self, prefix: &str, which: &str) -> Result<Option<StoreFile>> {
-        let Some(path) = self.path(&format!("{prefix}.{which}.location")) else { return Ok(None) };
-        let key = format!("{prefix}.{which}.type");
-        let kind = self.text(&key).unwrap_or_default().to_ascii_uppercase();
-        if !["", "JKS", "PKCS12", "PEM"].contains(&kind.as_str()) {
-            return Err(self.error_value(
-                &key,
-                "cannot be read",
-                "convert the store to PKCS12 by `keytool -importkeystore`",
-            ));
-        }
-        let given = format!("{prefix}.{which}.password");
-        let file = self.path(&format!("{given}Path"));
-        let given = || Password::Given(self.text(&given).unwrap_or_default());
-        let password = file.map_or_else(given, Password::File);
-        Ok(Some(StoreFile { path, password }))
     }
 }

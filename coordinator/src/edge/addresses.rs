@@ -22,6 +22,15 @@ impl ListedAddresses {
         listed.retain(|&member, _| is_member(member));
     }
 
+    /// The one member that is found at this address, if it is one.
+    pub(super) fn whose(&self, ip: IpAddr) -> Option<u8> {
+        let ip = ip.to_canonical();
+        let listed = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let mut at = listed.iter().filter(|(_, addresses)| addresses.contains(&ip));
+        let (&member, _) = at.next()?;
+        at.next().is_none().then_some(member)
+    }
+
     pub(super) fn contain(&self, ip: IpAddr) -> bool {
         let ip = ip.to_canonical();
         let listed = self.0.read().unwrap_or_else(PoisonError::into_inner);

@@ -77,8 +77,9 @@ impl Clients {
 
     /// Takes over a connection whose TLS handshake another thread has made.
     pub(super) fn adopt(&mut self, arrival: Arrival, registry: &Registry, node: &mut Node) {
-        let Arrival { stream, address, tls, subject, early } = arrival;
+        let Arrival { stream, address, tls, early } = arrival;
         let Some(conn) = self.opened(address, node) else { return };
+        let subject = tls.as_ref().and_then(Session::peer_subject);
         self.open(conn, stream, tls, registry, node);
         if let Some(subject) = subject {
             node.client_proved_subject(conn, &subject);

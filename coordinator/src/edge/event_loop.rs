@@ -18,12 +18,13 @@ use super::logging::Logger;
 use super::notify::notify;
 use super::peers::{self, Peers};
 use super::peers_accepted;
-use super::serve::client_listener;
+use super::secured::UNIFIED;
+use super::serve::{bind_for_clients, client_listener};
 use super::snapshot_transfer::SnapshotTransfer;
-use super::tls_port::Arrival;
+use super::tls_port::{News, TlsPorts};
 use crate::admin::environment;
 use crate::admin::view::{Extra, Parts, View};
-use crate::config::{Config, Listen, Secret, Server};
+use crate::config::{Config, Listen, QuorumTls, Secret, Server};
 use crate::driver::{Completion, Driver, End, Host, LogWork, Milestone, SnapshotWork, Written};
 use crate::node::{Level, Node};
 use crate::store::RealDisk;
@@ -49,8 +50,8 @@ pub(super) struct RealHost {
     pub clients_at: Option<Listen>,
     /// Where the members are found.
     pub members: BTreeMap<u8, Server>,
-    /// Connections that have made their TLS handshake.
-    pub arrivals: Option<Receiver<Arrival>>,
+    /// Where clients with TLS come from.
+    pub tls_ports: Option<TlsPorts>,
     pub peers: Peers,
     pub quorum_listener: Option<TcpListener>,
     pub log: LogThread<RealDisk>,
@@ -124,14 +125,29 @@ impl RealHost {
         } else if token >= clients::CLIENTS {
             self.clients.ready(token, readable, hangup, event.is_writable(), node);
         } else if token >= peers::DIALLED {
-            self.peers.dialled_ready(event, node);
+            self.peers.dialled_ready(event, self.poll.registry(), node);
         } else if event.token() == CLIENT_LISTENER {
             self.accept_clients(node);
         } else if event.token() == QUORUM_LISTENER
             && let Some(listener) = &self.quorum_listener
         {
-            self.peers.accept(listener, self.poll.registry());
+            self.peers.accept(listener, self.poll.registry(), node);
         }
+    }
+
+    /// Instead of where they connect now, and with TLS or without as there.
+    fn listen_to_clients(&mut self, at: &Listen) -> Result<(), String> {
+        let unified = self.config.client_tls.as_ref().is_some_and(|tls| tls.unified);
+        match &self.tls_ports {
+            Some(ports) if unified => {
+                let (listener, address) = bind_for_clients(at, "client port")?;
+                ports.listen(UNIFIED, listener);
+                let line = format!("listening to clients with TLS and without on {address}");
+                self.logger.info(&line);
+            }
+            _ => self.client_listeners = vec![client_listener(at, &self.poll, self.logger)?],
+        }
+        Ok(())
     }
 
     fn accept_clients(&mut self, node: &mut Node) {
@@ -168,9 +184,15 @@ impl Host for RealHost {
             self.dispatch(event, node);
         }
         self.events = events;
-        while let Some(arrival) = self.arrivals.as_ref().and_then(|all| all.try_recv().ok()) {
-            self.clients.adopt(arrival, self.poll.registry(), node);
+        while let Some(ports) = &self.tls_ports
+            && let Ok(news) = ports.news.try_recv()
+        {
+            // Clients are not dialled.
+            if let News::Accepted(arrival) = news {
+                self.clients.adopt(arrival, self.poll.registry(), node);
+            }
         }
+        self.peers.hear_handshakes(self.poll.registry(), node);
     }
 
     fn completed(&mut self) -> Option<Completion> {
@@ -187,7 +209,7 @@ impl Host for RealHost {
         if self.peers.accept_again
             && let Some(listener) = &self.quorum_listener
         {
-            self.peers.accept(listener, self.poll.registry());
+            self.peers.accept(listener, self.poll.registry(), node);
         }
         if self.clients.accept_again {
             self.accept_clients(node);
@@ -228,12 +250,9 @@ impl Host for RealHost {
         let own = members.get(&self.config.id).and_then(|server| server.client.clone());
         if own.is_some() && own != self.clients_at {
             // Connections stay, on whatever port they came in.
-            let listening = own.as_ref().map(|own| client_listener(own, &self.poll, self.logger));
+            let listening = own.as_ref().map(|own| self.listen_to_clients(own));
             match listening {
-                Some(Ok(listener)) => {
-                    self.client_listeners = vec![listener];
-                    self.clients_at = own;
-                }
+                Some(Ok(())) => self.clients_at = own,
                 Some(Err(why)) => self.logger.warn(&format!("{why}; clients connect as before")),
                 None => {}
             }
@@ -274,7 +293,8 @@ impl Host for RealHost {
 
     fn complete_view(&self, view: &mut View, parts: Parts) {
         let secret = self.config.secret.as_ref();
-        view.raft.peers_authenticated = secret.is_some_and(Secret::is_required);
+        view.raft.peers_authenticated = secret.is_some_and(Secret::is_required)
+            || self.config.quorum_tls.as_ref().is_some_and(QuorumTls::is_mutual);
         if let Some(audit) = &self.audit {
             view.extra.push(Extra {
                 name: "audit_lines_lost_total",

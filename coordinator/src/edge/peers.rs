@@ -4,7 +4,7 @@
 //! those it accepted. Who the other is gets proved first (`proof`), then messages flow.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write as _};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -13,13 +13,16 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 
 use super::addresses::ListedAddresses;
+use super::channel::Channel;
 use super::completion::Completions;
-use super::lobby::Lobby;
+use super::lobby::{HANDSHAKE_TIME, Lobby};
 use super::logging::Logger;
 use super::peer_auth::{self, KeyRing, Nonce, Port};
 use super::peer_io::{drain, fresh_nonce, read_some, take_frame, write_whole};
+use super::peer_tls::PeerTls;
 use super::peers_accepted::Incoming;
 use super::records::{RECORD_BYTES_MAX, Sealer};
+use super::tls_port::{Arrival, News, TlsPorts};
 use crate::config::Server;
 use crate::node::{Node, PeerHello};
 
@@ -45,18 +48,23 @@ pub(super) enum Dialled {
     Resolving,
     Connecting {
         stream: TcpStream,
-        nonce: Nonce,
+        address: SocketAddr,
+        since: Instant,
+    },
+    /// The thread of handshakes has it, under this number.
+    Securing {
+        number: u64,
         since: Instant,
     },
     Proving {
-        stream: TcpStream,
+        channel: Channel,
         nonce: Nonce,
         theirs: Option<Nonce>,
         input: Vec<u8>,
         since: Instant,
     },
     Up {
-        stream: TcpStream,
+        channel: Channel,
         writable: bool,
         sealer: Box<Sealer>,
         /// Records on their way into the socket.
@@ -110,6 +118,9 @@ impl Member {
 pub(super) struct Peers {
     me: u8,
     pub(super) ring: KeyRing,
+    pub(super) tls: Option<(PeerTls, TlsPorts)>,
+    /// Connections given to the thread of handshakes so far.
+    handed: u64,
     pub(super) listed: ListedAddresses,
     pub(super) members: BTreeMap<u8, Member>,
     pub(super) incoming: BTreeMap<usize, Incoming>,
@@ -130,6 +141,7 @@ impl Peers {
     pub(super) fn new(
         me: u8,
         (ring, listed): (KeyRing, ListedAddresses),
+        tls: Option<(PeerTls, TlsPorts)>,
         members: impl Iterator<Item = (u8, String, u16)>,
         silence: Duration,
         completions: Completions,
@@ -140,6 +152,8 @@ impl Peers {
         Peers {
             me,
             ring,
+            tls,
+            handed: 0,
             listed,
             members,
             incoming: BTreeMap::new(),
@@ -165,6 +179,9 @@ impl Peers {
         }
         self.members.iter_mut().for_each(|(id, member)| member.left = !members.contains_key(id));
         self.listed.keep(|id| members.contains_key(&id));
+        if let Some((tls, _)) = &self.tls {
+            tls.set_hosts(members.iter().map(|(&id, server)| (id, server.host.clone())));
+        }
     }
 
     /// Dials who is not connected and due; ends proofs that take too long.
@@ -179,6 +196,9 @@ impl Peers {
                 Dialled::Waiting if now >= member.retry_at => self.dial(id, registry),
                 Dialled::Connecting { since, .. } if now - *since > CONNECT_TIME => {
                     self.drop_link(id, node, "it does not answer");
+                }
+                Dialled::Securing { since, .. } if now - *since > HANDSHAKE_TIME => {
+                    self.drop_link(id, node, "the TLS handshake does not end");
                 }
                 Dialled::Proving { since, .. } if now - *since > STEP_TIME => {
                     self.drop_link(id, node, "it does not say who it is");
@@ -217,8 +237,7 @@ impl Peers {
         });
         match connected {
             Ok(stream) => {
-                let nonce = fresh_nonce();
-                member.link = Dialled::Connecting { stream, nonce, since: Instant::now() };
+                member.link = Dialled::Connecting { stream, address, since: Instant::now() };
             }
             Err(error) => {
                 let why = error.to_string();
@@ -270,23 +289,29 @@ impl Peers {
     }
 
     /// A dialled connection has something to say, or room.
-    pub(super) fn dialled_ready(&mut self, event: &Event, node: &mut Node) {
+    pub(super) fn dialled_ready(&mut self, event: &Event, registry: &Registry, node: &mut Node) {
         let id = (event.token().0 - DIALLED) as u8;
-        if let Err(why) = self.advance_dialled(id, event, node) {
+        if let Err(why) = self.advance_dialled(id, event, registry, node) {
             self.drop_link(id, node, &why);
         }
     }
 
-    fn advance_dialled(&mut self, id: u8, event: &Event, node: &mut Node) -> Result<(), String> {
+    fn advance_dialled(
+        &mut self,
+        id: u8,
+        event: &Event,
+        registry: &Registry,
+        node: &mut Node,
+    ) -> Result<(), String> {
         let text = |e: io::Error| e.to_string();
         let Some(member) = self.members.get_mut(&id) else { return Ok(()) };
         match std::mem::replace(&mut member.link, Dialled::Waiting) {
-            Dialled::Connecting { mut stream, nonce, since } => {
+            Dialled::Connecting { mut stream, address, since } => {
                 if let Some(error) = stream.take_error().map_err(text)? {
                     return Err(text(error));
                 }
                 if stream.peer_addr().is_err() {
-                    member.link = Dialled::Connecting { stream, nonce, since };
+                    member.link = Dialled::Connecting { stream, address, since };
                     return Ok(());
                 }
                 stream.set_nodelay(true).map_err(text)?;
@@ -294,21 +319,27 @@ impl Peers {
                 let silence = self.silence.as_millis() as u32;
                 rustix::net::sockopt::set_tcp_user_timeout(&stream, silence)
                     .map_err(|e| e.to_string())?;
-                let opening = peer_auth::opening(self.ring.first(), Port::Quorum, &nonce);
-                write_whole(&mut stream, &opening).map_err(text)?;
-                let (input, since) = (Vec::new(), Instant::now());
-                member.link = Dialled::Proving { stream, nonce, theirs: None, input, since };
-                Ok(())
+                match &self.tls {
+                    Some((tls, ports)) if tls.dials => {
+                        registry.deregister(&mut stream).map_err(text)?;
+                        self.handed += 1;
+                        let number = self.handed;
+                        ports.dial(number, stream, address, member.host.clone());
+                        member.link = Dialled::Securing { number, since: Instant::now() };
+                        Ok(())
+                    }
+                    _ => self.prove(id, Channel::plain(stream), Vec::new()),
+                }
             }
-            Dialled::Proving { mut stream, nonce, mut theirs, mut input, mut since } => {
-                let open = read_some(&mut stream, &mut self.buffer, &mut input).map_err(text)?;
+            Dialled::Proving { mut channel, nonce, mut theirs, mut input, mut since } => {
+                let open = read_some(&mut channel, &mut self.buffer, &mut input).map_err(text)?;
                 while let Some(frame) = take_frame(&mut input)? {
                     if let Some(theirs) = theirs {
                         let (key, nonces) = (self.ring.first(), (&nonce, &theirs));
                         let hello = peer_auth::check_welcome(key, Port::Quorum, nonces, &frame)
                             .map_err(|error| error.to_string())?;
                         let sealer = key.sealer(Port::Quorum, nonces, true);
-                        return self.welcomed(id, stream, sealer, hello, node);
+                        return self.welcomed(id, channel, sealer, hello, node);
                     }
                     let (answer, seen) = peer_auth::answer(
                         self.ring.first(),
@@ -318,7 +349,7 @@ impl Peers {
                         &node.hello(),
                     )
                     .map_err(|error| error.to_string())?;
-                    write_whole(&mut stream, &answer).map_err(text)?;
+                    write_whole(&mut channel, &answer).map_err(text)?;
                     theirs = Some(seen);
                     since = Instant::now();
                 }
@@ -326,18 +357,18 @@ impl Peers {
                     return Err("it closed the connection".to_owned());
                 }
                 let member = self.members.get_mut(&id).expect("looked at it");
-                member.link = Dialled::Proving { stream, nonce, theirs, input, since };
+                member.link = Dialled::Proving { channel, nonce, theirs, input, since };
                 Ok(())
             }
-            Dialled::Up { mut stream, mut writable, sealer, sealed } => {
+            Dialled::Up { mut channel, mut writable, sealer, sealed } => {
                 writable |= event.is_writable();
                 let mut nothing = Vec::new();
                 let open = !event.is_readable()
-                    || read_some(&mut stream, &mut self.buffer, &mut nothing).map_err(text)?;
+                    || read_some(&mut channel, &mut self.buffer, &mut nothing).map_err(text)?;
                 if !open || !nothing.is_empty() {
                     return Err("the connection has ended".to_owned());
                 }
-                member.link = Dialled::Up { stream, writable, sealer, sealed };
+                member.link = Dialled::Up { channel, writable, sealer, sealed };
                 self.send_to(id, node)
             }
             other => {
@@ -347,10 +378,66 @@ impl Peers {
         }
     }
 
+    /// The first frame of the proof leaves.
+    fn prove(&mut self, id: u8, mut channel: Channel, input: Vec<u8>) -> Result<(), String> {
+        let nonce = fresh_nonce();
+        let opening = peer_auth::opening(self.ring.first(), Port::Quorum, &nonce);
+        write_whole(&mut channel, &opening).map_err(|error| error.to_string())?;
+        let since = Instant::now();
+        if let Some(member) = self.members.get_mut(&id) {
+            member.link = Dialled::Proving { channel, nonce, theirs: None, input, since };
+        }
+        Ok(())
+    }
+
+    /// Takes what the thread of handshakes has done.
+    pub(super) fn hear_handshakes(&mut self, registry: &Registry, node: &mut Node) {
+        while let Some(news) = self.tls.as_ref().and_then(|(_, ports)| ports.news.try_recv().ok()) {
+            match news {
+                News::Accepted(arrival) => {
+                    let address = arrival.address;
+                    let (channel, early) = Channel::arrived(arrival);
+                    self.take_in(channel, early, address, registry, node);
+                }
+                News::Dialled(number, outcome) => {
+                    let mut members = self.members.iter();
+                    let waits = |member: &Member| matches!(member.link, Dialled::Securing { number: own, .. } if own == number);
+                    // What was given up in the meantime ends here.
+                    let Some((&id, _)) = members.find(|(_, member)| waits(member)) else {
+                        continue;
+                    };
+                    if let Err(why) =
+                        outcome.and_then(|arrival| self.secured(id, arrival, registry))
+                    {
+                        self.drop_link(id, node, &why);
+                    }
+                }
+            }
+        }
+    }
+
+    fn secured(&mut self, id: u8, arrival: Arrival, registry: &Registry) -> Result<(), String> {
+        let (Some((tls, _)), Some(member)) = (&self.tls, self.members.get(&id)) else {
+            return Ok(());
+        };
+        if let Some(session) = &arrival.tls {
+            tls.check_dialled(session, &member.host, arrival.address.ip())?;
+        }
+        let (mut channel, early) = Channel::arrived(arrival);
+        channel
+            .register(
+                registry,
+                Token(DIALLED + usize::from(id)),
+                Interest::READABLE | Interest::WRITABLE,
+            )
+            .map_err(|error| error.to_string())?;
+        self.prove(id, channel, early)
+    }
+
     fn welcomed(
         &mut self,
         id: u8,
-        stream: TcpStream,
+        channel: Channel,
         sealer: Sealer,
         hello: PeerHello,
         node: &mut Node,
@@ -364,10 +451,11 @@ impl Peers {
         node.check_hello(&hello)?;
         let member = self.members.get_mut(&id).expect("it was dialled");
         let (sealer, sealed) = (Box::new(sealer), Vec::new());
-        member.link = Dialled::Up { stream, writable: true, sealer, sealed };
+        let how = if channel.tls().is_some() { " by TLS" } else { "" };
+        member.link = Dialled::Up { channel, writable: true, sealer, sealed };
         member.retry_after = RETRY_FIRST;
         member.told.clear();
-        self.logger.info(&format!("linked to server {id}"));
+        self.logger.info(&format!("linked to server {id}{how}"));
         node.peer_connected(hello);
         Ok(())
     }
@@ -384,10 +472,17 @@ impl Peers {
 
     fn send_to(&mut self, id: u8, node: &mut Node) -> Result<(), String> {
         let Some(member) = self.members.get_mut(&id) else { return Ok(()) };
-        let Dialled::Up { stream, writable, sealer, sealed } = &mut member.link else {
+        let Dialled::Up { channel, writable, sealer, sealed } = &mut member.link else {
             return Ok(());
         };
         let Some(output) = node.peer_output(id) else { return Ok(()) };
+        if *writable && channel.has_output() {
+            match channel.flush() {
+                Ok(()) => {}
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => *writable = false,
+                Err(e) => return Err(e.to_string()),
+            }
+        }
         loop {
             if sealed.is_empty() {
                 if output.is_empty() {
@@ -407,7 +502,7 @@ impl Peers {
             }
             let mut sent = 0;
             while sent < sealed.len() {
-                match stream.write(&sealed[sent..]) {
+                match channel.write(&sealed[sent..]) {
                     Ok(0) => return Err("the connection has ended".to_owned()),
                     Ok(n) => sent += n,
                     Err(e) if e.kind() == io::ErrorKind::WouldBlock => {

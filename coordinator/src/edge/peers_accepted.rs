@@ -4,11 +4,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use mio::net::{TcpListener, TcpStream};
+use mio::net::TcpListener;
 use mio::{Interest, Registry, Token};
 
+use super::channel::{Channel, Read};
 use super::peer_auth::{self, Key, Nonce, Port};
-use super::peer_io::{Read, drain, fresh_nonce, read_once, take_frame, write_whole};
+use super::peer_io::{drain, fresh_nonce, take_frame, write_whole};
 use super::peers::{Dialled, Peers, READ_BYTES, RETRY_FIRST};
 use super::records::{Opener, RECORD_BYTES_MAX};
 use crate::node::{Node, peer};
@@ -29,7 +30,7 @@ enum Accepted {
 }
 
 pub(super) struct Incoming {
-    stream: TcpStream,
+    channel: Channel,
     address: SocketAddr,
     nonce: Nonce,
     input: Vec<u8>,
@@ -43,10 +44,10 @@ impl Incoming {
 }
 
 impl Peers {
-    pub(super) fn accept(&mut self, listener: &TcpListener, registry: &Registry) {
+    pub(super) fn accept(&mut self, listener: &TcpListener, registry: &Registry, node: &mut Node) {
         self.accept_again = false;
         loop {
-            let (mut stream, address) = match listener.accept() {
+            let (stream, address) = match listener.accept() {
                 Ok(accepted) => accepted,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 Err(e) => {
@@ -54,21 +55,36 @@ impl Peers {
                     return;
                 }
             };
-            let token = ACCEPTED | self.accepted;
-            self.accepted += 1;
-            let registered = stream
-                .set_nodelay(true)
-                .and_then(|()| registry.register(&mut stream, Token(token), Interest::READABLE));
-            if registered.is_err() {
-                continue;
-            }
-            let from = (address.ip(), self.listed.contain(address.ip()));
-            if let Some(oldest) = self.lobby.enter(token, from, Instant::now()) {
-                self.incoming.remove(&oldest);
-            }
-            let (input, state) = (Vec::new(), Accepted::Silent);
-            let nonce = fresh_nonce();
-            self.incoming.insert(token, Incoming { stream, address, nonce, input, state });
+            self.take_in(Channel::plain(stream), Vec::new(), address, registry, node);
+        }
+    }
+
+    /// A connection, and what has come on it already.
+    pub(super) fn take_in(
+        &mut self,
+        mut channel: Channel,
+        input: Vec<u8>,
+        address: SocketAddr,
+        registry: &Registry,
+        node: &mut Node,
+    ) {
+        let token = ACCEPTED | self.accepted;
+        self.accepted += 1;
+        let no_delay = channel.stream().set_nodelay(true);
+        let registered =
+            no_delay.and_then(|()| channel.register(registry, Token(token), Interest::READABLE));
+        if registered.is_err() {
+            return;
+        }
+        let from = (address.ip(), self.listed.contain(address.ip()));
+        if let Some(oldest) = self.lobby.enter(token, from, Instant::now()) {
+            self.incoming.remove(&oldest);
+        }
+        let (state, nonce) = (Accepted::Silent, fresh_nonce());
+        let heard = !input.is_empty();
+        self.incoming.insert(token, Incoming { channel, address, nonce, input, state });
+        if heard {
+            self.accepted_ready(token, false, node);
         }
     }
 
@@ -130,12 +146,13 @@ impl Peers {
         node: &mut Node,
     ) -> Result<bool, String> {
         loop {
-            let Incoming { stream, input, .. } = incoming;
-            let (open, more) = match read_once(stream, &mut self.buffer, input) {
+            let Incoming { channel, input, .. } = incoming;
+            let (open, more) = match channel.read(&mut self.buffer, input) {
                 Ok(Read::Some) => (true, true),
                 // The end may stand behind the last bytes; no event tells it again.
                 Ok(Read::Last) => (true, hangup),
-                Ok(Read::Nothing) => return Ok(true),
+                // What the handshake has brought may be all.
+                Ok(Read::Nothing) => (true, false),
                 Ok(Read::End) => (false, false),
                 Err(e) if matches!(incoming.state, Accepted::Up { .. }) => {
                     drop(e); // who dialled notices and dials again
@@ -179,7 +196,7 @@ impl Peers {
                 .to_owned());
         }
         let challenge = peer_auth::challenge(&key, Port::Quorum, &theirs, &incoming.nonce);
-        write_whole(&mut incoming.stream, &challenge).map_err(|e| e.to_string())?;
+        write_whole(&mut incoming.channel, &challenge).map_err(|e| e.to_string())?;
         incoming.state = Accepted::Challenged { theirs, key };
         Ok(())
     }
@@ -195,11 +212,17 @@ impl Peers {
         let nonce = &incoming.nonce;
         let hello = peer_auth::check_answer(key, Port::Quorum, theirs, nonce, answer)
             .map_err(|error| error.to_string())?;
-        let verdict = node.check_hello(&hello);
+        let verdict =
+            node.check_hello(&hello).and_then(|()| match (&self.tls, incoming.channel.tls()) {
+                (Some((tls, _)), Some(session)) => {
+                    tls.check_dialler(session, hello.id, incoming.address.ip())
+                }
+                _ => Ok(()),
+            });
         let mine = node.hello();
         let told = verdict.as_ref().map(|()| &mine).map_err(String::as_str);
         let welcome = peer_auth::welcome(key, Port::Quorum, theirs, nonce, told);
-        write_whole(&mut incoming.stream, &welcome).map_err(|e| e.to_string())?;
+        write_whole(&mut incoming.channel, &welcome).map_err(|e| e.to_string())?;
         verdict.map_err(|why| format!("server {} is refused: {why}", hello.id))?;
         let member = hello.id;
         // One connection a member: what an earlier one still holds is of the past.

@@ -23,8 +23,7 @@ use super::logging::Logger;
 use super::peer_auth::KeyRing;
 use super::peers::Peers;
 use super::snapshot_transfer::SnapshotTransfer;
-use super::tls_port::{self, Port, TlsPorts};
-use super::{admin_socket, descriptors, http, snapshot_writer};
+use super::{admin_socket, descriptors, http, secured, snapshot_writer};
 use crate::admin::environment::Environment;
 use crate::config::{Config, Listen, PeerType, Secret, Warning};
 use crate::driver::{
@@ -37,7 +36,6 @@ use crate::state::{Restore, State};
 use crate::store::{
     RealDisk, SnapshotReader, StoreError, Wal, WalOptions, directory_in, newest_snapshot,
 };
-use crate::tls::missing_features;
 
 /// Without a quorum for so long, at least, before clients that only read are served.
 const READ_ONLY_AFTER_MS: u32 = 2000;
@@ -87,16 +85,26 @@ pub fn serve(config: Config, warnings: &[Warning]) -> Result<(), Failure> {
     let poll = Poll::new().map_err(text)?;
     let waker = Arc::new(Waker::new(poll.registry(), WAKER).map_err(text)?);
     let (completions, completed) = Completions::new(waker.clone());
-    let tls_ports = listen_for_tls(&config, waker, logger)?;
-    let reload = tls_ports.as_ref().map(|ports| ports.reload.clone());
-    heed_signals(completions.clone(), reload).map_err(text)?;
-
+    let tls_ports = secured::clients(&config, waker.clone(), logger)?;
     let client_listeners = listen_to_clients(&config, &poll, logger)?;
     let ring = KeyRing::new(config.secret.iter().flat_map(Secret::keys));
     let listed = ListedAddresses::default();
-    let quorum_listener = if alone { None } else { Some(listen_to_peers(&config, &poll, logger)?) };
+    let peer_tls = secured::members(&config, logger)?;
+    let quorum_tls = match &peer_tls {
+        Some(tls) => {
+            let ports = secured::quorum_port(&config, tls, listed.clone(), waker, logger)?;
+            Some((tls.clone(), ports))
+        }
+        None => None,
+    };
+    let plain = !alone && quorum_tls.is_none();
+    let quorum_listener = if plain { Some(listen_to_peers(&config, &poll, logger)?) } else { None };
+    let reloads = tls_ports.iter().chain(quorum_tls.iter().map(|(_, ports)| ports));
+    let reloads = reloads.map(|ports| ports.reload.clone()).collect();
+    heed_signals(completions.clone(), reloads).map_err(text)?;
     let transfer = SnapshotTransfer {
         ring: ring.clone(),
+        tls: peer_tls,
         listed: listed.clone(),
         disk: disk.clone(),
         logger,
@@ -118,6 +126,7 @@ pub fn serve(config: Config, warnings: &[Warning]) -> Result<(), Failure> {
     let peers = Peers::new(
         config.id,
         (ring, listed),
+        quorum_tls,
         members,
         2 * Duration::from_millis(u64::from(config.election_timeout_ms)),
         completions.clone(),
@@ -164,7 +173,7 @@ pub fn serve(config: Config, warnings: &[Warning]) -> Result<(), Failure> {
         client_listeners,
         clients_at,
         members,
-        arrivals: tls_ports.map(|ports| ports.arrivals),
+        tls_ports,
         peers,
         quorum_listener,
         log,
@@ -335,12 +344,12 @@ fn bind(listen: &Listen, what: &str) -> Result<(std::net::TcpListener, SocketAdd
 }
 
 /// Where clients without TLS connect, alone or with others.
-fn client_listen(config: &Config) -> Option<Listen> {
+pub(super) fn client_listen(config: &Config) -> Option<Listen> {
     let own = || config.own_server().and_then(|s| s.client.clone());
     config.client_listen.clone().or_else(own)
 }
 
-fn bind_for_clients(
+pub(super) fn bind_for_clients(
     listen: &Listen,
     what: &str,
 ) -> Result<(mio::net::TcpListener, SocketAddr), Failure> {
@@ -349,35 +358,6 @@ fn bind_for_clients(
     // What it accepts inherits it.
     rustix::net::sockopt::set_tcp_nodelay(&listener, true).map_err(text)?;
     Ok((mio::net::TcpListener::from_std(listener), address))
-}
-
-/// Starts the thread of handshakes, where there is a port for TLS.
-fn listen_for_tls(
-    config: &Config,
-    waker: Arc<Waker>,
-    logger: Logger,
-) -> Result<Option<TlsPorts>, Failure> {
-    let Some(tls) = &config.client_tls else { return Ok(None) };
-    let missing = missing_features();
-    if !missing.is_empty() {
-        return Err(format!(
-            "cannot serve TLS: this CPU lacks {}; remove secureClientPort and client.portUnification, \
-             or move to a machine with a CPU of 2015 or later whose features the hypervisor passes on",
-            missing.join(", ")
-        ));
-    }
-    let mut ports = Vec::new();
-    if let Some(listen) = &tls.listen {
-        let (listener, address) = bind_for_clients(listen, "secure client port")?;
-        logger.info(&format!("listening to clients with TLS on {address}"));
-        ports.push(Port { listener, plain_too: false });
-    }
-    if let (true, Some(listen)) = (tls.unified, client_listen(config)) {
-        let (listener, address) = bind_for_clients(&listen, "client port")?;
-        logger.info(&format!("listening to clients with TLS and without on {address}"));
-        ports.push(Port { listener, plain_too: true });
-    }
-    tls_port::start(tls.clone(), ports, waker, logger).map(Some)
 }
 
 fn listen_to_clients(
@@ -402,16 +382,22 @@ pub(super) fn client_listener(
     Ok(listener)
 }
 
+pub(super) fn bind_for_members(
+    config: &Config,
+) -> Result<(mio::net::TcpListener, SocketAddr), Failure> {
+    let own = config.own_server().ok_or("this server is not in its own server list")?;
+    let (listener, address) =
+        bind(&own.quorum_listen(config.quorum_listen_on_all_ips), "quorum port")?;
+    listener.set_nonblocking(true).map_err(text)?;
+    Ok((mio::net::TcpListener::from_std(listener), address))
+}
+
 fn listen_to_peers(
     config: &Config,
     poll: &Poll,
     logger: Logger,
 ) -> Result<mio::net::TcpListener, Failure> {
-    let own = config.own_server().ok_or("this server is not in its own server list")?;
-    let (listener, address) =
-        bind(&own.quorum_listen(config.quorum_listen_on_all_ips), "quorum port")?;
-    listener.set_nonblocking(true).map_err(text)?;
-    let mut listener = mio::net::TcpListener::from_std(listener);
+    let (mut listener, address) = bind_for_members(config)?;
     poll.registry().register(&mut listener, QUORUM_LISTENER, Interest::READABLE).map_err(text)?;
     logger.info(&format!("listening for members on {address}"));
     Ok(listener)
@@ -426,11 +412,13 @@ fn listen_to_operators(
     logger: Logger,
 ) {
     let admin = config.admin.as_ref();
-    let admin = admin.map(|a| ("admin port", &a.listen, Some(a.command_url.clone())));
-    let metrics = config.metrics_listen.as_ref().map(|l| ("metrics port", l, None));
-    for (what, listen, command_url) in admin.into_iter().chain(metrics) {
-        let started = bind(listen, what).and_then(|(listener, _)| {
-            http::listen(operators, what, listener, command_url, completions.clone()).map_err(text)
+    let admin = admin.map(|a| ("admin port", &a.port, Some(a.command_url.clone())));
+    let metrics = config.metrics.iter().map(|port| ("metrics port", port, None));
+    for (what, port, command_url) in admin.into_iter().chain(metrics) {
+        let started = secured::http(what, port, logger).and_then(|tls| {
+            let (listener, _) = bind(&port.listen, what)?;
+            http::listen(operators, what, listener, tls, command_url, completions.clone())
+                .map_err(text)
         });
         if let Err(why) = started {
             logger.warn(&why);
@@ -438,14 +426,15 @@ fn listen_to_operators(
     }
 }
 
-fn heed_signals(completions: Completions, reload: Option<Arc<AtomicBool>>) -> io::Result<()> {
+fn heed_signals(completions: Completions, reloads: Vec<Arc<AtomicBool>>) -> io::Result<()> {
     let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGHUP])?;
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
         for signal in &mut signals {
-            match &reload {
-                _ if signal != SIGHUP => completions.send(Completion::Stop),
-                Some(reload) => reload.store(true, Ordering::Relaxed),
-                None => {}
+            if signal != SIGHUP {
+                completions.send(Completion::Stop);
+            }
+            for reload in reloads.iter().filter(|_| signal == SIGHUP) {
+                reload.store(true, Ordering::Relaxed);
             }
         }
     })?;

@@ -12,15 +12,18 @@ use std::time::{Duration, Instant};
 
 use super::addresses::ListedAddresses;
 use super::completion::Completions;
+use super::handshake::{HANDSHAKE_RECORD, why};
 use super::lobby::{HANDSHAKE_TIME, Lobby};
 use super::logging::Logger;
 use super::peer_auth::{self, KeyRing, Port};
 use super::peer_io::fresh_nonce;
+use super::peer_tls::PeerTls;
 use super::records::{Opener, RECORD_BYTES_MAX, Sealer};
 use crate::driver::{Completion, ReceivedSnapshot, open_snapshot};
 use crate::node::PeerHello;
 use crate::state::State;
 use crate::store::{RealDisk, SnapshotMeta};
+use crate::tls::Tunnel;
 
 /// From one line about strangers to the next.
 const STRANGERS_EVERY: Duration = Duration::from_secs(10);
@@ -33,6 +36,7 @@ const CHUNK_BYTES_MAX: usize = 64 << 20;
 #[derive(Clone)]
 pub(super) struct SnapshotTransfer {
     pub ring: KeyRing,
+    pub tls: Option<PeerTls>,
     pub listed: ListedAddresses,
     pub disk: RealDisk,
     pub logger: Logger,
@@ -55,6 +59,7 @@ struct Callers {
 /// A connection after the handshake.
 struct Link {
     stream: Arc<TcpStream>,
+    tunnel: Tunnel,
     sealer: Sealer,
     opener: Opener,
     sealed: Vec<u8>,
@@ -126,22 +131,59 @@ impl SnapshotTransfer {
     fn introduced(&self, stream: Arc<TcpStream>) -> Outcome<(Link, PeerHello)> {
         stream.set_nodelay(true)?;
         let mut hasty = Hasty { stream: &stream, until: Instant::now() + HANDSHAKE_TIME };
+        let mut tunnel = self.accepted(&mut hasty)?;
+        let ip = stream.peer_addr()?.ip();
+        let mut talk = tunnel.over(&mut hasty);
         let nonce = fresh_nonce();
-        let opening = read_frame(&mut hasty, peer_auth::FRAME_BYTES_MAX)?;
+        let opening = read_frame(&mut talk, peer_auth::FRAME_BYTES_MAX)?;
         let (theirs, key) = peer_auth::opened(&self.ring, Port::Snapshot, &opening)?;
-        if key.is_none() && !self.listed.contain(stream.peer_addr()?.ip()) {
+        if key.is_none() && !self.listed.contain(ip) {
             return Err("the server list does not have this address, and there is no secret".into());
         }
         let challenge = peer_auth::challenge(&key, Port::Snapshot, &theirs, &nonce);
-        write_frame(&mut hasty, &challenge)?;
-        let answer = read_frame(&mut hasty, peer_auth::FRAME_BYTES_MAX)?;
+        write_frame(&mut talk, &challenge)?;
+        let answer = read_frame(&mut talk, peer_auth::FRAME_BYTES_MAX)?;
         let hello = peer_auth::check_answer(&key, Port::Snapshot, &theirs, &nonce, &answer)?;
-        let welcome = peer_auth::welcome(&key, Port::Snapshot, &theirs, &nonce, Ok(&self.hello));
-        write_frame(&mut hasty, &welcome)?;
+        let verdict = match (&self.tls, talk.tls()) {
+            (Some(tls), Some(session)) => tls.check_dialler(session, hello.id, ip),
+            _ => Ok(()),
+        };
+        let told = verdict.as_ref().map(|()| &self.hello).map_err(String::as_str);
+        let welcome = peer_auth::welcome(&key, Port::Snapshot, &theirs, &nonce, told);
+        write_frame(&mut talk, &welcome)?;
+        verdict.map_err(|why| format!("server {} is refused: {why}", hello.id))?;
         let nonces = (&theirs, &nonce);
         let sealer = key.sealer(Port::Snapshot, nonces, false);
         let opener = key.opener(Port::Snapshot, nonces, false);
-        Ok((Link::new(stream, sealer, opener)?, hello))
+        Ok((Link::new(stream, tunnel, sealer, opener)?, hello))
+    }
+
+    /// Whether it speaks TLS shows its first byte.
+    fn accepted(&self, hasty: &mut Hasty<'_>) -> Outcome<Tunnel> {
+        let Some(tls) = &self.tls else { return Ok(Tunnel::default()) };
+        hasty.stream.set_read_timeout(Some(hasty.left()?))?;
+        let mut first = [0];
+        let there = hasty.stream.peek(&mut first)?;
+        if there == 1 && first[0] == HANDSHAKE_RECORD {
+            let session = tls.handshaker().accept()?;
+            return Ok(Tunnel::shake(session, hasty).map_err(|error| why(&error))?);
+        }
+        if tls.plain_too || there == 0 {
+            return Ok(Tunnel::default());
+        }
+        Err("it does not speak TLS".into())
+    }
+
+    fn dialled(&self, hasty: &mut Hasty<'_>, host: &str) -> Outcome<Tunnel> {
+        let Some(tls) = self.tls.as_ref().filter(|tls| tls.dials) else {
+            return Ok(Tunnel::default());
+        };
+        let session = tls.handshaker().dial(host)?;
+        let tunnel = Tunnel::shake(session, hasty).map_err(|error| why(&error))?;
+        if let Some(session) = tunnel.tls() {
+            tls.check_dialled(session, host, hasty.stream.peer_addr()?.ip())?;
+        }
+        Ok(tunnel)
     }
 
     fn send_logged(&self, link: Link, to: &PeerHello) {
@@ -191,28 +233,30 @@ impl SnapshotTransfer {
         });
     }
 
-    fn introduce_myself(&self, stream: Arc<TcpStream>) -> Outcome<Link> {
+    fn introduce_myself(&self, stream: Arc<TcpStream>, host: &str) -> Outcome<Link> {
         stream.set_nodelay(true)?;
         let mut hasty = Hasty { stream: &stream, until: Instant::now() + SILENCE_MAX };
+        let mut tunnel = self.dialled(&mut hasty, host)?;
+        let mut talk = tunnel.over(&mut hasty);
         let (nonce, key) = (fresh_nonce(), self.ring.first());
-        write_frame(&mut hasty, &peer_auth::opening(key, Port::Snapshot, &nonce))?;
-        let challenge = read_frame(&mut hasty, peer_auth::FRAME_BYTES_MAX)?;
+        write_frame(&mut talk, &peer_auth::opening(key, Port::Snapshot, &nonce))?;
+        let challenge = read_frame(&mut talk, peer_auth::FRAME_BYTES_MAX)?;
         let (answer, theirs) =
             peer_auth::answer(key, Port::Snapshot, &nonce, &challenge, &self.hello)?;
-        write_frame(&mut hasty, &answer)?;
-        let welcome = read_frame(&mut hasty, peer_auth::FRAME_BYTES_MAX)?;
+        write_frame(&mut talk, &answer)?;
+        let welcome = read_frame(&mut talk, peer_auth::FRAME_BYTES_MAX)?;
         peer_auth::check_welcome(key, Port::Snapshot, (&nonce, &theirs), &welcome)?;
         let nonces = (&nonce, &theirs);
         let sealer = key.sealer(Port::Snapshot, nonces, true);
         let opener = key.opener(Port::Snapshot, nonces, true);
-        Ok(Link::new(stream, sealer, opener)?)
+        Ok(Link::new(stream, tunnel, sealer, opener)?)
     }
 
     fn receive(&self, host: &str, port: u16, index: u64) -> Outcome<State> {
         let address =
             (host, port).to_socket_addrs()?.next().ok_or("cannot resolve the host name")?;
         let stream = Arc::new(TcpStream::connect_timeout(&address, Duration::from_secs(5))?);
-        let mut stream = self.introduce_myself(stream)?;
+        let mut stream = self.introduce_myself(stream, host)?;
         write_frame(&mut stream, &index.to_le_bytes())?;
         let meta = read_frame(&mut stream, 64 << 10)?;
         let meta = SnapshotMeta::decode(&meta).ok_or("its description is garbled")?;
@@ -272,19 +316,24 @@ impl Write for Hasty<'_> {
 }
 
 impl Link {
-    fn new(stream: Arc<TcpStream>, sealer: Sealer, opener: Opener) -> io::Result<Self> {
+    fn new(
+        stream: Arc<TcpStream>,
+        tunnel: Tunnel,
+        sealer: Sealer,
+        opener: Opener,
+    ) -> io::Result<Self> {
         stream.set_read_timeout(Some(SILENCE_MAX))?;
         stream.set_write_timeout(Some(SILENCE_MAX))?;
         let (sealed, input, opened) = (Vec::new(), Vec::new(), Vec::new());
         let buffer = vec![0; READ_BYTES].into_boxed_slice();
-        Ok(Link { stream, sealer, opener, sealed, buffer, input, opened })
+        Ok(Link { stream, tunnel, sealer, opener, sealed, buffer, input, opened })
     }
 }
 
 impl Read for Link {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.opened.is_empty() {
-            let n = (&*self.stream).read(&mut self.buffer)?;
+            let n = self.tunnel.over(&*self.stream).read(&mut self.buffer)?;
             if n == 0 {
                 return Ok(0);
             }
@@ -305,7 +354,7 @@ impl Write for Link {
         for piece in bytes.chunks(RECORD_BYTES_MAX) {
             self.sealed.clear();
             self.sealer.seal(piece, &mut self.sealed);
-            (&*self.stream).write_all(&self.sealed)?;
+            self.tunnel.over(&*self.stream).write_all(&self.sealed)?;
         }
         Ok(bytes.len())
     }

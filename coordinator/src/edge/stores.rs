@@ -1,62 +1,142 @@
 //! Key stores on disk: read at the start, and again when they have changed.
 
 use std::fs;
-use std::io;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use crate::config::{ClientTls, Password, StoreFile};
-use crate::tls::{Context, Store};
+use super::logging::Logger;
+use crate::config::{StoreFile, TlsStores};
+use crate::tls::{Context, Dialler, Names, Session, client_config};
 
-/// A store of more bytes than this is a wrong file.
-const BYTES_MAX: u64 = 16 << 20;
+/// How often the files are looked at.
+pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-fn read_file(path: &Path) -> Result<Vec<u8>, String> {
-    let cannot = |error: io::Error| format!("cannot read {}: {error}", path.display());
-    if fs::metadata(path).map_err(cannot)?.len() > BYTES_MAX {
-        return Err(format!("{} has more than 16 MiB", path.display()));
+/// What handshakes are made with, from the files as they were.
+#[derive(Clone)]
+pub(super) struct Handshaker {
+    accepting: Context,
+    /// Where this server makes connections as well.
+    dialling: Option<Arc<Dialler>>,
+}
+
+impl Handshaker {
+    pub(super) fn accept(&self) -> Result<Session, String> {
+        self.accepting.accept()
     }
-    fs::read(path).map_err(cannot)
+
+    /// The host's name is not compared here: the caller knows what else the other side may be called.
+    pub(super) fn dial(&self, host: &str) -> Result<Session, String> {
+        self.dialling.as_ref().ok_or("this server makes no connections here")?.dial(host)
+    }
 }
 
-fn read_store(file: &StoreFile) -> Result<Store, String> {
-    let password = match &file.password {
-        Password::Given(password) => password.clone(),
-        Password::File(path) => {
-            let text = String::from_utf8(read_file(path)?)
-                .map_err(|_| format!("{} is not UTF-8", path.display()))?;
-            let line = text.strip_suffix('\n').unwrap_or(&text);
-            line.strip_suffix('\r').unwrap_or(line).to_owned()
+/// Stores of one purpose, shared by the threads that make handshakes. Connections stay as they are
+/// when a store changes; one that cannot be read leaves the old one in use.
+#[derive(Clone)]
+pub(super) struct Stores(Arc<Mutex<Live>>);
+
+struct Live {
+    /// For the log: whose they are.
+    what: &'static str,
+    files: TlsStores,
+    dials: bool,
+    handshaker: Handshaker,
+    seen: Fingerprint,
+    /// The files have changed since, and are read when they hold still.
+    changed: Option<Fingerprint>,
+    next_look: Instant,
+    logger: Logger,
+}
+
+impl Stores {
+    /// `dials`: connections are made with them, too.
+    pub(super) fn open(
+        what: &'static str,
+        files: TlsStores,
+        dials: bool,
+        logger: Logger,
+    ) -> Result<Stores, String> {
+        let seen = Fingerprint::of(&files);
+        let handshaker = read(&files, dials)?;
+        let next_look = Instant::now() + LOOK_EVERY;
+        let changed = None;
+        let live = Live { what, files, dials, handshaker, seen, changed, next_look, logger };
+        Ok(Stores(Arc::new(Mutex::new(live))))
+    }
+
+    /// As the files are now, give or take two looks at them.
+    pub(super) fn now(&self) -> Handshaker {
+        let mut live = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if Instant::now() >= live.next_look {
+            live.review(false);
         }
-    };
-    Store::read(&read_file(&file.path)?, &password)
-        .map_err(|error| format!("cannot use {}: {error}", file.path.display()))
+        live.handshaker.clone()
+    }
+
+    /// Reads the stores again when they have changed and hold still, or when told to.
+    pub(super) fn review(&self, told: bool) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).review(told);
+    }
 }
 
-/// What handshakes are made with, from the files as they are now.
-pub(super) fn context(tls: &ClientTls) -> Result<Context, String> {
-    let key = read_store(&tls.key_store)?;
-    let trust = tls.trust_store.as_ref().map(read_store).transpose()?;
-    Context::new(&tls.settings, key, trust)
-        .map_err(|why| format!("cannot use {}: {why}", tls.key_store.path.display()))
+impl Live {
+    fn review(&mut self, told: bool) {
+        self.next_look = Instant::now() + LOOK_EVERY;
+        let now = Fingerprint::of(&self.files);
+        if !told {
+            if now == self.seen {
+                self.changed = None;
+                return;
+            }
+            if self.changed.as_ref() != Some(&now) {
+                self.changed = Some(now);
+                return;
+            }
+        }
+        self.seen = now;
+        self.changed = None;
+        let what = self.what;
+        match read(&self.files, self.dials) {
+            Ok(handshaker) => {
+                self.handshaker = handshaker;
+                self.logger.info(&format!(
+                    "the TLS stores of {what} are read again; new connections use them"
+                ));
+            }
+            Err(why) => self.logger.error(&format!(
+                "the TLS stores of {what} cannot be read again, the old ones stay: {why}"
+            )),
+        }
+    }
+}
+
+fn read(files: &TlsStores, dials: bool) -> Result<Handshaker, String> {
+    let trust = || files.trust_store.as_ref().map(StoreFile::read).transpose();
+    let cannot = |why| format!("cannot use {}: {why}", files.key_store.path.display());
+    let accepting =
+        Context::new(&files.settings, files.key_store.read()?, trust()?).map_err(cannot)?;
+    let dialling = match trust()? {
+        Some(trust) if dials => {
+            let key = Some(files.key_store.read()?);
+            let protocols = &files.settings.protocols;
+            let dialler = client_config(protocols, key, trust, Names::Ignored).map_err(cannot)?;
+            Some(Arc::new(dialler))
+        }
+        _ => None,
+    };
+    Ok(Handshaker { accepting, dialling })
 }
 
 /// What tells one content of the files from another: inode, size and time of each.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Fingerprint(Vec<Option<(u64, u64, i64, i64)>>);
+struct Fingerprint(Vec<Option<(u64, u64, i64, i64)>>);
 
 impl Fingerprint {
-    pub(super) fn of(tls: &ClientTls) -> Fingerprint {
-        let stores = std::iter::once(&tls.key_store).chain(&tls.trust_store);
-        let files = stores.flat_map(|store| {
-            let password = match &store.password {
-                Password::Given(_) => None,
-                Password::File(path) => Some(path),
-            };
-            std::iter::once(&store.path).chain(password)
-        });
+    fn of(files: &TlsStores) -> Fingerprint {
+        let stores = std::iter::once(&files.key_store).chain(&files.trust_store);
         let look =
             |path| fs::metadata(path).ok().map(|m| (m.ino(), m.len(), m.mtime(), m.mtime_nsec()));
-        Fingerprint(files.map(look).collect())
+        Fingerprint(stores.flat_map(StoreFile::files).map(look).collect())
     }
 }

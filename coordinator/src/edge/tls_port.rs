@@ -1,14 +1,14 @@
-//! The ports that speak TLS. A thread of its own makes the handshakes, so that neither their
-//! arithmetic nor those who never finish one delay anybody; the server's thread takes connections
-//! over when the handshake is done.
+//! The ports that speak TLS, of clients or of members. A thread of its own makes the handshakes, so
+//! that neither their arithmetic nor those who never finish one delay anybody; the server's thread
+//! takes connections over when the handshake is done.
 //!
-//! With `client.portUnification` the first byte decides: 0x16 begins a handshake, anything else is a
-//! client without TLS. Handshakes in progress are bounded in number and time; when there are too
-//! many, the oldest gives way.
+//! Where clients or members without TLS may come, too, the first byte decides: 0x16 begins a
+//! handshake, anything else goes on without TLS. Handshakes in progress are bounded in number and
+//! time; when there are too many, one gives way.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read as _};
-use std::net::SocketAddr;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -16,24 +16,24 @@ use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
-use rustix::io::Errno;
-use rustix::net::{RecvFlags, recv};
 
+use super::addresses::ListedAddresses;
+use super::handshake::{Handshake, Origin, Step};
+use super::lobby::{HANDSHAKE_TIME as MEMBER_TIME, Lobby};
 use super::logging::Logger;
-use super::stores::{Fingerprint, context};
-use crate::config::ClientTls;
-use crate::tls::{Context, Session};
+use super::stores::{LOOK_EVERY, Stores};
+use crate::tls::Session;
 
-/// Handshakes in progress at once.
-const HANDSHAKES_MAX: usize = 2000;
-/// A handshake takes no longer, the first byte included.
-const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
-/// How often deadlines and files are looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// The first byte of a TLS record that carries a handshake.
-const HANDSHAKE_RECORD: u8 = 0x16;
+/// Handshakes of clients in progress at once.
+const CLIENTS_MAX: usize = 2000;
+/// A client's handshake takes no longer, the first byte included.
+const CLIENT_TIME: Duration = Duration::from_secs(10);
 const READ_BYTES: usize = 16 << 10;
-/// Connections are numbered from here; listeners are below.
+/// Says that there are orders.
+const ORDERS: Token = Token(0);
+/// Listeners are numbered from here.
+const PORTS: usize = 1;
+/// Connections are numbered from here.
 const FIRST: usize = 16;
 
 /// A connection that is ready for the server's thread.
@@ -41,46 +41,53 @@ pub(super) struct Arrival {
     pub stream: TcpStream,
     pub address: SocketAddr,
     pub tls: Option<Session>,
-    /// The subject of the client's certificate.
-    pub subject: Option<String>,
-    /// What the client has said already, decrypted.
+    /// What the other side has said already, decrypted.
     pub early: Vec<u8>,
 }
 
-/// A listener, and whether clients without TLS may come to it.
+/// What the thread tells the server's thread.
+pub(super) enum News {
+    Accepted(Arrival),
+    /// What became of the connection that was handed over under this number.
+    Dialled(u64, Result<Arrival, String>),
+}
+
+/// What the thread is asked for.
+enum Order {
+    /// Another listener for the port at this place.
+    Listen(usize, TcpListener),
+    /// TLS on a connection that this server has made.
+    Dial { number: u64, stream: TcpStream, address: SocketAddr, host: String },
+}
+
+/// A listener, and whether those without TLS may come to it.
 pub(super) struct Port {
-    pub listener: TcpListener,
+    /// `None`: nowhere so far.
+    pub listener: Option<TcpListener>,
     pub plain_too: bool,
 }
 
-struct Pending {
-    stream: TcpStream,
-    address: SocketAddr,
-    tls: Option<Session>,
-    early: Vec<u8>,
-    deadline: Instant,
-}
-
-/// What became of a connection when it was looked at.
-enum Step {
-    Waits,
-    Ready,
-    Failed(String),
+/// Who gives way when there are too many.
+pub(super) enum Crowd {
+    /// The oldest.
+    Clients,
+    /// As in the lobby: whoever opens many takes places from itself alone.
+    Members(Lobby, ListedAddresses),
 }
 
 struct Handshakes {
-    tls: ClientTls,
-    context: Context,
-    seen: Fingerprint,
-    /// The files have changed since, and are read when they hold still.
-    changed: Option<Fingerprint>,
+    /// For the log: which port it is about.
+    what: &'static str,
+    stores: Stores,
     reload: Arc<AtomicBool>,
     poll: Poll,
     ports: Vec<Port>,
-    pending: BTreeMap<usize, Pending>,
+    crowd: Crowd,
+    pending: BTreeMap<usize, Handshake>,
     next: usize,
     buffer: Vec<u8>,
-    arrivals: Sender<Arrival>,
+    orders: Receiver<Order>,
+    news: Sender<News>,
     waker: Arc<Waker>,
     logger: Logger,
     /// Since the last line about them.
@@ -90,51 +97,75 @@ struct Handshakes {
 
 /// The ways from and to the thread of handshakes.
 pub(super) struct TlsPorts {
-    /// Connections that are ready; the waker is woken for each.
-    pub arrivals: Receiver<Arrival>,
+    /// The waker is woken for each.
+    pub news: Receiver<News>,
+    orders: Sender<Order>,
+    order_waker: Waker,
     /// Set it to have the stores read again.
     pub reload: Arc<AtomicBool>,
 }
 
+impl TlsPorts {
+    /// Listens there from now on instead of at the port that was at this place.
+    pub(super) fn listen(&self, place: usize, listener: TcpListener) {
+        self.order(Order::Listen(place, listener));
+    }
+
+    /// Hands over a connection, registered nowhere, of which news come under this number.
+    pub(super) fn dial(&self, number: u64, stream: TcpStream, address: SocketAddr, host: String) {
+        self.order(Order::Dial { number, stream, address, host });
+    }
+
+    /// Where the thread has ended, its last line in the log says why.
+    fn order(&self, order: Order) {
+        if self.orders.send(order).is_ok() {
+            let _ = self.order_waker.wake();
+        }
+    }
+}
+
 /// Starts the thread.
 pub(super) fn start(
-    tls: ClientTls,
+    what: &'static str,
+    stores: Stores,
     ports: Vec<Port>,
+    crowd: Crowd,
     waker: Arc<Waker>,
     logger: Logger,
 ) -> Result<TlsPorts, String> {
     let text = |error: io::Error| format!("cannot serve TLS: {error}");
-    let seen = Fingerprint::of(&tls);
-    let context = context(&tls)?;
     let poll = Poll::new().map_err(text)?;
-    let (arrivals, receiver) = channel();
+    let order_waker = Waker::new(poll.registry(), ORDERS).map_err(text)?;
+    let (news, told) = channel();
+    let (orders, ordered) = channel();
     let reload = Arc::new(AtomicBool::new(false));
     let mut handshakes = Handshakes {
-        tls,
-        context,
-        seen,
-        changed: None,
+        what,
+        stores,
         reload: reload.clone(),
         poll,
         ports,
+        crowd,
         pending: BTreeMap::new(),
         next: FIRST,
         buffer: vec![0; READ_BYTES],
-        arrivals,
+        orders: ordered,
+        news,
         waker,
         logger,
         failed: 0,
         last_failure: String::new(),
     };
     for (at, port) in handshakes.ports.iter_mut().enumerate() {
-        let registry = handshakes.poll.registry();
-        registry.register(&mut port.listener, Token(at), Interest::READABLE).map_err(text)?;
+        let Some(listener) = &mut port.listener else { continue };
+        let (registry, token) = (handshakes.poll.registry(), Token(PORTS + at));
+        registry.register(listener, token, Interest::READABLE).map_err(text)?;
     }
     std::thread::Builder::new()
         .name("handshakes".to_owned())
         .spawn(move || handshakes.run())
         .map_err(text)?;
-    Ok(TlsPorts { arrivals: receiver, reload })
+    Ok(TlsPorts { news: told, orders, order_waker, reload })
 }
 
 impl Handshakes {
@@ -146,20 +177,29 @@ impl Handshakes {
             if let Err(error) = self.poll.poll(&mut events, Some(wait))
                 && error.kind() != io::ErrorKind::Interrupted
             {
-                self.logger.error(&format!("TLS ends: cannot wait for sockets: {error}"));
+                let what = self.what;
+                self.logger.error(&format!("TLS of {what} ends: cannot wait for sockets: {error}"));
                 return;
             }
             for event in &events {
-                let Token(token) = event.token();
-                let going = if token < FIRST { self.accept(token) } else { self.advance(token) };
+                let going = match event.token() {
+                    ORDERS => self.obey(),
+                    Token(token) if token < FIRST => {
+                        self.accept(token - PORTS);
+                        true
+                    }
+                    Token(token) => self.advance(token),
+                };
                 if !going {
                     return; // the server's thread has ended
                 }
             }
             if Instant::now() >= next_look {
                 next_look = Instant::now() + LOOK_EVERY;
-                self.end_late_ones();
-                self.review_stores();
+                if !self.end_late_ones() {
+                    return;
+                }
+                self.stores.review(self.reload.swap(false, Ordering::Relaxed));
                 self.tell_failures();
                 // One that failed for want of file descriptors is tried again.
                 for at in 0..self.ports.len() {
@@ -169,17 +209,70 @@ impl Handshakes {
         }
     }
 
-    fn accept(&mut self, at: usize) -> bool {
+    fn obey(&mut self) -> bool {
+        while let Ok(order) = self.orders.try_recv() {
+            match order {
+                Order::Listen(place, mut listener) => {
+                    let token = Token(PORTS + place);
+                    let registry = self.poll.registry();
+                    let registered = registry.register(&mut listener, token, Interest::READABLE);
+                    match (registered, self.ports.get_mut(place)) {
+                        (Ok(()), Some(port)) => port.listener = Some(listener),
+                        (Err(error), _) => self
+                            .logger
+                            .error(&format!("cannot listen for {} anew: {error}", self.what)),
+                        (Ok(()), None) => {}
+                    }
+                    self.accept(place);
+                }
+                Order::Dial { number, stream, address, host } => {
+                    let handshaker = self.stores.now();
+                    let deadline = Instant::now() + MEMBER_TIME;
+                    let origin = Origin::Dialled(number);
+                    let begun = handshaker.dial(&host).and_then(|session| {
+                        let (tls, early) = (Some(session), Vec::new());
+                        let handshake = Handshake { stream, address, tls, early, deadline, origin };
+                        self.begin(handshake).map_err(|error| error.to_string())
+                    });
+                    let going = match begun {
+                        Ok(token) => self.advance(token),
+                        Err(why) => self.tell(News::Dialled(number, Err(why))),
+                    };
+                    if !going {
+                        return false;
+                    }
+                }
+            }
+        }
+        true
+    }
+
+    fn tell(&self, news: News) -> bool {
+        self.news.send(news).is_ok() && self.waker.wake().is_ok()
+    }
+
+    fn begin(&mut self, mut handshake: Handshake) -> io::Result<usize> {
+        let token = self.next;
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        self.poll.registry().register(&mut handshake.stream, Token(token), interest)?;
+        self.next += 1;
+        self.pending.insert(token, handshake);
+        Ok(token)
+    }
+
+    fn accept(&mut self, at: usize) {
         loop {
-            let (mut stream, address) = match self.ports[at].listener.accept() {
+            let Some(port) = self.ports.get(at) else { return };
+            let Some(listener) = &port.listener else { return };
+            let (stream, address) = match listener.accept() {
                 Ok(accepted) => accepted,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(_) => return true,
+                Err(_) => return,
             };
-            let tls = if self.ports[at].plain_too {
+            let tls = if port.plain_too {
                 None
             } else {
-                match self.context.accept() {
+                match self.stores.now().accept() {
                     Ok(session) => Some(session),
                     Err(why) => {
                         self.fail(address, &why);
@@ -187,144 +280,99 @@ impl Handshakes {
                     }
                 }
             };
-            if self.pending.len() >= HANDSHAKES_MAX
-                && let Some((_, oldest)) = self.pending.pop_first()
-            {
-                self.fail(oldest.address, "made place for another");
+            self.make_place(address.ip());
+            let time = match self.crowd {
+                Crowd::Clients => CLIENT_TIME,
+                Crowd::Members(..) => MEMBER_TIME,
+            };
+            let (early, deadline) = (Vec::new(), Instant::now() + time);
+            let origin = Origin::Port(at);
+            // Where it cannot be waited for, the connection ends here.
+            let _ = self.begin(Handshake { stream, address, tls, early, deadline, origin });
+        }
+    }
+
+    /// For the connection that is numbered next.
+    fn make_place(&mut self, ip: IpAddr) {
+        let oldest = match &mut self.crowd {
+            Crowd::Clients if self.pending.len() >= CLIENTS_MAX => {
+                self.pending.first_key_value().map(|(&token, _)| token)
             }
-            let token = self.next;
-            self.next += 1;
-            let interest = Interest::READABLE | Interest::WRITABLE;
-            if self.poll.registry().register(&mut stream, Token(token), interest).is_err() {
-                continue;
+            Crowd::Clients => None,
+            Crowd::Members(lobby, listed) => {
+                lobby.enter(self.next, (ip, listed.contain(ip)), Instant::now())
             }
-            let deadline = Instant::now() + HANDSHAKE_TIME;
-            let pending = Pending { stream, address, tls, early: Vec::new(), deadline };
-            self.pending.insert(token, pending);
+        };
+        if let Some(gone) = oldest.and_then(|token| self.pending.remove(&token)) {
+            self.fail(gone.address, "made place for another");
         }
     }
 
     /// `false`: nobody takes connections any more.
     fn advance(&mut self, token: usize) -> bool {
-        let Some(pending) = self.pending.get_mut(&token) else { return true };
-        match step(pending, &self.context, &mut self.buffer) {
-            Step::Waits => true,
-            Step::Failed(why) => {
-                let address = pending.address;
-                self.pending.remove(&token);
-                self.fail(address, &why);
+        let Some(handshake) = self.pending.get_mut(&token) else { return true };
+        let step = handshake.step(&self.stores.now(), &mut self.buffer);
+        if matches!(step, Step::Waits) {
+            return true;
+        }
+        let Some(mut handshake) = self.pending.remove(&token) else { return true };
+        if let Crowd::Members(lobby, _) = &mut self.crowd {
+            lobby.leave(token);
+        }
+        if let Step::Failed(why) = step {
+            return self.end(&handshake, &why);
+        }
+        if let Err(error) = self.poll.registry().deregister(&mut handshake.stream) {
+            return self.end(&handshake, &error.to_string());
+        }
+        let Handshake { stream, address, tls, early, origin, .. } = handshake;
+        let arrival = Arrival { stream, address, tls, early };
+        self.tell(match origin {
+            Origin::Port(_) => News::Accepted(arrival),
+            Origin::Dialled(number) => News::Dialled(number, Ok(arrival)),
+        })
+    }
+
+    fn end(&mut self, handshake: &Handshake, why: &str) -> bool {
+        match handshake.origin {
+            Origin::Port(_) => {
+                self.fail(handshake.address, why);
                 true
             }
-            Step::Ready => {
-                let Some(mut ready) = self.pending.remove(&token) else { return true };
-                if self.poll.registry().deregister(&mut ready.stream).is_err() {
-                    return true;
-                }
-                let subject = ready.tls.as_ref().and_then(Session::peer_subject);
-                let Pending { stream, address, tls, early, .. } = ready;
-                let arrival = Arrival { stream, address, tls, subject, early };
-                self.arrivals.send(arrival).is_ok() && self.waker.wake().is_ok()
-            }
+            Origin::Dialled(number) => self.tell(News::Dialled(number, Err(why.to_owned()))),
         }
     }
 
-    fn end_late_ones(&mut self) {
+    fn end_late_ones(&mut self) -> bool {
         let now = Instant::now();
-        // Numbers are given in the order of deadlines.
-        while let Some(entry) = self.pending.first_entry()
-            && entry.get().deadline <= now
-        {
-            let late = entry.remove();
-            self.fail(late.address, "took too long");
+        if let Crowd::Members(lobby, _) = &mut self.crowd {
+            lobby.take_late(now);
         }
+        let late = self.pending.iter().filter(|(_, handshake)| handshake.deadline <= now);
+        let late: Vec<usize> = late.map(|(&token, _)| token).collect();
+        late.into_iter().all(|token| match self.pending.remove(&token) {
+            Some(handshake) => self.end(&handshake, "the handshake took too long"),
+            None => true,
+        })
     }
 
     fn fail(&mut self, address: SocketAddr, why: &str) {
         self.failed += 1;
-        self.last_failure = format!("{address}: {why}");
+        let whose = match &self.crowd {
+            Crowd::Clients => None,
+            Crowd::Members(_, listed) => listed.whose(address.ip()),
+        };
+        let whose = whose.map(|id| format!(" (server {id} by its address)")).unwrap_or_default();
+        self.last_failure = format!("{address}{whose}: {why}");
     }
 
     /// One line a second, however many fail.
     fn tell_failures(&mut self) {
         if self.failed > 0 {
-            let (failed, last) = (self.failed, &self.last_failure);
-            self.logger.warn(&format!("{failed} TLS handshakes have failed; the last, {last}"));
+            let (failed, last, what) = (self.failed, &self.last_failure, self.what);
+            self.logger
+                .warn(&format!("{failed} TLS handshakes of {what} have failed; the last, {last}"));
             self.failed = 0;
-        }
-    }
-
-    /// Reads the stores again when they have changed and hold still, or when told to. Connections
-    /// stay as they are; a store that cannot be read leaves the old one in use.
-    fn review_stores(&mut self) {
-        let now = Fingerprint::of(&self.tls);
-        let told = self.reload.swap(false, Ordering::Relaxed);
-        if !told {
-            if now == self.seen {
-                self.changed = None;
-                return;
-            }
-            if self.changed.as_ref() != Some(&now) {
-                self.changed = Some(now);
-                return;
-            }
-        }
-        self.seen = now;
-        self.changed = None;
-        match context(&self.tls) {
-            Ok(context) => {
-                self.context = context;
-                self.logger.info("the TLS stores are read again; new connections use them");
-            }
-            Err(why) => self
-                .logger
-                .error(&format!("the TLS stores cannot be read again, the old ones stay: {why}")),
-        }
-    }
-}
-
-/// Goes on as far as the socket allows.
-fn step(pending: &mut Pending, context: &Context, buffer: &mut [u8]) -> Step {
-    let Some(tls) = &mut pending.tls else {
-        let peek = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-        let mut first = [0_u8; 1];
-        return match recv(&pending.stream, &mut first[..], peek) {
-            Ok((0, _)) => Step::Failed("left without a word".to_owned()),
-            Ok(_) if first[0] == HANDSHAKE_RECORD => match context.accept() {
-                Ok(session) => {
-                    pending.tls = Some(session);
-                    step(pending, context, buffer)
-                }
-                Err(why) => Step::Failed(why),
-            },
-            Ok(_) => Step::Ready,
-            Err(Errno::AGAIN | Errno::INTR) => Step::Waits,
-            Err(error) => Step::Failed(error.to_string()),
-        };
-    };
-    loop {
-        while tls.has_output() {
-            match tls.send(&mut pending.stream) {
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Step::Waits,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Step::Failed(error.to_string()),
-            }
-        }
-        if !tls.is_handshaking() {
-            return Step::Ready;
-        }
-        match pending.stream.read(buffer) {
-            Ok(0) => return Step::Failed("left in the middle of it".to_owned()),
-            Ok(count) => {
-                if let Err(error) = tls.receive(&buffer[..count], &mut pending.early) {
-                    // The alert says why; whoever does not take it does not learn it.
-                    let _ = tls.send(&mut pending.stream);
-                    return Step::Failed(error.to_string());
-                }
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Step::Waits,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Step::Failed(error.to_string()),
         }
     }
 }

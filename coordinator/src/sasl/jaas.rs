@@ -34,6 +34,16 @@ impl fmt::Display for JaasError {
 
 /// The users of `section`; `None` when the file has no such section.
 pub fn server_users(contents: &[u8], section: &str) -> Result<Option<Users>, JaasError> {
+    find(contents, section)?.map(Section::users).transpose()
+}
+
+/// User and password of a client's `section`; `None` when the file has no such section.
+pub fn client_login(contents: &[u8], section: &str) -> Result<Option<(String, String)>, JaasError> {
+    find(contents, section)?.map(Section::login).transpose()
+}
+
+/// The last section of that name counts.
+fn find(contents: &[u8], section: &str) -> Result<Option<Section>, JaasError> {
     let at_start = |message: &str| JaasError { line: 1, message: message.to_owned() };
     if contents.len() > BYTES_MAX {
         return Err(at_start("the file has more than 1 MiB"));
@@ -46,7 +56,7 @@ pub fn server_users(contents: &[u8], section: &str) -> Result<Option<Users>, Jaa
             found = Some(modules);
         }
     }
-    found.map(Section::users).transpose()
+    Ok(found)
 }
 
 struct Module {
@@ -61,17 +71,30 @@ struct Section {
 }
 
 impl Section {
+    fn login(self) -> Result<(String, String), JaasError> {
+        let mut line = 1;
+        for module in self.modules {
+            line = module.line;
+            if module.class != DIGEST_MODULE {
+                return Err(unknown_module(&module));
+            }
+            let option = |wanted: &str| {
+                let mut options = module.options.iter();
+                options.find(|(_, key, _)| key == wanted).map(|(_, _, value)| value.clone())
+            };
+            if let (Some(user), Some(password)) = (option("username"), option("password")) {
+                return Ok((user, password));
+            }
+        }
+        let message = format!("section `{}` has no username and password", self.section);
+        Err(JaasError { line, message })
+    }
+
     fn users(self) -> Result<Users, JaasError> {
         let mut users = Users::default();
         for module in self.modules {
             if module.class != DIGEST_MODULE {
-                let kerberos = module.class.contains("Krb5");
-                let message = if kerberos {
-                    "Kerberos is not supported, its libraries are C: use the DigestLoginModule with users, or TLS with client certificates".to_owned()
-                } else {
-                    format!("the login module `{}` is not known, {DIGEST_MODULE} is", module.class)
-                };
-                return Err(JaasError { line: module.line, message });
+                return Err(unknown_module(&module));
             }
             for (line, key, password) in module.options {
                 let Some(user) = key.strip_prefix("user_") else { continue };
@@ -92,6 +115,15 @@ impl Section {
         }
         Ok(users)
     }
+}
+
+fn unknown_module(module: &Module) -> JaasError {
+    let message = if module.class.contains("Krb5") {
+        "Kerberos is not supported, its libraries are C: use the DigestLoginModule with users, or TLS with client certificates".to_owned()
+    } else {
+        format!("the login module `{}` is not known, {DIGEST_MODULE} is", module.class)
+    };
+    JaasError { line: module.line, message }
 }
 
 #[derive(Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ mod directives;
 mod jaas;
 
 pub use digest_md5::{Challenge, Granted, Refusal, Response, TOKEN_BYTES_MAX, Users};
-pub use jaas::{JaasError, server_users};
+pub use jaas::{JaasError, client_login, server_users};
 
 /// What clients name the server by: part of the digest's URI, and the only realm.
 pub const SERVER_NAME: &str = "zk-sasl-md5";

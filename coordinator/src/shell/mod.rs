@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use crate::access::Access;
 use crate::cli::{Failure, exit};
 use crate::client::{Client, Options, Servers};
 
@@ -42,6 +43,8 @@ pub struct Arguments {
     /// Be content with a server that has no quorum
     #[arg(long)]
     pub read_only: bool,
+    #[command(flatten)]
+    pub access: Access,
     /// One command and its arguments; without it, lines are read from standard input
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
     pub command: Vec<String>,
@@ -57,6 +60,7 @@ impl Arguments {
             read_only: self.read_only,
             ..Options::default()
         };
+        let options = self.access.open()?.options(options);
         Client::open(servers, options, None)
             .map_err(|error| Failure::new(exit::FAILED, error.to_string()))
     }

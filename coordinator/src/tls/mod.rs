@@ -2,8 +2,8 @@
 //! as Java prints them.
 //!
 //! [`Store`] reads what `keytool` and OpenSSL write, [`Verifier`] judges a chain, [`subject()`] names who
-//! showed it, [`Settings`] become a [`Context`], and a context makes [`Session`]s. Nothing in here
-//! touches a socket or a file; `edge` does.
+//! showed it, [`Settings`] become a [`Context`], and a context makes [`Session`]s; a [`Tunnel`] puts one
+//! over a stream. Nothing in here touches a socket or a file; `edge` does.
 
 mod certificate;
 mod cipher;
@@ -18,6 +18,7 @@ mod session;
 mod store;
 mod subject;
 mod suites;
+mod tunnel;
 mod verify;
 
 pub use context::{ClientAuth, Context, Dialler, Settings, client_config};
@@ -27,4 +28,5 @@ pub use session::{Received, Session};
 pub use store::{Store, StoreError};
 pub use subject::subject;
 pub use suites::{PROTOCOLS, all_suites, suites};
+pub use tunnel::{Through, Tunnel};
 pub use verify::{Names, Verifier};

@@ -12,6 +12,12 @@ const WAITING_MAX: usize = 64 << 10;
 /// Both directions of a connection, without its socket.
 pub struct Session(Box<Connection>);
 
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Session")
+    }
+}
+
 /// What came of received bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Received {

@@ -162,41 +162,67 @@ impl Verifier {
         }
     }
 
-    fn signature12(
+    /// A v1 certificate is judged here, any other by rustls's check for this version of TLS.
+    fn handshake_signature(
         &self,
+        check: Check,
+        refused: &[SignatureScheme],
         message: &[u8],
         leaf: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         let parsed = Certificate::parse(leaf).ok_or_else(|| bad(CertificateError::BadEncoding))?;
         if parsed.version >= 3 {
-            return verify_tls12_signature(message, leaf, signed, &self.algorithms);
+            return check(message, leaf, signed, &self.algorithms);
         }
-        self.signature(message, &parsed, signed)
-    }
-
-    fn signature13(
-        &self,
-        message: &[u8],
-        leaf: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let parsed = Certificate::parse(leaf).ok_or_else(|| bad(CertificateError::BadEncoding))?;
-        if parsed.version >= 3 {
-            return verify_tls13_signature(message, leaf, signed, &self.algorithms);
-        }
-        // TLS 1.3 knows no PKCS#1 signatures of handshakes (RFC 8446, section 4.2.3).
-        let old = [
-            SignatureScheme::RSA_PKCS1_SHA1,
-            SignatureScheme::RSA_PKCS1_SHA256,
-            SignatureScheme::RSA_PKCS1_SHA384,
-            SignatureScheme::RSA_PKCS1_SHA512,
-        ];
-        if old.contains(&signed.scheme) {
+        if refused.contains(&signed.scheme) {
             return Err(bad(CertificateError::BadSignature));
         }
         self.signature(message, &parsed, signed)
     }
+}
+
+/// rustls's own check of a signature, for one version of TLS.
+type Check = fn(
+    &[u8],
+    &CertificateDer<'_>,
+    &DigitallySignedStruct,
+    &WebPkiSupportedAlgorithms,
+) -> Result<HandshakeSignatureValid, Error>;
+
+/// TLS 1.3 knows no PKCS#1 signatures of handshakes (RFC 8446, section 4.2.3).
+const NOT_IN_13: [SignatureScheme; 4] = [
+    SignatureScheme::RSA_PKCS1_SHA1,
+    SignatureScheme::RSA_PKCS1_SHA256,
+    SignatureScheme::RSA_PKCS1_SHA384,
+    SignatureScheme::RSA_PKCS1_SHA512,
+];
+
+/// What rustls's traits of both sides ask for in the same words: that a peer has the key it shows.
+macro_rules! proofs_of_keys {
+    () => {
+        fn verify_tls12_signature(
+            &self,
+            message: &[u8],
+            leaf: &CertificateDer<'_>,
+            signed: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            self.handshake_signature(verify_tls12_signature, &[], message, leaf, signed)
+        }
+
+        fn verify_tls13_signature(
+            &self,
+            message: &[u8],
+            leaf: &CertificateDer<'_>,
+            signed: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            self.handshake_signature(verify_tls13_signature, &NOT_IN_13, message, leaf, signed)
+        }
+
+        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+            self.algorithms.supported_schemes()
+        }
+    };
 }
 
 fn bad(error: CertificateError) -> Error {
@@ -237,27 +263,7 @@ impl ClientCertVerifier for Verifier {
         self.accept(leaf, between, now, CLIENT).map(|()| ClientCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        leaf: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.signature12(message, leaf, signed)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        leaf: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.signature13(message, leaf, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
-    }
+    proofs_of_keys!();
 }
 
 impl ServerCertVerifier for Verifier {
@@ -276,25 +282,5 @@ impl ServerCertVerifier for Verifier {
         Ok(ServerCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        leaf: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.signature12(message, leaf, signed)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        leaf: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.signature13(message, leaf, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
-    }
+    proofs_of_keys!();
 }

@@ -140,6 +140,7 @@ fn serve(commands: bool) -> SocketAddr {
         environment: Arc::new(environment()),
         source: Box::new(|_| Some(Box::new(view("leader")))),
         command_url: commands.then(|| "/commands".to_owned()),
+        https: None,
     };
     http::spawn("admin", listener, site).unwrap();
     address

@@ -7,7 +7,7 @@ use std::fmt::Write;
 use std::io::{Error, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use coordinator::config::Config;
+use coordinator::config::{Config, HttpPort};
 
 #[test]
 fn cases() {
@@ -58,14 +58,24 @@ fn defaults() -> Config {
     Config::parse(Path::new("zoo.cfg"), b"dataDir=/data", &[], &mut read).unwrap().0
 }
 
+fn https(port: &HttpPort) -> String {
+    let tls = port.tls.as_ref();
+    let tls = tls.map(|tls| {
+        let asked = tls.stores.settings.client_auth;
+        format!(" TLS, asks {asked:?}, plain too: {}", tls.plain_too)
+    });
+    tls.unwrap_or_default()
+}
+
 /// One line a field, the same fields in the same order for every configuration.
 fn describe(config: &Config) -> Vec<String> {
     let servers: Vec<String> =
         config.servers.iter().map(|(id, server)| format!("{id}={server}")).collect();
     let listen = config.client_listen.as_ref().map(ToString::to_string);
     let admin = config.admin.as_ref();
-    let admin = admin.map(|a| format!("{} {}", a.listen, a.command_url));
-    let metrics = config.metrics_listen.as_ref().map(ToString::to_string);
+    let admin = admin.map(|a| format!("{} {}{}", a.port.listen, a.command_url, https(&a.port)));
+    let metrics: Vec<String> =
+        config.metrics.iter().map(|port| format!("{}{}", port.listen, https(port))).collect();
     vec![
         format!("id {}", config.id),
         format!("standalone {}", config.standalone),
@@ -102,9 +112,21 @@ fn describe(config: &Config) -> Vec<String> {
             "{:?}",
             config.client_tls.as_ref().map(|tls| (
                 &tls.listen,
-                tls.settings.client_auth,
-                &tls.key_store,
-                &tls.trust_store
+                tls.stores.settings.client_auth,
+                &tls.stores.key_store,
+                &tls.stores.trust_store
+            ))
+        ),
+        format!(
+            "members {:?}",
+            config.quorum_tls.as_ref().map(|tls| (
+                tls.dials,
+                tls.plain_too,
+                tls.names_of_diallers,
+                tls.names_of_dialled,
+                tls.stores.settings.client_auth,
+                &tls.stores.key_store,
+                &tls.stores.trust_store
             ))
         ),
         format!("read-only mode {}", config.read_only_mode),

@@ -324,7 +324,7 @@ fn configure(directory: &Path, id: usize, client_port: u16, members: &[String]) 
 
 /// Ports that nobody listens on, from below those that the system gives to connections: a server
 /// needs seconds to take its port, and a connection of another test must not have it by then.
-fn free_ports(count: usize) -> Vec<u16> {
+pub(crate) fn free_ports(count: usize) -> Vec<u16> {
     static TAKEN: AtomicU32 = AtomicU32::new(0);
     let first = std::process::id().wrapping_mul(64);
     let candidates = std::iter::repeat_with(|| {

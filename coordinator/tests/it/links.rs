@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use coordinator::client::{Client, CreateOptions, word};
 
 use crate::engine::{Engine, Ensemble};
+use crate::quorum_tls;
 
 /// Between one server and a port of another. A connection that was cut once stays dead, as one whose
 /// next try TCP has put off for long; a new one gets through when the cut is over.
@@ -62,7 +63,7 @@ fn pump(mut from: TcpStream, mut to: TcpStream, cut: &AtomicBool) {
 }
 
 /// Until `done`, for which nothing but a broken server needs so long.
-fn wait(what: &str, mut done: impl FnMut() -> bool) -> Duration {
+pub(crate) fn wait(what: &str, mut done: impl FnMut() -> bool) -> Duration {
     let start = Instant::now();
     while !done() {
         assert!(start.elapsed() < Duration::from_secs(30), "{what} takes too long");
@@ -71,7 +72,7 @@ fn wait(what: &str, mut done: impl FnMut() -> bool) -> Duration {
     start.elapsed()
 }
 
-fn serves(address: &str) -> bool {
+pub(crate) fn serves(address: &str) -> bool {
     word(address, "srvr", Duration::from_secs(1)).is_ok_and(|answer| answer.contains("Mode: "))
 }
 
@@ -122,7 +123,17 @@ fn a_member_that_was_cut_off_comes_back_over_new_connections() {
 
 #[test]
 fn strangers_at_the_ports_of_members_keep_nobody_out() {
-    let mut ensemble = Ensemble::start(Engine::Ours, "strangers", 3);
+    strangers_keep_nobody_out(Ensemble::start(Engine::Ours, "strangers", 3), b"");
+}
+
+#[test]
+fn half_handshakes_at_the_ports_of_members_keep_nobody_out() {
+    let ensemble = quorum_tls::secured("half_handshakes");
+    strangers_keep_nobody_out(ensemble, b"\x16\x03\x01\x02\x00\x01\x00");
+}
+
+/// Strangers say these words and wait.
+fn strangers_keep_nobody_out(mut ensemble: Ensemble, words: &'static [u8]) {
     let leader = ensemble.leader();
     let follower = (leader + 1) % 3;
     let mut bystander = Client::connect(ensemble.address(leader)).unwrap();
@@ -142,6 +153,8 @@ fn strangers_at_the_ports_of_members_keep_nobody_out() {
                 let mut idle: Vec<TcpStream> = Vec::new();
                 while !done.load(Ordering::SeqCst) {
                     idle.extend(TcpStream::connect(&port));
+                    // One that was turned away takes no words.
+                    let _ = idle.last_mut().map(|stream| stream.write_all(words));
                     if idle.len() > 80 {
                         idle.remove(0);
                     }

@@ -3,8 +3,11 @@
 package main
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"strings"
 	"time"
@@ -12,9 +15,27 @@ import (
 	"github.com/go-zookeeper/zk"
 )
 
+// With TLS_STORES in the environment, the folder of certificates, TLS is spoken.
+func dialer() zk.Dialer {
+	stores := os.Getenv("TLS_STORES")
+	if stores == "" {
+		return net.DialTimeout
+	}
+	own, err := tls.LoadX509KeyPair(stores+"/client.pem", stores+"/client.key")
+	must(err)
+	authority, err := os.ReadFile(stores + "/ca.pem")
+	must(err)
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(authority)
+	config := &tls.Config{Certificates: []tls.Certificate{own}, RootCAs: roots}
+	return func(network, address string, timeout time.Duration) (net.Conn, error) {
+		return tls.DialWithDialer(&net.Dialer{Timeout: timeout}, network, address, config)
+	}
+}
+
 func main() {
 	hosts := strings.Split(os.Args[1], ",")
-	connection, events, err := zk.Connect(hosts, 10*time.Second, zk.WithLogInfo(false))
+	connection, events, err := zk.Connect(hosts, 10*time.Second, zk.WithLogInfo(false), zk.WithDialer(dialer()))
 	must(err)
 	await(events)
 	root := fmt.Sprintf("/go-%x", time.Now().UnixNano())
@@ -86,7 +107,7 @@ func main() {
 	must(connection.AddAuth("digest", []byte("user:secret")))
 	_, err = connection.Create(root+"/a", nil, 0, zk.DigestACL(zk.PermAll, "user", "secret"))
 	must(err)
-	stranger, strangerEvents, err := zk.Connect(hosts, 10*time.Second, zk.WithLogInfo(false))
+	stranger, strangerEvents, err := zk.Connect(hosts, 10*time.Second, zk.WithLogInfo(false), zk.WithDialer(dialer()))
 	must(err)
 	await(strangerEvents)
 	_, err = stranger.Sync(root)
