@@ -1,5 +1,5 @@
 //! The ensemble's secret where the inventory names none: made once, kept beside the inventory, where only its
-//! owner can read it and no repository takes it along.
+//! owner can read it and no repository takes it along. While it is replaced, the file holds the old one too.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -8,10 +8,12 @@ use std::path::{Path, PathBuf};
 
 use crate::digest::hex;
 use crate::failure::Failure;
-use crate::inventory::{Engine, Inventory, Secret, SecretSource};
+use crate::inventory::{Inventory, Secret};
 
 /// As many random bytes as a digest of SHA-256 has.
 const BYTES: usize = 32;
+/// Several secrets of the coordinator's longest; more is another file.
+const FILE_BYTES_MAX: u64 = 64 << 10;
 
 /// Where it is kept.
 pub fn place(inventory: &Inventory) -> PathBuf {
@@ -19,24 +21,28 @@ pub fn place(inventory: &Inventory) -> PathBuf {
     folder.join(".zkprov").join(format!("{}.secret", inventory.ensemble))
 }
 
-/// Whether zkprov has to see to it.
-pub fn is_ours(inventory: &Inventory) -> bool {
-    inventory.coordinator.engine == Engine::Coordinator && inventory.coordinator.secret.is_none()
-}
-
-/// The inventory with the secret that an earlier run has kept, if there is one.
-pub fn with_kept(mut inventory: Inventory) -> Result<Inventory, Failure> {
-    let path = place(&inventory);
-    if !is_ours(&inventory) {
-        return Ok(inventory);
-    }
-    let Ok(data) = fs::metadata(&path) else { return Ok(inventory) };
-    if data.permissions().mode() & 0o077 != 0 {
+/// What an earlier run has kept, if there is something.
+pub fn kept(inventory: &Inventory) -> Result<Option<Secret>, Failure> {
+    let path = place(inventory);
+    let cannot = |error: io::Error| {
+        Failure::usage(format!("cannot read the ensemble's secret in {}: {error}", path.display()))
+            .hint("it belongs to whoever works on this ensemble: is it another user's?")
+    };
+    let file = match fs::File::open(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(cannot)?,
+    };
+    if file.metadata().map_err(cannot)?.permissions().mode() & 0o077 != 0 {
         let cause = format!("others may read the ensemble's secret, {}", path.display());
         return Err(Failure::usage(cause).hint(format!("chmod 600 {}", path.display())));
     }
-    inventory.coordinator.secret = Some(SecretSource::File(path));
-    Ok(inventory)
+    let mut text = Vec::new();
+    file.take(FILE_BYTES_MAX).read_to_end(&mut text).map_err(cannot)?;
+    if text.trim_ascii().is_empty() {
+        let cause = format!("cannot use the ensemble's secret: {} is empty", path.display());
+        return Err(Failure::usage(cause).hint("remove it: the hosts' secret is taken over"));
+    }
+    Ok(Some(Secret::new(text.trim_ascii().to_vec())))
 }
 
 /// A new one.
@@ -48,7 +54,7 @@ pub fn make() -> Result<Secret, Failure> {
     Ok(Secret::new(hex(&bytes).into_bytes()))
 }
 
-/// Keeps it, before any host gets it; one that is there already is never replaced.
+/// Keeps it, before any host gets it.
 pub fn keep(inventory: &Inventory, secret: &Secret) -> Result<PathBuf, Failure> {
     let path = place(inventory);
     write(&path, secret).map_err(|error| {
@@ -60,6 +66,7 @@ pub fn keep(inventory: &Inventory, secret: &Secret) -> Result<PathBuf, Failure> 
     Ok(path)
 }
 
+/// In the place of what is there, at one moment and on disk.
 fn write(path: &Path, secret: &Secret) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     match DirBuilder::new().mode(0o700).create(folder) {
@@ -70,41 +77,45 @@ fn write(path: &Path, secret: &Secret) -> io::Result<()> {
     if !ignored.exists() {
         fs::write(ignored, "# Secrets do not belong into a repository.\n*\n")?;
     }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(secret.reveal())?;
-    file.write_all(b"\n")?;
-    file.sync_all()
+    let new = path.with_extension(format!("secret.{}", std::process::id()));
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+    let written = file
+        .write_all(&[secret.reveal(), b"\n"].concat())
+        .and_then(|()| file.sync_all())
+        .and_then(|()| fs::rename(&new, path))
+        .and_then(|()| fs::File::open(folder)?.sync_all());
+    if written.is_err() {
+        let _ = fs::remove_file(&new);
+    }
+    written
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn inventory(folder: &Path, more: &str) -> Inventory {
-        let yaml = format!("ensemble: t\nhosts:\n  a: {{ address: 10.0.0.1, myid: 1 }}\n{more}");
-        let reading = crate::inventory::read(&folder.join("inventory.yaml"), yaml.as_bytes(), None);
-        reading.inventory.expect("valid")
-    }
-
     #[test]
-    fn a_secret_is_made_once_and_only_its_owner_reads_it() {
+    fn a_secret_is_kept_and_only_its_owner_reads_it() {
         let folder = tempfile::tempdir().expect("a folder");
-        let bare = inventory(folder.path(), "");
+        let yaml = "ensemble: t\nhosts:\n  a: { address: 10.0.0.1, myid: 1 }\n";
+        let path = folder.path().join("inventory.yaml");
+        let reading = crate::inventory::read(&path, yaml.as_bytes(), None);
+        let inventory = reading.inventory.expect("valid");
         let (one, other) = (make().expect("random"), make().expect("random"));
         assert!(one != other && one.reveal().len() == 2 * BYTES);
-        assert!(with_kept(bare.clone()).expect("none").coordinator.secret.is_none());
-        let path = keep(&bare, &one).expect("kept");
+        assert_eq!(kept(&inventory).expect("nothing"), None);
+        let path = keep(&inventory, &one).expect("kept");
         let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
         assert_eq!((mode(&path), mode(path.parent().expect("a folder"))), (0o600, 0o700));
-        assert!(keep(&bare, &other).is_err(), "never replaced");
-        let kept = with_kept(bare.clone()).expect("kept").coordinator.secret;
-        assert_eq!(kept, Some(SecretSource::File(path.clone())));
+        assert_eq!(kept(&inventory).expect("kept"), Some(one));
+        keep(&inventory, &other).expect("replaced");
+        assert_eq!(kept(&inventory).expect("kept"), Some(other));
+        assert_eq!(mode(&path), 0o600);
+        let names = fs::read_dir(path.parent().expect("a folder")).expect("a folder").count();
+        assert_eq!(names, 2, "the secret and .gitignore");
+        fs::write(&path, "\n").expect("written");
+        assert!(kept(&inventory).is_err(), "empty");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("changed");
-        assert!(with_kept(bare).is_err(), "others may read it");
-        let named = inventory(folder.path(), "coordinator: { secret: { env: S } }\n");
-        assert_eq!(
-            with_kept(named).expect("named").coordinator.secret,
-            Some(SecretSource::Env("S".into()))
-        );
+        assert!(kept(&inventory).is_err(), "others may read it");
     }
 }

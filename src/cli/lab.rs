@@ -121,6 +121,28 @@ pub enum LabUser {
     Ops,
 }
 
+/// A release of Debian, by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Serialize, serde::Deserialize)]
+pub enum LabRelease {
+    /// Debian 11
+    Bullseye,
+    /// Debian 12
+    Bookworm,
+    /// Debian 13
+    Trixie,
+}
+
+impl LabRelease {
+    /// As the archive calls it.
+    pub const fn suite(self) -> &'static str {
+        match self {
+            Self::Bullseye => "bullseye",
+            Self::Bookworm => "bookworm",
+            Self::Trixie => "trixie",
+        }
+    }
+}
+
 #[derive(Args, Debug)]
 pub struct LabUp {
     /// How many hosts
@@ -138,6 +160,9 @@ pub struct LabUp {
     /// A real swap file, in use, on the first host; it is this whole machine's swap
     #[arg(long)]
     pub swap: bool,
+    /// Releases of Debian, given to the hosts in turn; this machine's own system when left out
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub release: Vec<LabRelease>,
     /// Hosts without Python
     #[arg(long)]
     pub no_python: bool,

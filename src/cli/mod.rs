@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use self::lab::{DEFAULT_LAB, Lab, LabCommand, LabUp};
+pub use self::lab::{DEFAULT_LAB, Lab, LabCommand, LabRelease, LabUp};
 use crate::exit::Exit;
 
 /// Turn bare Linux hosts into a serving coordination ensemble for Apache Kafka, over plain SSH.
@@ -58,6 +58,9 @@ pub enum Command {
     Restart(Restart),
     /// Put members, then brokers, back to what they ran before the last change, one after the other
     Rollback(Rollback),
+    /// Replace the secret by which members know each other
+    #[command(subcommand)]
+    Secret(SecretCommand),
     /// Release an operator lock that a dead run has left
     Unlock(Unlock),
     /// Take away what `apply` has put on the hosts
@@ -367,6 +370,58 @@ pub struct Rollback {
     pub output_options: OutputOptions,
     #[command(flatten)]
     pub reports: Reports,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SecretCommand {
+    /// Give the ensemble a new secret by two rolls; goes on with a change that was interrupted
+    Rotate(SecretRotate),
+}
+
+#[derive(Args, Debug)]
+pub struct SecretRotate {
+    #[command(flatten)]
+    pub inventory: InventoryFile,
+    /// Go on although one member down means no quorum: one or two voters
+    #[arg(long)]
+    pub allow_quorum_loss: bool,
+    /// How long a restarted member must have stayed well before the next one's turn
+    #[arg(long, value_name = "SECONDS")]
+    pub settle: Option<u32>,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+    #[command(flatten)]
+    pub connection: Connection,
+    #[command(flatten)]
+    pub output_options: OutputOptions,
+    #[command(flatten)]
+    pub reports: Reports,
+}
+
+/// The rolls are those of an apply to all hosts.
+impl From<SecretRotate> for Apply {
+    fn from(rotate: SecretRotate) -> Self {
+        Self {
+            planning: Planning {
+                inventory: rotate.inventory,
+                selection: Selection::default(),
+                only: Vec::new(),
+                diff: false,
+                show_scripts: false,
+                take_over: false,
+                detailed_exitcode: false,
+                connection: rotate.connection,
+                output_options: rotate.output_options,
+            },
+            dry_run: false,
+            yes: rotate.yes,
+            allow_quorum_loss: rotate.allow_quorum_loss,
+            settle: rotate.settle,
+            plan: None,
+            reports: rotate.reports,
+        }
+    }
 }
 
 #[derive(Args, Debug)]

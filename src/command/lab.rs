@@ -95,6 +95,7 @@ fn up(name: &str, arguments: &LabUp) -> Result<(), Failure> {
             flavour: if arguments.java { Flavour::Java } else { Flavour::Bare },
             swap: arguments.swap,
             no_python: arguments.no_python,
+            releases: arguments.release.clone(),
         },
     )?;
     let inventory = lab.inventory();

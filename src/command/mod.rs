@@ -16,6 +16,7 @@ pub mod restart;
 pub mod restore;
 pub mod rollback;
 pub mod schema;
+pub mod secret;
 pub mod shell;
 pub mod status;
 pub mod template;
@@ -52,6 +53,7 @@ pub fn run(arguments: Arguments) -> Outcome {
         Command::Man(man) => man::run(&man),
         Command::Restart(restart) => wait(restart::run(restart)),
         Command::Rollback(rollback) => wait(rollback::run(rollback)),
+        Command::Secret(command) => wait(secret::run(command)),
         Command::Unlock(unlock) => wait(unlock::run(unlock)),
         Command::Destroy(destroy) => wait(destroy::run(destroy)),
         Command::Backup(backup) => wait(backup::run(backup)),

@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn the_inventory_of_the_sources_fits_the_lab_that_needs_no_name() {
         let network = DEFAULT_NETWORK.to_owned();
-        let record = Record { hosts: 3, network, base: "".into(), options: Options::default() };
+        let record = Record { hosts: 3, network, bases: Vec::new(), options: Options::default() };
         let lab = Lab::assemble(Path::new("/var/lib/zkprov/lab"), DEFAULT_NAME, record);
         let config = format!("config: {}", lab.ssh_config("root").display());
         let wanted = inventory(&lab).replace("config: ssh_config", &config);

@@ -4,6 +4,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use super::record::Release;
 use super::tool::{self, run, tool};
 use crate::failure::Failure;
 use crate::report;
@@ -38,25 +39,32 @@ pub enum Flavour {
 }
 
 /// The root directory of the base; builds it where it is missing.
-pub(super) fn find_or_build(directory: &Path, flavour: Flavour) -> Result<PathBuf, Failure> {
+pub(super) fn find_or_build(
+    directory: &Path,
+    flavour: Flavour,
+    release: Option<Release>,
+) -> Result<PathBuf, Failure> {
     let mut packages = PACKAGES.to_vec();
     if flavour == Flavour::Java {
         packages.push(JAVA);
     }
     let packages = packages.join(",");
-    let root =
-        directory.join(format!("base-{}", &crate::digest::sha256(packages.as_bytes())[..10]));
+    let suite = release.map(|release| format!("-{}", release.suite())).unwrap_or_default();
+    let digest = crate::digest::sha256(packages.as_bytes());
+    let root = directory.join(format!("base{suite}-{}", &digest[..10]));
     // Two labs may come up at the same moment: one builds, the other waits for it.
     let lock = open_lock(&directory.join("base.lock"))?;
     lock.lock().map_err(|error| Failure::failed(format!("cannot lock the base: {error}")))?;
     if !root.is_dir() {
-        build(&root, &packages)?;
+        build(&root, &packages, release)?;
     }
     Ok(root)
 }
 
-fn build(root: &Path, packages: &str) -> Result<(), Failure> {
-    let archive = archive()?;
+fn build(root: &Path, packages: &str, release: Option<Release>) -> Result<(), Failure> {
+    let own = archive()?;
+    let suite = release.map_or(own.suite, |release| release.suite().to_owned());
+    let archive = Archive { suite, ..own };
     let started = std::time::Instant::now();
     report::talk(&format!(
         "lab: building the base system ({}), once; this takes about a minute",

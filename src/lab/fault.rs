@@ -126,8 +126,11 @@ impl Lab {
             self.exec(host, &["journalctl", "--sync"])?;
         }
         let journal = self.written(host).join("var/log/journal").display().to_string();
-        let text = run("journalctl", ["-D", &journal, "-q", "-o", "cat", "-t", "sshd"])?;
-        // Not `Accepted key`, which only says that a key would do.
+        let text = run(
+            "journalctl",
+            ["-D", &journal, "-q", "-o", "cat", "-t", "sshd", "-t", "sshd-session"],
+        )?;
+        // `sshd-session` since OpenSSH 9.8. Not `Accepted key`, which only says that a key would do.
         let accepted = ["Accepted publickey", "Accepted password", "Accepted keyboard"];
         let logins =
             text.lines().filter(|line| accepted.iter().any(|how| line.starts_with(how))).count();

@@ -95,8 +95,9 @@ impl Lab {
         if mount::is_mounted(&root) {
             return Ok(());
         }
-        let seed = self.directory().join("seed/up");
-        mount::overlay(&[&seed, self.base()], &self.host_directory(&host.name), &root)
+        let base = self.base(host);
+        let seed = self.seed(base).join("up");
+        mount::overlay(&[&seed, base], &self.host_directory(&host.name), &root)
     }
 
     /// Switches the host on; returns before it is up.

@@ -25,7 +25,7 @@ use std::thread;
 
 pub use self::base::Flavour;
 use self::network::Network;
-pub use self::record::{Condition, DEFAULT_NAME, Host, Lab, Options, home};
+pub use self::record::{Condition, DEFAULT_NAME, Host, Lab, Options, Release, home};
 use self::record::{DEFAULT_NETWORK, Record};
 pub use self::relay::{Wire, carry};
 pub use self::seed::USERS;
@@ -64,12 +64,18 @@ impl Lab {
             }
         }
         clear(&home, name)?;
-        let base = base::find_or_build(&home, options.flavour)?;
+        let bases = if options.releases.is_empty() {
+            vec![base::find_or_build(&home, options.flavour, None)?]
+        } else {
+            let build =
+                |release: &Release| base::find_or_build(&home, options.flavour, Some(*release));
+            options.releases.iter().map(build).collect::<Result<_, _>>()?
+        };
         let network = match &options.network {
             Some(network) => checked_network(network)?,
             None => free_network(&home, name),
         };
-        let lab = Self::assemble(&home, name, Record { hosts: count, network, base, options });
+        let lab = Self::assemble(&home, name, Record { hosts: count, network, bases, options });
         lab.bring_up()?;
         Ok(lab)
     }
@@ -101,19 +107,21 @@ impl Lab {
                 address: network.address(number),
             })
             .collect();
-        let (base, options) = (record.base, record.options);
-        Self { home: home.to_owned(), network, hosts, base, options }
+        let (bases, options) = (record.bases, record.options);
+        Self { home: home.to_owned(), network, hosts, bases, options }
     }
 
     fn bring_up(&self) -> Result<(), Failure> {
         seed::folder(&self.directory())?;
         let key = seed::key_pair(&self.directory().join("key"), "zkprov-lab")?;
         access::write_all(self)?;
-        seed::make(&self.base, &self.directory().join("seed"), &key)?;
+        for base in &self.bases {
+            seed::make(base, &self.seed(base), &key)?;
+        }
         let record = Record {
             hosts: self.hosts.len() as u8,
             network: self.network.prefix.clone(),
-            base: self.base.clone(),
+            bases: self.bases.clone(),
             options: self.options.clone(),
         };
         let text = serde_json::to_string(&record)
@@ -217,8 +225,15 @@ impl Lab {
         &self.home
     }
 
-    fn base(&self) -> &Path {
-        &self.base
+    /// What a host stands on.
+    fn base(&self, host: &Host) -> &Path {
+        &self.bases[usize::from(host.number - 1) % self.bases.len()]
+    }
+
+    /// The layer over a base that makes it a host of this lab.
+    fn seed(&self, base: &Path) -> PathBuf {
+        let name = base.file_name().unwrap_or_default().to_string_lossy();
+        self.directory().join(format!("seed-{name}"))
     }
 
     fn options(&self) -> &Options {

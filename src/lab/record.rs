@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::base::Flavour;
 use super::network::Network;
 
-pub use crate::cli::DEFAULT_LAB as DEFAULT_NAME;
+pub use crate::cli::{DEFAULT_LAB as DEFAULT_NAME, LabRelease as Release};
 /// The network of the lab that is meant when none is named.
 pub(super) const DEFAULT_NETWORK: &str = "10.77.0";
 
@@ -21,6 +21,9 @@ pub struct Options {
     pub swap: bool,
     /// Hosts without Python, to show that none is needed.
     pub no_python: bool,
+    /// What the hosts run, in turn; this machine's own system where there is none.
+    #[serde(default)]
+    pub releases: Vec<Release>,
 }
 
 /// What is written down about a lab that is up.
@@ -28,7 +31,8 @@ pub struct Options {
 pub(super) struct Record {
     pub(super) hosts: u8,
     pub(super) network: String,
-    pub(super) base: PathBuf,
+    /// The roots that the hosts stand on, in turn.
+    pub(super) bases: Vec<PathBuf>,
     pub(super) options: Options,
 }
 
@@ -39,7 +43,7 @@ pub struct Lab {
     pub(super) home: PathBuf,
     pub(super) network: Network,
     pub(super) hosts: Vec<Host>,
-    pub(super) base: PathBuf,
+    pub(super) bases: Vec<PathBuf>,
     pub(super) options: Options,
 }
 

@@ -30,7 +30,7 @@ const HOST_KEYS: &str = "[Unit]\nDescription=Host keys\nBefore=ssh.service\n\n[S
 pub fn write_box(path: &Path) -> Result<(), Failure> {
     let home = home();
     needs::check(&home)?;
-    let base = base::find_or_build(&home, Flavour::Bare)?;
+    let base = base::find_or_build(&home, Flavour::Bare, None)?;
     let work = home.join(format!("box-{}", std::process::id()));
     let made = make(&base, &work, path);
     mount::unmount(&work.join("rootfs"));

@@ -167,11 +167,13 @@ fn member(
 
     let unit = page.render("zookeeper.service")?;
     let settings = service::settings(&unit);
+    let secret = artifacts.secret.as_ref().map(|_| SECRET_FILE);
+    let reads = [UNIT_FILE, CONFIG_FILE].into_iter().chain(secret).map(str::to_owned).collect();
     all.push(Resource::File(File::plain(UNIT_FILE, unit, Phase::Switch)));
     all.push(Resource::Service(Service {
         unit: UNIT.into(),
         fragment: UNIT_FILE.into(),
-        reads: vec![UNIT_FILE.into(), CONFIG_FILE.into()],
+        reads,
         exe: exe.filter(|_| inventory.coordinator.engine == Engine::Coordinator),
         ports: vec![host.ports.client, host.ports.quorum, host.ports.election],
         reload_after: vec![Subject::File(UNIT_FILE.into()), Subject::Fstab],

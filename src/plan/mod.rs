@@ -14,6 +14,7 @@ mod only;
 pub mod operation;
 pub mod reason;
 pub mod resource;
+pub mod secret;
 pub mod show;
 pub mod subject;
 pub mod template;

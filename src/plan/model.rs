@@ -70,7 +70,7 @@ impl Step {
     }
 
     /// Whether a host gets a secret by it.
-    pub const fn gives_secret(&self) -> bool {
+    const fn gives_secret(&self) -> bool {
         matches!(self.change.operation, Operation::WriteFile { secret: true, .. })
     }
 
@@ -95,6 +95,11 @@ impl HostPlan {
             refusals: Vec::new(),
             running: false,
         }
+    }
+
+    /// Whether the host gets a secret.
+    pub fn gets_secret(&self) -> bool {
+        self.steps.iter().any(Step::gives_secret)
     }
 
     /// Whether a serving process would have to be restarted.

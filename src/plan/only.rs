@@ -22,7 +22,7 @@ impl Only {
         Self { take_over, ..self }
     }
 
-    pub(super) fn takes(&self, kind: &str) -> bool {
+    pub fn takes(&self, kind: &str) -> bool {
         self.kinds.is_empty() || self.kinds.iter().any(|only| only == kind)
     }
 }

@@ -1,33 +1,30 @@
 //! One run from the inventory to a plan: what `plan`, `apply` and `status` have in common.
 
 pub mod confirm;
+pub mod secrets;
 pub mod selection;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::OnceLock;
-use std::time::Duration;
 
 use futures_util::future::join_all;
 
 use crate::artifacts::build::Builds;
 use crate::artifacts::{collect, secret};
 use crate::cli::{self, Connection, OutputOptions, Planning, Selection};
-use crate::digest;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::host::Connector;
 use crate::host::fleet::Fleet;
 use crate::host::session::{self, HostSession, Skew};
-use crate::inventory::{self, Host, Inventory, Secret, SecretSource};
-use crate::layout::{SECRET_FILE, UNIT};
+use crate::inventory::{self, Host, Inventory, SecretSource};
 use crate::plan::desired::{self, Artifact, Artifacts};
-use crate::plan::{self, HostPlan, Only, Plan, Step, valid};
+use crate::plan::{self, HostPlan, Only, Plan, valid};
 use crate::probe::Observed;
 use crate::report::Reporter;
 use crate::report::event::Event;
-use crate::script::{self, Script};
+use crate::run::secrets::Secrets;
 
 /// What every run has.
 #[derive(Debug)]
@@ -39,8 +36,7 @@ pub struct Run {
     pub artifacts: Artifacts,
     /// Whether a missing coordinator may be built for the plan.
     pub builds: Builds,
-    /// The ensemble's secret where nobody has named or kept one: the hosts', or one made for a new ensemble.
-    made: OnceLock<Secret>,
+    pub secrets: Secrets,
     stop: tokio::sync::watch::Sender<bool>,
 }
 
@@ -81,8 +77,8 @@ impl Run {
     ) -> Result<Self, Failure> {
         // A misspelt --limit is told before anything is asked or typed.
         selection::select(&inventory, selection.limit.as_deref())?;
-        let inventory = secret::with_kept(inventory)?;
         let artifacts = collect::gather(&inventory).await?;
+        let secrets = Secrets::of(&inventory, artifacts.secret.as_ref())?;
         let password = collect::become_password(&inventory, connection.ask_become_pass)?;
         let (stop, stopped) = tokio::sync::watch::channel(false);
         let connector = Connector::new(connection.accept_new_host_keys, password, stopped)?;
@@ -93,7 +89,7 @@ impl Run {
             reporter: Reporter::new(output_options.output),
             artifacts,
             builds: Builds::WhenStale,
-            made: OnceLock::new(),
+            secrets,
             stop,
         })
     }
@@ -181,82 +177,33 @@ impl Run {
                 Err(failure) => failures.push(failure),
             }
         }
-        self.learn_secret(&sessions).await?;
+        self.secrets.decide(&self.fleet, &self.inventory, &sessions, false).await?;
         let plan = self.plan(&self.artifacts, &answers(&sessions), only)?;
         Ok(Planned { plan, sessions, failures })
     }
 
-    /// Hosts have a secret that this machine does not: it is asked for, so that nothing is taken away that
-    /// another machine has set up.
-    async fn learn_secret(&self, sessions: &[HostSession<'_>]) -> Result<(), Failure> {
-        if !secret::is_ours(&self.inventory) || self.made.get().is_some() {
-            return Ok(());
-        }
-        let holding = |session: &&HostSession<'_>| session.observed.digest(SECRET_FILE).is_some();
-        let Some(first) = sessions.iter().find(holding) else { return Ok(()) };
-        let digest = first.observed.digest(SECRET_FILE);
-        if let Some(other) =
-            sessions.iter().filter(holding).find(|s| s.observed.digest(SECRET_FILE) != digest)
-        {
-            let cause =
-                format!("{} and {} hold different secrets", first.host.name, other.host.name);
-            return Err(Failure::refused(cause).hint(
-                "name the right one as `coordinator: { secret: { file: … } }`; without it members refuse each other",
-            ));
-        }
-        let mut script = Script::new(&script::nonce());
-        script.call("zk_guard", ["15"]);
-        script.call("zk_frame_of", ["fact", "secret", "cat", SECRET_FILE]);
-        let (frames, _) = session::gather(&first.link, &script, Duration::from_secs(15))
-            .await
-            .map_err(|failure| failure.host(&first.host.name))?;
-        let held = frames.into_iter().find(|frame| frame.name == "secret").map(|frame| frame.body);
-        if let Some(held) = held.filter(|held| !held.trim_ascii().is_empty()) {
-            let _ = self.made.set(Secret::new(held));
-        }
-        Ok(())
-    }
-
-    /// The secret that neither the inventory nor a file beside it has, where these hosts are to have one: one
-    /// that they hold already, or a new one where none of them has ever served.
-    fn secret_for(&self, answers: &[Answer<'_>]) -> Result<Option<&Secret>, Failure> {
-        if !secret::is_ours(&self.inventory) {
-            return Ok(None);
-        }
-        let members: Vec<_> = answers.iter().filter(|answer| answer.host.is_member()).collect();
-        let held = members.iter().find_map(|answer| answer.observed.digest(SECRET_FILE));
-        if let (Some(made), Some(held)) = (self.made.get(), held) {
-            return Ok((digest::sha256(made.reveal()) == held).then_some(made));
-        }
-        let blank = |answer: &&&Answer<'_>| {
-            answer.observed.digest(SECRET_FILE).is_none()
-                && !plan::has_data(answer.host, answer.observed)
-                && answer.observed.unit(UNIT).get("MainPID").parse().unwrap_or(0) == 0
-        };
-        if held.is_some() || members.iter().filter(blank).count() < self.inventory.members().count()
-        {
-            return Ok(None);
-        }
-        if self.made.get().is_none() {
-            let _ = self.made.set(secret::make()?);
-        }
-        Ok(self.made.get())
-    }
-
-    /// Keeps the secret of a plan that gives hosts one, before they get it.
-    pub fn keep_secret(&self, plan: &Plan) -> Result<(), Failure> {
-        let gives = plan.hosts.iter().flat_map(|host| &host.steps).any(Step::gives_secret);
-        let place = secret::place(&self.inventory);
-        if let (true, Some(made)) = (secret::is_ours(&self.inventory), self.made.get())
-            && (gives || !place.exists())
-        {
-            let path = secret::keep(&self.inventory, made)?;
+    /// Keeps the secret of a plan beside the inventory, before hosts get it.
+    pub fn keep_secret(&self) -> Result<(), Failure> {
+        let Some(kept) = self.secrets.to_keep() else { return Ok(()) };
+        let first = !secret::place(&self.inventory).exists();
+        let path = secret::keep(&self.inventory, &kept)?;
+        if first {
             self.reporter.aside(&format!(
                 "the secret by which members know each other is kept in {}: whoever works on this ensemble needs it",
                 path.display()
             ));
         }
         Ok(())
+    }
+
+    /// Every member holds the newest secret alone: no other one is kept.
+    pub fn end_change_of_secrets(&self) -> Result<(), Failure> {
+        match self.secrets.newest() {
+            Some(newest) if self.secrets.under_way() => {
+                secret::keep(&self.inventory, &newest).map(drop)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The plan for what has been observed; `supplies` may hold more than at the run's beginning.
@@ -270,17 +217,25 @@ impl Run {
         let mut plans = Vec::new();
         let (mut inventory, mut artifacts) =
             (Cow::Borrowed(&self.inventory), Cow::Borrowed(artifacts));
-        if let Some(secret) = self.secret_for(answers)? {
-            let place = secret::place(&self.inventory);
-            inventory.to_mut().coordinator.secret = Some(SecretSource::File(place));
-            artifacts.to_mut().secret = Some(secret.clone());
+        let stage = self.secrets.stage();
+        if let Some(stage) = &stage {
+            let kept = || SecretSource::File(secret::place(&self.inventory));
+            inventory.to_mut().coordinator.secret.get_or_insert_with(kept);
+            artifacts.to_mut().secret = Some(stage.ring.text());
         }
         for answer in answers {
             plans.push(self.host_plan(&inventory, &artifacts, *answer, only, &mut binaries)?);
         }
         let observed: Vec<_> =
             answers.iter().map(|answer| (answer.host, answer.observed)).collect();
-        Ok(plan::ensemble(&inventory, plans, &observed))
+        let mut plan = plan::ensemble(&inventory, plans, &observed);
+        if let Some(note) = self.secrets.note(&inventory)
+            && let Some(first) =
+                plan.hosts.iter_mut().find(|host| host.gets_secret() || stage.is_none())
+        {
+            first.notes.push(("secret".into(), note));
+        }
+        Ok(plan)
     }
 
     fn host_plan(

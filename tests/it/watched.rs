@@ -20,7 +20,7 @@ pub(crate) struct Watched {
 impl Watched {
     pub(crate) fn start(inventory: &Path, command: &str, rest: &[&str]) -> Self {
         let mut child = zkprov()
-            .arg(command)
+            .args(command.split(' '))
             .arg(inventory)
             .args(rest)
             .stdout(Stdio::null())

@@ -77,6 +77,8 @@ pub(super) struct Member {
     port: u16,
     addresses: Vec<SocketAddr>,
     next_address: usize,
+    /// Which of this server's secrets it is dialled with: each is tried at every address.
+    key: usize,
     pub(super) link: Dialled,
     pub(super) retry_at: Instant,
     pub(super) retry_after: Duration,
@@ -93,6 +95,7 @@ impl Member {
             port,
             addresses: Vec::new(),
             next_address: 0,
+            key: 0,
             link: Dialled::Waiting,
             retry_at: Instant::now(),
             retry_after: RETRY_FIRST,
@@ -228,7 +231,9 @@ impl Peers {
                 return;
             }
         }
-        let address = member.addresses[member.next_address % member.addresses.len()];
+        let count = member.addresses.len();
+        let address = member.addresses[member.next_address % count];
+        member.key = member.next_address / count;
         member.next_address += 1;
         let connected = TcpStream::connect(address).and_then(|mut stream| {
             let interest = Interest::READABLE | Interest::WRITABLE;
@@ -332,23 +337,20 @@ impl Peers {
                 }
             }
             Dialled::Proving { mut channel, nonce, mut theirs, mut input, mut since } => {
+                let key = self.ring.nth(member.key);
                 let open = read_some(&mut channel, &mut self.buffer, &mut input).map_err(text)?;
                 while let Some(frame) = take_frame(&mut input)? {
                     if let Some(theirs) = theirs {
-                        let (key, nonces) = (self.ring.first(), (&nonce, &theirs));
+                        let nonces = (&nonce, &theirs);
                         let hello = peer_auth::check_welcome(key, Port::Quorum, nonces, &frame)
                             .map_err(|error| error.to_string())?;
                         let sealer = key.sealer(Port::Quorum, nonces, true);
                         return self.welcomed(id, channel, sealer, hello, node);
                     }
-                    let (answer, seen) = peer_auth::answer(
-                        self.ring.first(),
-                        Port::Quorum,
-                        &nonce,
-                        &frame,
-                        &node.hello(),
-                    )
-                    .map_err(|error| error.to_string())?;
+                    let hello = node.hello();
+                    let (answer, seen) =
+                        peer_auth::answer(key, Port::Quorum, &nonce, &frame, &hello)
+                            .map_err(|error| error.to_string())?;
                     write_whole(&mut channel, &answer).map_err(text)?;
                     theirs = Some(seen);
                     since = Instant::now();
@@ -380,13 +382,12 @@ impl Peers {
 
     /// The first frame of the proof leaves.
     fn prove(&mut self, id: u8, mut channel: Channel, input: Vec<u8>) -> Result<(), String> {
+        let Some(member) = self.members.get_mut(&id) else { return Ok(()) };
         let nonce = fresh_nonce();
-        let opening = peer_auth::opening(self.ring.first(), Port::Quorum, &nonce);
+        let opening = peer_auth::opening(self.ring.nth(member.key), Port::Quorum, &nonce);
         write_whole(&mut channel, &opening).map_err(|error| error.to_string())?;
         let since = Instant::now();
-        if let Some(member) = self.members.get_mut(&id) {
-            member.link = Dialled::Proving { channel, nonce, theirs: None, input, since };
-        }
+        member.link = Dialled::Proving { channel, nonce, theirs: None, input, since };
         Ok(())
     }
 

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream, ToSocketAddrs as _};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use super::completion::Completions;
 use super::handshake::{HANDSHAKE_RECORD, why};
 use super::lobby::{HANDSHAKE_TIME, Lobby};
 use super::logging::Logger;
-use super::peer_auth::{self, KeyRing, Port};
+use super::peer_auth::{self, Key, KeyRing, Port};
 use super::peer_io::fresh_nonce;
 use super::peer_tls::PeerTls;
 use super::records::{Opener, RECORD_BYTES_MAX, Sealer};
@@ -233,12 +233,25 @@ impl SnapshotTransfer {
         });
     }
 
-    fn introduce_myself(&self, stream: Arc<TcpStream>, host: &str) -> Outcome<Link> {
+    /// A connection to a member that knows one of this server's secrets.
+    fn linked(&self, address: SocketAddr, host: &str) -> Outcome<Link> {
+        let mut tried = Err("there is no secret to dial with".into());
+        for key in self.ring.keys() {
+            let stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
+            tried = self.introduce_myself(Arc::new(stream), host, key);
+            if tried.is_ok() {
+                break;
+            }
+        }
+        tried
+    }
+
+    fn introduce_myself(&self, stream: Arc<TcpStream>, host: &str, key: &Key) -> Outcome<Link> {
         stream.set_nodelay(true)?;
         let mut hasty = Hasty { stream: &stream, until: Instant::now() + SILENCE_MAX };
         let mut tunnel = self.dialled(&mut hasty, host)?;
         let mut talk = tunnel.over(&mut hasty);
-        let (nonce, key) = (fresh_nonce(), self.ring.first());
+        let nonce = fresh_nonce();
         write_frame(&mut talk, &peer_auth::opening(key, Port::Snapshot, &nonce))?;
         let challenge = read_frame(&mut talk, peer_auth::FRAME_BYTES_MAX)?;
         let (answer, theirs) =
@@ -255,8 +268,7 @@ impl SnapshotTransfer {
     fn receive(&self, host: &str, port: u16, index: u64) -> Outcome<State> {
         let address =
             (host, port).to_socket_addrs()?.next().ok_or("cannot resolve the host name")?;
-        let stream = Arc::new(TcpStream::connect_timeout(&address, Duration::from_secs(5))?);
-        let mut stream = self.introduce_myself(stream, host)?;
+        let mut stream = self.linked(address, host)?;
         write_frame(&mut stream, &index.to_le_bytes())?;
         let meta = read_frame(&mut stream, 64 << 10)?;
         let meta = SnapshotMeta::decode(&meta).ok_or("its description is garbled")?;

@@ -186,10 +186,8 @@ fn a_secret_is_added_and_rotated_by_rolling_restarts() {
     let (old, new) = ("an old secret of many bytes", "a new secret of many bytes");
     let rings = [
         format!("none\n{old}\n"),
-        format!("{old}\nnone\n"),
         format!("{old}\n"),
         format!("{old}\n{new}\n"),
-        format!("{new}\n{old}\n"),
         format!("{new}\n"),
     ];
     let mut bystander = Client::connect(&ensemble.addresses()).unwrap();
@@ -215,7 +213,7 @@ fn a_secret_is_added_and_rotated_by_rolling_restarts() {
     fs::write(&file, old).unwrap();
     let from = ensemble.log(1).len();
     ensemble.start_server(0);
-    ensemble.wait_for_log(1, from, "it does not know the ensemble's secret");
+    ensemble.wait_for_log(1, from, "to the quorum port");
     assert!(!serves(ensemble.address(0)));
 }
 

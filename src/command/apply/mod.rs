@@ -54,13 +54,46 @@ pub async fn run(arguments: cli::Apply) -> Outcome {
 }
 
 async fn whole(run: &Run, arguments: &cli::Apply) -> Outcome {
-    let planning = &arguments.planning;
-    let only = dry::only(planning)?;
+    let only = dry::only(&arguments.planning)?;
     let saved = arguments.plan.as_deref().map(dry::load).transpose()?;
     let planned = run.probe_and_plan(&only).await?;
-    let outcome = Box::pin(changes(run, arguments, &only, saved.as_ref(), &planned)).await;
+    carry_out(run, arguments, &only, saved.as_ref(), planned).await
+}
+
+/// Makes the changes of a plan; where they are the first half of a change of secrets, the second half too.
+pub(super) async fn carry_out(
+    run: &Run,
+    arguments: &cli::Apply,
+    only: &Only,
+    saved: Option<&Plan>,
+    planned: Planned<'_>,
+) -> Outcome {
+    let first = run.secrets.stage().is_some_and(|stage| stage.first_of_two);
+    let all = planned.failures.is_empty() && run.limit.is_none() && only.takes("file");
+    let outcome = Box::pin(changes(run, arguments, only, saved, &planned, arguments.yes)).await;
     run.fleet.close(planned.sessions).await;
-    outcome
+    let well = |outcome: &Outcome| matches!(outcome, Ok(Exit::Done | Exit::Changes));
+    if !well(&outcome) || run.stopped() || !all {
+        return outcome;
+    }
+    if !first {
+        return run.end_change_of_secrets().and(outcome);
+    }
+    run.reporter.aside(
+        "every member accepts the new secret; a second roll ends that they accept what was before it",
+    );
+    let planned = run.probe_and_plan(only).await?;
+    if run.secrets.stage().is_none_or(|stage| stage.first_of_two) {
+        run.fleet.close(planned.sessions).await;
+        let cause = "some members do not accept the new secret yet: none may use it alone";
+        return Err(Failure::refused(cause).hint("`zkprov apply` goes on from here"));
+    }
+    let outcome = Box::pin(changes(run, arguments, only, None, &planned, true)).await;
+    run.fleet.close(planned.sessions).await;
+    if !well(&outcome) || run.stopped() || !planned.failures.is_empty() {
+        return outcome;
+    }
+    run.end_change_of_secrets().and(outcome)
 }
 
 async fn changes(
@@ -69,6 +102,7 @@ async fn changes(
     only: &Only,
     saved: Option<&Plan>,
     planned: &Planned<'_>,
+    yes: bool,
 ) -> Outcome {
     let planning = &arguments.planning;
     dry::tell(run, planning, planned);
@@ -80,7 +114,7 @@ async fn changes(
         saved.still_holds(&planned.plan)?;
     }
     if planned.plan.changes() == 0 {
-        run.keep_secret(&planned.plan)?;
+        run.keep_secret()?;
         let mut failures = planned.failures.clone();
         let silent = silent(run, planned);
         if !silent.is_empty() {
@@ -97,8 +131,8 @@ async fn changes(
         return Ok(run::worst(&failures));
     }
     let question = format!("Make {}?", show::summary(&planned.plan));
-    confirm::confirm(arguments.yes, &question)?;
-    run.keep_secret(&planned.plan)?;
+    confirm::confirm(yes, &question)?;
+    run.keep_secret()?;
     let fetched = fetch(run, planned).await?;
     let plan = match &fetched {
         Some(artifacts) => run.plan(artifacts, &run::answers(&planned.sessions), only)?,

@@ -178,7 +178,7 @@ impl Service {
                 return Some(Stale::Binary(exe.to_owned()));
             }
         }
-        let started = timestamp(unit.get("ExecMainStartTimestamp"))?;
+        let started = started_s(&unit)?;
         let younger = self
             .reads
             .iter()
@@ -245,6 +245,11 @@ fn fstab_swaps(observed: &Observed) -> bool {
     let swaps = |id: &str| id.rsplit('.').next() == Some("swap");
     let mut units = observed.units().into_iter();
     units.any(|unit| swaps(unit.get("Id")) && unit.get("SourcePath") == "/etc/fstab")
+}
+
+/// When the unit's process began, in seconds since 1970.
+pub(crate) fn started_s(unit: &Unit) -> Option<i64> {
+    timestamp(unit.get("ExecMainStartTimestamp"))
 }
 
 /// Seconds since 1970 of systemd's `Wed 2026-11-25 10:59:17 UTC`.

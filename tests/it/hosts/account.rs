@@ -1,6 +1,6 @@
 //! The service's account against root: it owns the data directory, and swaps what root works on for links.
 
-use super::Lab;
+use super::lab::Lab;
 
 /// Swaps `$1` for a link to `$2` and back as fast as it can; run as the service's account.
 const SWAPPER: &str = r#"#!/usr/bin/python3

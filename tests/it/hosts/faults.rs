@@ -4,8 +4,8 @@ use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 use std::thread;
 
-use super::{HOSTS, Lab, Ran, zkprov};
-use crate::watched::signal;
+use super::lab::{HOSTS, Lab, Ran};
+use crate::watched::{signal, zkprov};
 
 /// Steps of every kind, in the order of an apply.
 const STEPS: [&str; 7] = [

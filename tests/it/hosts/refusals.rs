@@ -1,6 +1,6 @@
 //! What is refused or told before anything is done, because a person has to decide.
 
-use super::{Lab, NETWORK};
+use super::lab::Lab;
 
 /// Makes a host as it should not be, looks at the refusal, and takes it back.
 fn refused(lab: &Lab, host: &str, make: &str, says: &str, undo: &str) {
@@ -76,7 +76,7 @@ pub(super) fn facts(lab: &Lab) {
     lab.run(&["plan"]).ends(0).says(" s ahead of this machine's");
     lab.on("kafka2", "rm /usr/local/bin/date");
     // An address that is every host's own, with a way in: the host says which it has.
-    let address = format!("{NETWORK}.12");
+    let address = format!("{}.12", lab.network);
     let way_in = format!("myid: 2, ssh: {{ host: {address} }}");
     for (wrong, says) in [("127.0.0.1", "is a loopback address"), ("0.0.0.0", "is every address")] {
         let path = lab.variant("myid: 2", &way_in);

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::thread;
 
-use super::{HOSTS, Lab, NETWORK};
+use super::lab::{HOSTS, Lab};
 
 /// As much of wget as a host needs: what hosts are booted from has neither it nor curl.
 const WGET: &str = r#"#!/usr/bin/python3
@@ -17,8 +17,9 @@ open(sys.argv[sys.argv.index("-O") + 1], "wb").write(data)
 "#;
 
 /// Serves each name to whoever asks, until the test ends: no more of HTTP than a download needs.
-fn serve(files: Vec<(&'static str, Vec<u8>)>) -> u16 {
-    let listener = TcpListener::bind(format!("{NETWORK}.1:0")).expect("the lab's own address");
+fn serve(lab: &Lab, files: Vec<(&'static str, Vec<u8>)>) -> u16 {
+    let listener =
+        TcpListener::bind(format!("{}.1:0", lab.network)).expect("the lab's own address");
     let port = listener.local_addr().expect("bound").port();
     thread::spawn(move || {
         for mut stream in listener.incoming().map_while(Result::ok) {
@@ -41,8 +42,8 @@ pub(super) fn host_fetches(lab: &Lab) {
     lab.fresh();
     let tarball = std::fs::read(lab.folder.path().join("kafka_2.13-3.3.1.tgz")).expect("ours");
     let cut = tarball[..tarball.len() / 2].to_vec();
-    let port = serve(vec![("whole.tgz", tarball), ("cut.tgz", cut)]);
-    let at = |name: &str| format!("\"http://{NETWORK}.1:{port}/{name}\"");
+    let port = serve(lab, vec![("whole.tgz", tarball), ("cut.tgz", cut)]);
+    let at = |name: &str| format!("\"http://{}.1:{port}/{name}\"", lab.network);
     let own = format!("[ \"{}/kafka_2.13-3.3.1.tgz\" ]", lab.folder.path().display());
     let bad = format!("[ {}, {} ], fetch: host", at("missing.tgz"), at("cut.tgz"));
     let inventory = lab.variant(&own, &bad);

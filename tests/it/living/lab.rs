@@ -116,7 +116,7 @@ impl Lab {
 
     #[expect(clippy::unused_self, reason = "the hosts must be up: the receiver says so")]
     pub(super) fn run(&self, inventory: &str, command: &str, rest: &[&str]) -> Ran {
-        let output = zkprov().arg(command).arg(inventory).args(rest).output();
+        let output = zkprov().args(command.split(' ')).arg(inventory).args(rest).output();
         Ran::of(&output.expect("zkprov runs"))
     }
 

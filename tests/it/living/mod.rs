@@ -5,6 +5,7 @@
 
 mod lab;
 mod load;
+mod secrets;
 
 use self::lab::{Lab, end};
 use self::load::Load;
@@ -41,6 +42,9 @@ fn an_ensemble_lives_on() {
         ("killed between the steps of one member, and resumed", killed),
         ("a full disk stops a roll before anything is changed", full),
         ("a host that boots in the middle of a roll is logged in to again", rebooted),
+        ("an ensemble that serves without a secret gets one", secrets::added),
+        ("the secret is replaced under load, also by a run that goes on", secrets::rotated),
+        ("another machine goes on with a change of the secret", secrets::elsewhere),
     ];
     let lab = Lab::up();
     let inventory = lab.inventory(&THREE, "");
