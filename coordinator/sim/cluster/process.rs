@@ -131,12 +131,8 @@ impl World {
         server.sessions = recovered.state.sessions().map(|(id, _)| id).collect();
         let node = Node::new(config, recovered, now.as_millis() as u64, wall_ms, seed);
         let disk = server.disk.clone();
-        let driver_config = DriverConfig {
-            alone: server.list.len() <= 1,
-            busy_poll: true,
-            cores,
-            sync_warning: Duration::from_secs(1),
-        };
+        let driver_config =
+            DriverConfig { busy_poll: true, cores, sync_warning: Duration::from_secs(1) };
         let operators = self.operators.clone();
         let driver = Driver::new(node, disk.clone(), identity, operators, driver_config);
         server.running = Some(Running {

@@ -28,6 +28,7 @@ const PARTICIPANTS_USUAL_MAX: usize = 7;
 
 impl Entries {
     pub(super) fn build(mut self, read: Read<'_>) -> Result<(Config, Vec<Warning>)> {
+        self.take_dynamic_file(&mut *read)?;
         let tick_time_ms = self.number("tickTime", 3000, 1..=3_600_000)?;
         let data_dir = self.required_path("dataDir")?;
         let data_log_dir = self.path("dataLogDir").unwrap_or_else(|| data_dir.clone());

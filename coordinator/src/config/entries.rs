@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use super::error::{ConfigError, Warning};
 use super::keys::{self, Treatment};
-use super::properties;
+use super::properties::{self, Property};
 use super::server::is_wildcard;
 
 pub(super) type Result<T> = std::result::Result<T, Box<ConfigError>>;
@@ -17,6 +17,8 @@ struct Entry {
     value: String,
     /// `None`: from the command line.
     line: Option<usize>,
+    /// Where that line stands, when not in the configuration itself.
+    file: Option<PathBuf>,
 }
 
 /// The properties that hold, and what has been said about them so far.
@@ -33,7 +35,7 @@ impl Entries {
         for pair in overrides {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let key = name.strip_prefix("zookeeper.").unwrap_or(name).to_owned();
-            let entry = Entry { value: value.trim().to_owned(), line: None };
+            let entry = Entry { value: value.trim().to_owned(), line: None, file: None };
             all.by_key.insert(key, entry);
         }
         all.judge_names()?;
@@ -52,7 +54,7 @@ impl Entries {
             hint: "write `\\\\` for a backslash".to_owned(),
         })?;
         for property in read {
-            let entry = Entry { value: property.value, line: Some(property.line) };
+            let entry = Entry { value: property.value, line: Some(property.line), file: None };
             if let Some(earlier) = all.by_key.insert(property.key.clone(), entry) {
                 let said = if is_secret(&property.key) {
                     "given twice: the first value is lost".to_owned()
@@ -91,6 +93,22 @@ impl Entries {
             }
         }
         Ok(())
+    }
+
+    /// A line of another file.
+    pub(super) fn put(&mut self, property: Property, file: &Path) {
+        let Property { key, value, line } = property;
+        let entry = Entry { value, line: Some(line), file: Some(file.to_owned()) };
+        if let Some(earlier) = self.by_key.insert(key.clone(), entry) {
+            self.warn(&key, format!("given twice: the value `{}` is lost", earlier.value));
+        }
+    }
+
+    /// The file and the line where a key stands.
+    fn place(&self, key: &str) -> (PathBuf, Option<usize>) {
+        let entry = self.by_key.get(key);
+        let file = entry.and_then(|entry| entry.file.as_ref()).unwrap_or(&self.file);
+        (file.clone(), entry.and_then(|entry| entry.line))
     }
 
     pub(super) fn number<T>(
@@ -183,8 +201,8 @@ impl Entries {
     // Saying so.
 
     pub(super) fn warn(&mut self, key: &str, message: String) {
-        let line = self.by_key.get(key).and_then(|entry| entry.line);
-        let (file, key) = (self.file.clone(), Some(key.to_owned()));
+        let (file, line) = self.place(key);
+        let key = Some(key.to_owned());
         self.warnings.push(Warning { file, line, key, message });
     }
 
@@ -200,9 +218,10 @@ impl Entries {
         message: impl Into<String>,
         hint: &str,
     ) -> Box<ConfigError> {
+        let (file, line) = self.place(key);
         Box::new(ConfigError {
-            file: self.file.clone(),
-            line: self.by_key.get(key).and_then(|entry| entry.line),
+            file,
+            line,
             key: Some(key.to_owned()),
             message: message.into(),
             hint: hint.to_owned(),

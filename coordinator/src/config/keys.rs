@@ -186,13 +186,7 @@ const KEYS: &[(&str, Treatment)] = &[
         Refused { unless: &["3"], hint: "elections are Raft's: remove the key or leave it at 3" },
     ),
     ("reconfigEnabled", Used),
-    (
-        "dynamicConfigFile",
-        Refused {
-            unless: &[],
-            hint: "put the server.N lines of that file here, and remove the key",
-        },
-    ),
+    ("dynamicConfigFile", Used),
     ("localSessionsEnabled", Used),
     ("localSessionsUpgradingEnabled", Used),
     (

@@ -6,6 +6,7 @@
 mod audit;
 mod builder;
 mod client;
+mod dynamic;
 mod entries;
 mod error;
 mod http;

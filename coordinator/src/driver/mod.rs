@@ -47,8 +47,6 @@ const STOP_TIME: Duration = Duration::from_secs(3);
 /// What a driver must know before it starts.
 #[derive(Clone, Copy, Debug)]
 pub struct DriverConfig {
-    /// No other member's disk is waited for.
-    pub alone: bool,
     /// The thread may look for work without sleeping (`coordinator.busyPoll`).
     pub busy_poll: bool,
     /// Cores of the machine, or of the process's quota.
@@ -214,7 +212,7 @@ impl<D: Disk> Driver<D> {
     /// Whether writes that have arrived wait for others, to share one sync with them. Only where
     /// no other member's disk is waited for as well.
     fn holds(&mut self, now: Duration) -> bool {
-        if !self.config.alone {
+        if !self.node.alone() {
             return false;
         }
         let (waiting, received) = (self.node.writes_waiting(), self.node.requests_received());

@@ -109,7 +109,7 @@ impl<D: Disk> Driver<D> {
                 Ok(sync) => {
                     self.log.took(sync);
                     self.persisted(host, number, sync);
-                    if self.config.alone {
+                    if self.node.alone() {
                         self.busy_poll.rest();
                     }
                 }

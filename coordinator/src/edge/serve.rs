@@ -49,7 +49,8 @@ pub fn serve(config: Config, warnings: &[Warning]) -> Result<(), Failure> {
     for warning in warnings {
         logger.warn(&warning.to_string());
     }
-    let alone = config.standalone || config.servers.len() <= 1;
+    // Where members may be added an ensemble of one listens to them.
+    let alone = config.standalone || config.servers.len() <= 1 && !config.reconfig_enabled;
     if !config.force_sync {
         logger.warn("forceSync=no: acknowledged writes can be lost when machines lose power");
     }
@@ -140,7 +141,6 @@ pub fn serve(config: Config, warnings: &[Warning]) -> Result<(), Failure> {
     let snapshots = snapshot_writer::start(snapshots, clock, completions.clone()).map_err(text)?;
 
     let driver_config = DriverConfig {
-        alone: config.servers.len() <= 1,
         busy_poll: config.busy_poll,
         cores: available_parallelism().map_or(1, usize::from),
         sync_warning: Duration::from_millis(u64::from(config.fsync_warning_ms)),

@@ -55,8 +55,8 @@ impl Node {
                 || self.peers.is_up(*id as u8)
                     && progress.is_some_and(|p| p.matched + 1000 >= committed)
         };
-        let synced: Vec<u8> =
-            self.membership.voters().iter().filter(|id| close(id)).map(|id| *id as u8).collect();
+        // An observer that has the log can be given a vote.
+        let synced: Vec<u8> = self.membership.members().filter(close).map(|id| id as u8).collect();
         let mut flags = 0;
         for (set, flag) in [
             (self.config.reconfig_enabled, ENABLED),

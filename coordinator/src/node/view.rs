@@ -134,12 +134,17 @@ impl Node {
     fn shown_role(&self) -> Role {
         let me = u64::from(self.config.id);
         match self.raft.raft.state {
-            StateRole::Leader if self.membership.alone() => Role::Standalone,
+            StateRole::Leader if self.config.standalone => Role::Standalone,
             StateRole::Leader => Role::Leader,
             _ if self.raft.raft.leader_id == 0 => Role::Looking,
             _ if self.membership.is_learner(me) => Role::Observer,
             _ => Role::Follower,
         }
+    }
+
+    /// Alone in its ensemble.
+    pub fn alone(&self) -> bool {
+        self.membership.alone()
     }
 
     fn traffic(&self) -> TrafficView {

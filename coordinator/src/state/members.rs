@@ -33,7 +33,7 @@ pub struct Terms {
     pub alone: bool,
     /// `standaloneEnabled`: fewer than two voters are no ensemble.
     pub two_voters: bool,
-    /// Voters that are linked and have the log.
+    /// Members that are linked and have the log.
     pub synced: Vec<u8>,
 }
 

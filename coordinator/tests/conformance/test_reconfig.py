@@ -27,8 +27,9 @@ SECONDS = 40
 class Growing(ensembles.Ensemble):
     """Servers whose lines name their client ports; more of them than vote at first."""
 
-    def __init__(self, engine, size, spare=0, extra=None):
+    def __init__(self, engine, size, spare=0, extra=None, joins_as="participant"):
         super().__init__(engine, size + spare, {**SUPER, **(extra or {})})
+        self.joins_as = joins_as
         self.voters = self.servers[:size]
         self.spare = self.servers[size:]
         for server in self.servers:
@@ -41,7 +42,8 @@ class Growing(ensembles.Ensemble):
         ensembles.Server.write_configuration(server)
         lines = [l for l in path.read_text().splitlines() if not l.startswith(("server.", "clientPort"))]
         members = self.voters + ([server] if server in self.spare else [])
-        path.write_text("\n".join(lines + [f"server.{m.id}={line(m)}" for m in members]) + "\n")
+        role = lambda m: self.joins_as if m in self.spare else "participant"
+        path.write_text("\n".join(lines + [f"server.{m.id}={line(m, role(m))}" for m in members]) + "\n")
 
     def __enter__(self):
         for server in self.voters:
@@ -206,6 +208,67 @@ def test_roles_and_client_ports_change(engine):
             raw.Connection(before, 2)
         if engine == "coordinator":
             assert old.call(raw.EXISTS, raw.buffer(b"/new-port") + b"\0")[0] == OK, "old ones stay"
+
+
+def test_an_ensemble_of_one_grows(engine):
+    """Observers first: they follow and catch up; then all of them vote."""
+    if engine == "apache":
+        pytest.skip("there no observer can be given a vote: joiners follow before any list has them")
+    with Growing(engine, 1, 2, {"standaloneEnabled": "false"}, joins_as="observer") as running:
+        (first,) = running.voters
+        assert first.mode() == "leader"
+        connection = admin(first)
+        assert connection.call(raw.CREATE, raw.create_body(b"/before"))[0] == OK
+        asked = lambda role: ",".join(f"server.{s.id}={line(s, role)}" for s in running.spare)
+        assert connection.call(RECONFIG, body(joining=asked("participant")))[0] == NO_QUORUM
+        for joiner in running.spare:
+            joiner.start()
+        assert connection.call(RECONFIG, body(joining=asked("observer")))[0] == OK
+        for joiner in running.spare:
+            until(lambda joiner=joiner: joiner.mode() == "observer")
+        # Those who have caught up may vote.
+        until(lambda: connection.call(RECONFIG, body(joining=asked("participant")))[0] == OK)
+        until(lambda: [s.mode() for s in running.spare] == ["follower", "follower"])
+        time.sleep(1)
+        first.stop(kill=True)
+        until(lambda: sorted(str(s.mode()) for s in running.spare) == ["follower", "leader"])
+        reader = raw.open_session(running.spare[0].client_port)
+        assert reader.call(raw.EXISTS, raw.buffer(b"/before") + b"\0")[0] == OK
+        assert reader.call(raw.CREATE, raw.create_body(b"/after"))[0] == OK
+        first.start()
+        until(lambda: first.mode() == "follower")
+
+
+def test_files_that_apache_wrote_are_taken_over(engine):
+    """ZooKeeper moves its members to a file of their own: import, and serve from the same zoo.cfg."""
+    if engine == "apache":
+        pytest.skip("it goes from there to here by itself")
+    if lacking := ensembles.missing("apache"):
+        pytest.skip(lacking)
+    with Growing("apache", 3) as running:
+        connection = admin(running.servers[0])
+        assert connection.call(raw.CREATE, raw.create_body(b"/kept"))[0] == OK
+        assert connection.call(RECONFIG, body())[0] == OK
+        for server in running.servers:
+            server.stop()
+        running.engine = "coordinator"
+        for server in running.servers:
+            text = (server.directory / "zoo.cfg").read_text()
+            assert "dynamicConfigFile=" in text and "server.1" not in text
+            command = [str(ensembles.coordinator_binary()), "import", str(server.directory / "zoo.cfg")]
+            command += ["--ensemble-id", "taken-over"]
+            for other in running.servers:
+                command += ["--from", str(other.data)]
+            subprocess.run(command, check=True, timeout=60, stdout=subprocess.DEVNULL)
+        for server in running.servers:
+            server.start()
+        running.wait()
+        reader = raw.open_session(running.servers[0].client_port)
+        assert reader.call(raw.EXISTS, raw.buffer(b"/kept") + b"\0")[0] == OK
+        lines, version = config(until(lambda: reader.call(raw.GET_DATA, EXISTS_CONFIG)[1]))
+        assert lines == sorted(f"server.{s.id}={line(s)}" for s in running.servers)
+        # They stand in the data directory from now on, and can be changed.
+        assert admin(running.servers[1]).call(RECONFIG, body(leaving="3"))[0] == OK
 
 
 ZKCLI = Path("/usr/share/zookeeper/bin/zkCli.sh")
