@@ -32,9 +32,69 @@ fn main() {
     load.writes("multi of check and setData", &order, OpCode::Multi, |n| multi(&name(n)));
     load.children(count);
     load.snapshot(count);
+    load.digest(count);
     load.watches(count);
     load.writes("delete", &order, OpCode::Delete, |n| delete(&name(n)));
     load.writes("create, in freed slots", &order, OpCode::Create, |n| create(&name(n)));
+    long_work(count);
+}
+
+/// What is not divided, or was not: the longest that one piece of it holds the thread.
+fn long_work(count: usize) {
+    let ephemerals = count.min(1_000_000);
+    for level in [1, 2] {
+        let mut load = Load::new();
+        load.state.cluster_mut().level = level;
+        load.write(OpCode::CreateSession, &30_000_i32.to_be_bytes());
+        for n in 0..ephemerals {
+            let path = format!("/e{n:08}");
+            let request =
+                Create { path: &path, data: None, acl: AclList::OPEN, flags: 1, ttl_ms: 0 };
+            load.write(OpCode::Create, &body(&Request::Create(request)));
+        }
+        let start = cpu_seconds();
+        let mut longest = load.timed(OpCode::CloseSession, &[]);
+        while let Some(part) = load.state.part_of_end(SESSION) {
+            longest = longest.max(load.timed(OpCode::CloseSession, &part));
+        }
+        let ns = (cpu_seconds() - start) * 1e9 / ephemerals as f64;
+        let how = if level < 2 { "in one piece" } else { "in parts" };
+        row(&format!("end of a session with {ephemerals} ephemerals, {how}"), ns, longest * 1e6);
+        assert_eq!(load.state.ephemerals_count(), 0);
+    }
+    let mut load = Load::new();
+    load.write(OpCode::CreateSession, &30_000_i32.to_be_bytes());
+    let mut body = Vec::new();
+    let data = Some(&[b'x'; 50][..]);
+    for n in 0..10_000 {
+        let path = format!("/m{n:05}");
+        let request = Create { path: &path, data, acl: AclList::OPEN, flags: 0, ttl_ms: 0 };
+        put_op(&mut body, &Request::Create(request));
+    }
+    put_end(&mut body);
+    let took = load.timed(OpCode::Multi, &body);
+    row("multi of 10,000 creations, per creation", took * 1e9 / 1e4, took * 1e6);
+    let mut load = Load::new();
+    load.state.cluster_mut().level = 2;
+    let sessions = 100_000;
+    for session in 0..sessions {
+        load.write_as(0x0200_0000_0000_0000 + session, OpCode::CreateSession, &[0, 0, 9, 0]);
+    }
+    let start = Instant::now();
+    load.state.snapshot_begin();
+    load.state.digest_begin();
+    let took = start.elapsed().as_secs_f64();
+    row("begin of a snapshot and a digest, 100,000 sessions", took * 1e9 / 1e5, took * 1e6);
+    let mut longest = 0.0_f64;
+    loop {
+        let start = Instant::now();
+        let done = load.state.snapshot_step(100, &mut Vec::with_capacity(64 << 10));
+        longest = longest.max(start.elapsed().as_secs_f64());
+        if done {
+            break;
+        }
+    }
+    row("its steps of 100 sessions", 0.0, longest * 1e6);
 }
 
 /// Every number below `count` once: steps of a prime that does not divide it.
@@ -113,10 +173,20 @@ impl Load {
         self.write(OpCode::Create, &body(&Request::Create(request)));
     }
 
+    fn timed(&mut self, op: OpCode, body: &[u8]) -> f64 {
+        let start = Instant::now();
+        self.write(op, body);
+        start.elapsed().as_secs_f64()
+    }
+
     fn write(&mut self, op: OpCode, body: &[u8]) {
+        self.write_as(SESSION, op, body);
+    }
+
+    fn write_as(&mut self, session: i64, op: OpCode, body: &[u8]) {
         self.zxid += 1;
         let stamp = Stamp { zxid: self.zxid, time_ms: 1_700_000_000_000 + self.zxid };
-        let txn = Txn { session: SESSION, identity: self.identity.as_identity(), op, body };
+        let txn = Txn { session, identity: self.identity.as_identity(), op, body };
         self.effects.clear();
         self.reply.clear();
         let code = self.state.apply(stamp, 1, &txn, &mut self.effects, Some(&mut self.reply));
@@ -202,6 +272,29 @@ impl Load {
         let elapsed = cpu_seconds() - start;
         row("digest", elapsed * 1e9 / count as f64, elapsed * 1e6);
         assert_eq!(digest, self.state.digest());
+    }
+
+    /// In steps as a server makes them, and what each first change of a znode costs beside one.
+    fn digest(&mut self, count: usize) {
+        let expected = self.state.digest();
+        let mut longest = 0.0_f64;
+        let start = cpu_seconds();
+        self.state.digest_begin();
+        let made = loop {
+            let step = Instant::now();
+            let made = self.state.digest_step(500);
+            longest = longest.max(step.elapsed().as_secs_f64());
+            if let Some(made) = made {
+                break made;
+            }
+        };
+        assert_eq!(made, expected);
+        let ns = (cpu_seconds() - start) * 1e9 / count as f64;
+        row("digest, steps of 500 znodes", ns, longest * 1e6);
+        self.state.digest_begin();
+        let order = scattered(count);
+        self.writes("setData beside a digest", &order, OpCode::SetData, |n| set(&name(n)));
+        self.state.digest_abort();
     }
 
     fn watches(&mut self, count: usize) {

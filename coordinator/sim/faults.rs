@@ -11,6 +11,9 @@ use crate::world::{What, World};
 /// In one run, one after the other.
 const DISKS_LOST_MAX: u64 = 3;
 
+/// What befalls an ensemble that is well waits so long for that.
+const AGAIN_US: Micros = 100 * MS;
+
 /// The kinds of faults, each with how often it is chosen in a run (0: never).
 const KINDS: [(Kind, u64); 20] = [
     (Kind::PowerLoss, 4),
@@ -59,12 +62,18 @@ pub enum Kind {
     SlowTurns,
     /// No sync ends for some seconds.
     HangDisk,
+    /// The state of a member is damaged while it is down.
+    Corrupt,
+    /// A member gets another release.
+    Release,
 }
 
 /// Something that befalls, or ends befalling.
 #[derive(Clone, Debug)]
 pub enum Fault {
     Next,
+    /// One that befalls an ensemble that is well: not all were when it was due.
+    Again(Kind, usize),
     Resume(usize),
     HealLinks(Vec<(usize, usize)>),
     ResumeLink(usize, usize),
@@ -93,6 +102,8 @@ pub struct Setting {
     pub fault_every_us: Micros,
     pub faulty_us: Micros,
     pub leader_hunted: bool,
+    /// The feature level of the older members, where there are such.
+    pub older: Option<u16>,
 }
 
 impl Setting {
@@ -131,6 +142,7 @@ impl Setting {
             },
             faulty_us: if long { random.range(5, 25) } else { random.range(1, 5) } * SECOND,
             leader_hunted: random.chance(1, 4),
+            older: None,
         }
     }
 
@@ -138,6 +150,17 @@ impl Setting {
     pub fn leave_time_for_changes(&mut self) {
         self.faulty_us += 8 * SECOND;
         self.fault_every_us *= 2;
+    }
+
+    /// What some runs have besides.
+    pub fn add_rare_kinds(&mut self, corrupts: bool, older: Option<u16>) {
+        if corrupts {
+            self.kinds.push((Kind::Corrupt, 3));
+        }
+        self.older = older;
+        if older.is_some() {
+            self.kinds.push((Kind::Release, 6));
+        }
     }
 
     /// Those of a server list that vote.
@@ -179,6 +202,7 @@ impl World {
                     self.strike(kind);
                 }
             }
+            Fault::Again(kind, victim) => self.befall_when_well(kind, victim),
             Fault::Resume(s) => self.resume(s),
             Fault::HealLinks(links) => {
                 for (from, to) in links {
@@ -296,6 +320,21 @@ impl World {
             Kind::Wipe => self.replace_disk(victim, time),
             Kind::Rot => self.rot_disk(victim, time),
             Kind::HandOver => self.hand_over(victim),
+            Kind::Corrupt | Kind::Release => self.befall_when_well(kind, victim),
+        }
+    }
+
+    fn befall_when_well(&mut self, kind: Kind, victim: usize) {
+        if self.now_us >= self.setting.faulty_us {
+            return;
+        }
+        if !self.whole() {
+            return self.schedule(AGAIN_US, What::Fault(Fault::Again(kind, victim)));
+        }
+        let time = self.some_time();
+        match kind {
+            Kind::Corrupt => self.corrupt(victim, time),
+            _ => self.change_level(victim, time),
         }
     }
 

@@ -3,15 +3,18 @@
 //! `simulate --seed S --runs N` runs the seeds S, S+1, … and ends with the first broken promise.
 //! The same seed gives the same run, bit for bit. Rooms: `cluster` drives nodes, logs and
 //! snapshots as the server's edge does; `network` lies between them; the disk is the library's
-//! `FaultyDisk`; `faults` says what befalls, `hostile` clients do what no client should, `operator` changes the server list; `workload` are the clients; `check` has a room for each promise;
+//! `FaultyDisk`; `faults` says what befalls, `corruption` damages a state in silence, `levels` mixes releases,
+//! `hostile` clients do what no client should, `operator` changes the server list; `workload` are the clients; `check` has a room for each promise;
 //! `run` is the course of one run.
 #![expect(clippy::print_stdout, reason = "the verdict is this program's data")]
 #![expect(unreachable_pub, reason = "`pub` is between the rooms; nothing leaves a program")]
 
 mod check;
 mod cluster;
+mod corruption;
 mod faults;
 mod hostile;
+mod levels;
 mod limits;
 mod network;
 mod operator;
@@ -185,6 +188,12 @@ impl Statistics {
         self.reconnects += other.reconnects;
         self.greedy += other.greedy;
         self.inline_syncs += other.inline_syncs;
+        self.turn_units = self.turn_units.max(other.turn_units);
+        self.corrupted += other.corrupted;
+        self.corruption_found += other.corruption_found;
+        self.rounds_agreed += other.rounds_agreed;
+        self.mixed_levels += other.mixed_levels;
+        self.releases_changed += other.releases_changed;
         self.digests_compared += other.digests_compared;
     }
 }
@@ -195,7 +204,8 @@ impl std::fmt::Display for Statistics {
             f,
             "{:.0} virtual seconds, {} events; {} faults: {} crashes, {} failures of a disk, {} disks lost, \
              {} refused for rot; {} server lists changed; {} links dialled anew; {} snapshots saved, {} received; {} writes and {} reads checked, \
-             {} watches fired, {} sessions expired, {} reconnects, {} greedy requests, {} inline syncs, {} hostile connections, {} begun near limits, {} digests compared; all served again after {:.1} s at most",
+             {} watches fired, {} sessions expired, {} reconnects, {} greedy requests, {} inline syncs, {} hostile connections, {} begun near limits, {} digests compared; \
+             {} states damaged in silence, {} found by {} agreeing comparisons; {} begun with two feature levels, {} members given another release; a turn of {} units at most; all served again after {:.1} s at most",
             self.virtual_us as f64 / 1e6,
             self.events,
             self.faults,
@@ -217,6 +227,12 @@ impl std::fmt::Display for Statistics {
             self.hostile,
             self.near_limits,
             self.digests_compared,
+            self.corrupted,
+            self.corruption_found,
+            self.rounds_agreed,
+            self.mixed_levels,
+            self.releases_changed,
+            self.turn_units,
             self.recovery_us as f64 / 1e6,
         )
     }

@@ -3,6 +3,7 @@
 
 use coordinator::driver::Completion;
 use coordinator::node::Node;
+use coordinator::node::feature::LEVEL;
 use coordinator::random::Seeded;
 
 use crate::cluster::Server;
@@ -91,6 +92,8 @@ impl World {
             self.operator.members.push(self.servers[s].id);
             self.operator.members.sort_unstable();
             self.servers[s].list.clone_from(&self.operator.members);
+            // Whoever joins is of the release of today.
+            self.servers[s].level = LEVEL;
             let delay = self.random.below(SECOND);
             self.start_later(s, delay);
         } else if others.len() > MEMBERS_MIN {

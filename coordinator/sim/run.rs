@@ -13,6 +13,7 @@ use coordinator::wire::stat::Stat;
 use crate::check::durable::Seen;
 use crate::check::watch::Shown;
 use crate::cluster::Server;
+use crate::corruption::is_damaged;
 use crate::faults::Fault;
 use crate::network::{MS, Micros, SECOND};
 use crate::workload::Client;
@@ -50,6 +51,8 @@ pub fn run(seed: u64, verbose: bool) -> Outcome {
     stats.reads = world.checks.durable.reads;
     stats.expired = world.checks.session.expired;
     stats.digests_compared = world.checks.digest.compared;
+    let agreed = world.servers.iter().filter_map(Server::node).map(Node::rounds_agreed);
+    stats.rounds_agreed = agreed.sum();
     stats.watches_fired = world.clients.iter().map(|c| c.watching.fired).sum();
     Outcome { failure: world.failure.take(), trace: world.trace, stats }
 }
@@ -86,7 +89,8 @@ fn recover(world: &mut World, until: Micros) {
         world.run_until(next, |_| false);
         let served = world.clients.iter().all(|c| c.proofs > 0);
         let serving = world.members().all(|s| s.node().is_some_and(Node::serving));
-        if served && serving && !world.operator.busy {
+        let alike = world.agree_on_damage() && world.level_is_known();
+        if served && serving && alike && !world.operator.busy {
             world.stats.recovery_us = world.now_us - world.setting.faulty_us;
             return;
         }
@@ -168,7 +172,8 @@ fn same_digests(world: &mut World) {
     for s in 0..world.servers.len() {
         let Some(node) = world.servers[s].node() else { continue };
         let (id, index, digest) = (node.id(), node.applied_index(), node.state().digest());
-        let verdict = world.checks.digest.observe(id, index, digest);
+        let damaged = is_damaged(node.state());
+        let verdict = world.checks.digest.observe(id, index, digest, damaged);
         world.judge(verdict);
     }
 }

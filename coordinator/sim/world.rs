@@ -11,8 +11,10 @@ use coordinator::random::Seeded;
 
 use crate::check::{Checks, Verdict};
 use crate::cluster::{Arrival, Server};
+use crate::corruption;
 use crate::faults::{Fault, Kind, Setting};
 use crate::hostile::Hostile;
+use crate::levels;
 use crate::limits::Beginning;
 use crate::network::{Micros, Network};
 use crate::operator::{self, Operator};
@@ -148,6 +150,16 @@ pub struct Statistics {
     /// Runs that began close to a limit.
     pub near_limits: u64,
     pub digests_compared: u64,
+    /// The most that a turn has cost, in units of about a microsecond.
+    pub turn_units: u32,
+    /// States that were damaged in silence, and members that were found to differ.
+    pub corrupted: u64,
+    pub corruption_found: u64,
+    /// Comparisons that members made among themselves and that came out well.
+    pub rounds_agreed: u64,
+    /// Runs with members of two feature levels, and members that got another release.
+    pub mixed_levels: u64,
+    pub releases_changed: u64,
 }
 
 pub struct World {
@@ -187,6 +199,7 @@ impl World {
         if spares > 0 {
             setting.leave_time_for_changes();
         }
+        setting.add_rare_kinds(corruption::befalls(seed), levels::older(seed));
         let (weather, distance_us) = (setting.weather.clone(), setting.distance_us);
         let network = Network::new(members + spares, weather, distance_us, &mut random);
         let list: Vec<u8> = (1..=members as u8).collect();
@@ -217,6 +230,11 @@ impl World {
             trace: 0,
             verbose,
         };
+        if let Some(older) = world.setting.older {
+            let mut draw = Seeded::new(seed);
+            levels::assign(&mut world.servers[..members], older, &mut draw);
+            world.stats.mixed_levels += 1;
+        }
         if world.random.chance(1, 8) {
             let beginning = Beginning::draw(&mut world.random, &world.operator.members);
             world.begin_near_limits(&beginning);

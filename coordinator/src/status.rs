@@ -122,7 +122,7 @@ impl Report {
                 text if text.contains("whitelist") => {
                     "does not answer `srvr`\n\nadd it to `4lw.commands.whitelist`".to_owned()
                 }
-                text => text.lines().next().unwrap_or_default().to_owned(),
+                text => text.lines().take(2).collect::<Vec<_>>().join(". "),
             });
         }
     }
@@ -145,6 +145,12 @@ impl Report {
         Some((self.monitored("zk_learners")?, synced + observers, voters - 1))
     }
 
+    /// Whether members have to know a secret; `None` where there are no others, or nobody says.
+    fn peers_authenticated(&self) -> Option<bool> {
+        let members = self.mode.as_deref().filter(|mode| *mode != "standalone");
+        members.and_then(|_| Some(self.monitored("zk_peers_authenticated")? != 0))
+    }
+
     fn text(&self) -> String {
         let mut lines = vec![("server", self.server.clone())];
         let mut put = |name, value: Option<String>| lines.extend(value.map(|value| (name, value)));
@@ -157,6 +163,13 @@ impl Report {
             "peers",
             self.peers().map(|(connected, synced, voters)| {
                 format!("{connected} connected, {synced} synced, {voters} voters besides")
+            }),
+        );
+        put(
+            "security",
+            (self.peers_authenticated() == Some(false)).then(|| {
+                "the members do not authenticate each other: set `coordinator.secretFile`"
+                    .to_owned()
             }),
         );
         put("sessions", number(self.monitored("zk_global_sessions")));
@@ -198,6 +211,7 @@ impl Report {
             "counter": self.zxid.map(|zxid| zxid & 0xffff_ffff),
             "lag": self.lag,
             "peers": peers,
+            "peersAuthenticated": self.peers_authenticated(),
             "sessions": self.monitored("zk_global_sessions"),
             "connections": self.connections,
             "outstanding": self.outstanding,

@@ -6,14 +6,14 @@ use super::Verdict;
 
 #[derive(Default)]
 pub struct Digests {
-    /// By applied index: the first digest seen there, and on which server.
-    seen: BTreeMap<u64, (u64, u8)>,
+    /// By applied index, damaged states apart: the first digest seen there, and on which server.
+    seen: BTreeMap<(u64, bool), (u64, u8)>,
     pub compared: u64,
 }
 
 impl Digests {
-    pub fn observe(&mut self, server: u8, index: u64, digest: u64) -> Verdict {
-        let &mut (first, by) = self.seen.entry(index).or_insert((digest, server));
+    pub fn observe(&mut self, server: u8, index: u64, digest: u64, damaged: bool) -> Verdict {
+        let &mut (first, by) = self.seen.entry((index, damaged)).or_insert((digest, server));
         if by != server {
             self.compared += 1;
         }

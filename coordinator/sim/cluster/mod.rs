@@ -21,6 +21,7 @@ use std::collections::{BTreeMap, VecDeque};
 use coordinator::driver::{
     Chores, Completion, Driver, LogWork, LogWriter, SnapshotThread, SnapshotWork,
 };
+use coordinator::node::feature::LEVEL;
 use coordinator::node::{ConnId, Node};
 use coordinator::store::FaultyDisk;
 
@@ -112,6 +113,10 @@ pub struct Server {
     pub starting: bool,
     /// Its disk was damaged on purpose: it may refuse to start.
     pub rotten: bool,
+    /// What its release knows.
+    pub level: u16,
+    /// Its state is damaged when it starts the next time.
+    pub damaged: bool,
     /// Slow disk until then.
     pub slow_until_us: Micros,
     /// No sync ends before.
@@ -141,6 +146,8 @@ impl Server {
             drift_ppm: 0,
             starting: false,
             rotten: false,
+            level: LEVEL,
+            damaged: false,
             slow_until_us: 0,
             hangs_until_us: 0,
             sluggish_until_us: 0,

@@ -4,6 +4,7 @@ use coordinator::node::{Node, Output};
 use raft::eraftpb::Entry;
 
 use super::Server;
+use crate::corruption;
 use crate::network::MS;
 use crate::world::World;
 
@@ -48,7 +49,12 @@ impl World {
         let state = node.state();
         // By index: servers are compared where they stop at the same one.
         if self.setting.digest_always || applied.is_multiple_of(DIGEST_EVERY) {
-            verdict = verdict.and(self.checks.digest.observe(server.id, applied, state.digest()));
+            verdict = verdict.and(self.checks.digest.observe(
+                server.id,
+                applied,
+                state.digest(),
+                corruption::is_damaged(state),
+            ));
         }
         if !state.sessions().map(|(id, _)| id).eq(server.sessions.iter().copied()) {
             let sessions: Vec<i64> = state.sessions().map(|(id, _)| id).collect();

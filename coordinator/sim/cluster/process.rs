@@ -14,6 +14,7 @@ use super::disk::options;
 use super::host::stopwatch;
 use super::observe::checksum;
 use super::{Arrival, Running, SNAPSHOTS_KEPT};
+use crate::corruption;
 use crate::network::{MS, Micros, SECOND};
 use crate::world::{What, World};
 
@@ -74,10 +75,13 @@ impl World {
     fn begin_process(
         &mut self,
         s: usize,
-        recovered: Recovered,
+        mut recovered: Recovered,
         wal: Wal<FaultyDisk>,
         identity: Identity,
     ) {
+        if std::mem::take(&mut self.servers[s].damaged) {
+            corruption::damage(&mut recovered.state);
+        }
         let mut secret = [0; 32];
         for byte in &mut secret {
             *byte = self.random.next_u64() as u8;
@@ -88,6 +92,8 @@ impl World {
             observers: self.setting.observers(),
             tick_ms: TICK.as_millis() as u64,
             heartbeat_ms: 100,
+            level: self.servers[s].level,
+            compare_every_ms: 1000,
             election_timeout_ms: 1000,
             session_timeout_min_ms: 2000,
             session_timeout_max_ms: 20_000,
@@ -225,6 +231,9 @@ impl World {
     /// The process ends by itself, as after a failed fsync, and is started again.
     pub(super) fn process_fails(&mut self, s: usize, why: &str) {
         self.say(|| format!("server {} stops: {why}", s + 1));
+        if why.contains("newer coordinator") {
+            return self.fail(format!("server {} met what is too new for it: {why}", s + 1));
+        }
         self.stats.fatal += 1;
         self.end_process(s);
         self.servers[s].disk.process_died();

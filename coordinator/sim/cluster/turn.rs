@@ -57,11 +57,21 @@ impl World {
         let end = driver.turn(&mut host, ready);
         let wait = driver.wait(&host);
         let work_us = self.random.range(5, 60);
+        let differs = driver.node().differs();
+        let cost = driver.node().turn_cost();
         let busy_us = std::mem::take(&mut self.lag_us) + work_us;
         let now_us = self.now_us;
         let running = self.servers[s].running.as_mut().expect("a turn ends no process");
         running.driver = Some(driver);
         running.busy_until_us = now_us + busy_us;
+        let connections = running.sockets.len() as u32;
+        self.stats.turn_units = self.stats.turn_units.max(cost.requests + cost.applied);
+        if !cost.is_bounded(connections) {
+            self.fail(format!(
+                "a turn of server {} cost {cost:?} beside {connections} connections",
+                s + 1
+            ));
+        }
         match end {
             Some(End::Stopped) => {
                 self.say(|| format!("server {} has stopped in order", s + 1));
@@ -78,6 +88,9 @@ impl World {
                     wait.at_most.as_micros() as Micros
                 };
                 self.wake(s, busy_us + delay);
+                if differs {
+                    self.differing(s);
+                }
             }
         }
     }

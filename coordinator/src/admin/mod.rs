@@ -18,5 +18,8 @@ pub mod words;
 pub const VERSION: &str =
     concat!("3.8.0-coordinator-", env!("CARGO_PKG_VERSION"), ", built on 11/25/2026 00:00 GMT");
 
+/// What a server says besides whose state is not the majority's.
+pub const DIFFERS: &str = "Its state differs from the other members' (see its log)";
+
 /// What a server without quorum says, on the client port and over HTTP.
 pub const NOT_SERVING: &str = "This ZooKeeper instance is not currently serving requests";

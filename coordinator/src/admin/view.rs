@@ -190,6 +190,8 @@ pub struct RaftView {
     pub cluster_id: u128,
     /// Every member has to know a secret.
     pub peers_authenticated: bool,
+    /// This member's state is not the majority's: it serves nobody.
+    pub state_differs: bool,
     pub term: u64,
     pub leader: Option<u8>,
     pub commit_index: u64,

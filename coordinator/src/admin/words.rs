@@ -11,7 +11,7 @@ use super::calendar::JavaDate;
 use super::environment::Environment;
 use super::monitor::{self, Value};
 use super::view::{ConnectionView, Parts, Role, Serving, SessionView, View};
-use super::{NOT_SERVING, VERSION};
+use super::{DIFFERS, NOT_SERVING, VERSION};
 use crate::config::{Config, PeerType};
 
 /// `gtmk`: what is traced in ZooKeeper by default. Nothing is traced here.
@@ -119,7 +119,8 @@ fn write_answer(
         _ => {}
     }
     if view.serving == Serving::No {
-        return writeln!(out, "{NOT_SERVING}");
+        writeln!(out, "{NOT_SERVING}")?;
+        return if view.raft.state_differs { writeln!(out, "{DIFFERS}") } else { Ok(()) };
     }
     match word {
         Word::Srvr => server(view, false, out),

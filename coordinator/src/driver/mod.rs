@@ -200,6 +200,11 @@ impl<D: Disk> Driver<D> {
 
     fn tick(&mut self, host: &mut impl Host<Disk = D>, now: Duration) {
         host.tend_links(&mut self.node);
+        if self.node.differs() {
+            for (_, answer) in self.backups.drain(..) {
+                let _ = answer.send(Err("this server's state differs from the others'".to_owned()));
+            }
+        }
         // The snapshot in the making began too early for them, or was given up.
         if !self.backups.is_empty() {
             self.node.begin_snapshot();

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::node::feature::LEVEL;
 use crate::node::{Level, Recovered, SnapshotPoint};
 use crate::state::{Restore, State};
 use crate::store::{
@@ -22,6 +23,8 @@ pub enum RecoverError {
     Store(StoreError),
     /// There are snapshots, and none can be read.
     NoSnapshot(StoreError),
+    /// A later release has used this directory.
+    Newer(u16),
 }
 
 impl RecoverError {
@@ -30,6 +33,7 @@ impl RecoverError {
         match self {
             RecoverError::Store(error) => error.is_damage(),
             RecoverError::NoSnapshot(_) => true,
+            RecoverError::Newer(_) => false,
         }
     }
 }
@@ -48,6 +52,12 @@ impl std::fmt::Display for RecoverError {
                 f,
                 "no snapshot can be read: {error}; restore the file from a backup, or empty the \
                  data directory so that the other members bring this one up to date"
+            ),
+            RecoverError::Newer(level) => write!(
+                f,
+                "the data directory is of an ensemble of feature level {level}, and this release \
+                 knows level {LEVEL}: start the release that the other members run \
+                 (docs/compatibility.md)"
             ),
         }
     }
@@ -96,6 +106,9 @@ pub fn recover<D: Disk>(
         (None, Some(error)) => return Err(RecoverError::NoSnapshot(error)),
         (None, None) => (SnapshotPoint::default(), State::new()),
     };
+    if state.cluster().level > LEVEL {
+        return Err(RecoverError::Newer(state.cluster().level));
+    }
     let position = Position { index: point.index, term: point.term };
     let (wal, found) = Wal::open_scanned(log_disk.clone(), options.clone(), position, scanned?)?;
     if let Some(cut) = &found.cut {

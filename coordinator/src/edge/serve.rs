@@ -30,12 +30,16 @@ use crate::driver::{
     self, Chores, Completion, Driver, DriverConfig, End, Halves, LogWriter, Operators,
     SnapshotThread, TICK, claim,
 };
+use crate::node::feature::LEVEL;
 use crate::node::{Authentication, Level, Node, NodeConfig, Recovered};
 use crate::offline::refuse_foreign_data;
 use crate::state::{Restore, State};
 use crate::store::{
     RealDisk, SnapshotReader, StoreError, Wal, WalOptions, directory_in, newest_snapshot,
 };
+
+/// Members compare their states so often.
+const COMPARE_EVERY_MS: u64 = 60_000;
 
 /// Without a quorum for so long, at least, before clients that only read are served.
 const READ_ONLY_AFTER_MS: u32 = 2000;
@@ -287,6 +291,8 @@ pub(crate) fn node_config(
         observers,
         tick_ms: TICK.as_millis() as u64,
         heartbeat_ms: u64::from(config.heartbeat_ms),
+        level: LEVEL,
+        compare_every_ms: COMPARE_EVERY_MS,
         election_timeout_ms: u64::from(config.election_timeout_ms),
         session_timeout_min_ms: config.min_session_timeout_ms,
         session_timeout_max_ms: config.max_session_timeout_ms,

@@ -12,7 +12,7 @@ use super::client::{Phase, Waiting};
 use super::entry::{self, BadEntry, Segment};
 use super::outbox::Waiter;
 use super::reconfig::terms;
-use super::{Level, Node, Output};
+use super::{Level, Node, Output, budget};
 use crate::state::cluster::Admission;
 use crate::state::members::Terms;
 use crate::state::{Exceeded, Stamp, Txn, may_hear};
@@ -29,6 +29,7 @@ impl Node {
     pub(super) fn apply_entries(&mut self, entries: Vec<Entry>) {
         for entry in entries {
             self.stats.entries_applied += 1;
+            // Raft hands over what is committed in order, each once; an installed snapshot moves both.
             assert!(entry.index == self.applied_index + 1, "entries are applied in order");
             match entry.get_entry_type() {
                 EntryType::EntryNormal if entry.data.is_empty() => {}
@@ -60,6 +61,7 @@ impl Node {
             if !led_before && self.leading() {
                 // Everything of earlier leaders is applied: now the sessions are known.
                 self.track_all_sessions();
+                self.find_endings();
                 // Whose votes count is settled before the first client is served.
                 self.review_members();
                 self.publish_members();
@@ -84,7 +86,7 @@ impl Node {
     }
 
     fn apply_entry(&mut self, term: u64, data: &[u8]) -> Result<(), BadEntry> {
-        let (time_ms, segments) = entry::parse(data)?;
+        let (time_ms, segments) = entry::parse(data, self.config.level)?;
         if !self.is_leader() {
             self.proposals.continue_from(time_ms); // a leader is ahead of what it applies
         }
@@ -119,6 +121,7 @@ impl Node {
                         cluster.secret = secret;
                         self.log(Level::Info, &format!("founded ensemble {cluster_id:032x}"));
                         self.snapshots.due_now();
+                        self.review_level();
                     }
                 }
                 Segment::Terms { flags, synced } => self.state.set_terms(terms(flags, synced)),
@@ -130,6 +133,8 @@ impl Node {
                     }
                 }
                 Segment::Level { level } => self.level_raised(level),
+                Segment::Compare => self.begin_comparison(self.applied_index + 1),
+                Segment::Verdict { index, digest } => self.compared(index, digest),
             }
         }
         Ok(())
@@ -188,8 +193,12 @@ impl Node {
         let waiter = if changed { self.membership.take_asker() } else { waiter };
         let answer = waiter.is_some().then_some(&mut self.reply);
         let ephemerals = audited_ephemerals(self.audit.is_some(), &self.state, txn);
+        let znodes = self.state.node_count();
         let code = self.state.apply(stamp, origin, txn, &mut self.effects, answer);
         self.audit_applied(waiter.as_ref().filter(|_| !changed), txn, code, &ephemerals);
+        let moved = znodes.abs_diff(self.state.node_count());
+        let cost = budget::units(txn.op, txn.body.len(), self.reply.len());
+        self.budget.applied(cost.saturating_add(moved.try_into().unwrap_or(u32::MAX)));
         self.snapshots.applied_one();
         if let Some(exceeded) = self.state.take_exceeded() {
             self.quota_exceeded(&exceeded);
@@ -210,10 +219,15 @@ impl Node {
                 }
             });
             self.stats.sent += fired;
+            self.budget.applied(fired.try_into().unwrap_or(u32::MAX));
         }
+        let ends = txn.op == OpCode::CloseSession && code == Code::Ok;
+        let just_ended = ends && !self.effects.closed.is_empty();
+        let over = !ends || self.session_ended(txn.session, just_ended);
         let pending = txn.op == OpCode::Reconfig && txn.session != 0 && code == Code::Ok;
         match waiter {
             Some(waiter) if pending => self.membership.set_asker(waiter),
+            Some(waiter) if !over => self.endings.wait(txn.session, waiter),
             Some(waiter) => self.answer_write(waiter, txn, zxid, code),
             None => {}
         }
@@ -223,7 +237,10 @@ impl Node {
                 self.session_arrived(txn.session, origin);
             }
             OpCode::CloseSession if code == Code::Ok => {
-                self.stats.sessions_closed += 1;
+                self.stats.sessions_closed += u64::from(just_ended);
+                if over && let Some(waiter) = self.waiter_of_ending(txn.session) {
+                    self.answer_write(waiter, txn, zxid, code);
+                }
                 self.session_gone(txn.session);
             }
             _ => {}
@@ -304,7 +321,9 @@ impl Node {
     /// A session was closed by its client or has expired.
     fn session_gone(&mut self, session: i64) {
         self.sessions.expiry.forget(session);
-        self.close_session_here(session);
+        if !self.endings.waits(session) {
+            self.close_session_here(session);
+        }
     }
 }
 

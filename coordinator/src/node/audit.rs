@@ -79,7 +79,7 @@ impl Audit {
 /// The ephemerals that will go with the session that a write closes.
 pub(super) fn audited_ephemerals(audited: bool, state: &State, txn: &Txn<'_>) -> Vec<String> {
     if audited && txn.op == OpCode::CloseSession {
-        state.ephemerals_of(txn.session)
+        state.ephemerals_that_end(txn.session, txn.body)
     } else {
         Vec::new()
     }

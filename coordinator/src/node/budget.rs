@@ -8,6 +8,7 @@
 use std::collections::VecDeque;
 
 use super::client::{Client, Clients, ConnId};
+use super::replicate::COMMITTED_BYTES;
 use crate::wire::opcode::OpCode;
 
 /// What one connection may cost in one turn: a few milliseconds.
@@ -17,8 +18,33 @@ const SLICE_UNITS: u32 = 2_000;
 const TURN_UNITS: u32 = 8_000;
 const SLICE_UNITS_LEAST: u32 = 50;
 
+/// What is applied in one turn: behind it the sockets are looked at. One entry more may be begun.
+const APPLY_UNITS: u32 = 4_000;
+/// What raft hands over at once may cost: two for each write of some fifty bytes.
+const PIECE_UNITS: u32 = 2 * (COMMITTED_BYTES / 48) as u32;
+
 /// Paths of a setWatches looked at for one unit.
 pub(super) const PATHS_A_UNIT: u32 = 2;
+
+/// What a turn has cost, in units.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TurnCost {
+    pub requests: u32,
+    pub applied: u32,
+    /// The largest part of both that one request or write had: it is not divided.
+    pub largest: u32,
+}
+
+impl TurnCost {
+    /// What no turn exceeds beside so many connections: the slice that ends the turn for others, the
+    /// small slices of those who come yet, one piece of committed entries, and what is not divided.
+    pub fn is_bounded(&self, connections: u32) -> bool {
+        let undivided = self.largest.saturating_mul(2);
+        let requests = TURN_UNITS + SLICE_UNITS + (connections + 1) * SLICE_UNITS_LEAST;
+        self.requests <= requests.saturating_add(undivided)
+            && self.applied <= (APPLY_UNITS + PIECE_UNITS).saturating_add(undivided)
+    }
+}
 
 /// The turn at hand, who goes on in the next one, and what all connections have in flight.
 #[derive(Default)]
@@ -29,6 +55,10 @@ pub(super) struct Budget {
     bytes_max: usize,
     turn: u64,
     spent: u32,
+    /// By what was applied, whoever asked for it.
+    applied: u32,
+    /// The largest part of both that one request or write had.
+    largest: u32,
     /// Those of the turn before have gone on.
     resumed: bool,
     queue: VecDeque<ConnId>,
@@ -68,6 +98,8 @@ impl Budget {
     pub(super) fn begin_turn(&mut self) {
         self.turn += 1;
         self.spent = 0;
+        self.applied = 0;
+        self.largest = 0;
         self.resumed = false;
     }
 
@@ -78,6 +110,23 @@ impl Budget {
         }
         client.spent = client.spent.saturating_add(units);
         self.spent = self.spent.saturating_add(units);
+        self.largest = self.largest.max(units);
+    }
+
+    /// Whether committed entries may be applied in this turn.
+    pub(super) fn may_apply(&self) -> bool {
+        self.applied < APPLY_UNITS
+    }
+
+    /// A write was applied.
+    pub(super) fn applied(&mut self, units: u32) {
+        self.applied = self.applied.saturating_add(units);
+        self.largest = self.largest.max(units);
+    }
+
+    /// What the turn at hand has cost so far.
+    pub(super) fn cost(&self) -> TurnCost {
+        TurnCost { requests: self.spent, applied: self.applied, largest: self.largest }
     }
 
     fn has_left(&self, client: &Client) -> bool {

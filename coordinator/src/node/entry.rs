@@ -9,7 +9,7 @@
 
 use std::fmt;
 
-use super::feature::LEVEL;
+use super::feature::{COMPARES, LEVEL};
 use crate::bytes::take;
 
 /// The layout without a level, which stands for level 0.
@@ -24,6 +24,8 @@ const KIND_INCARNATION: u8 = 5;
 const KIND_LEVEL: u8 = 6;
 const KIND_ENFORCE_QUOTAS: u8 = 7;
 const KIND_TERMS: u8 = 8;
+const KIND_COMPARE: u8 = 9;
+const KIND_VERDICT: u8 = 10;
 
 /// A piece of a raft entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +46,10 @@ pub enum Segment<'a> {
     EnforceQuotas,
     /// On which terms this leader takes changes of members, in the entry that asks for one.
     Terms { flags: u8, synced: &'a [u8] },
+    /// Every member makes the digest of its state as it is here.
+    Compare,
+    /// The digest that a majority of the voters had in the round begun by this entry.
+    Verdict { index: u64, digest: u64 },
 }
 
 /// Why an entry means nothing to this server.
@@ -52,17 +58,17 @@ pub enum BadEntry {
     /// No release writes such bytes.
     Unreadable,
     /// A later release wrote it, in this layout or with this feature level.
-    Newer { layout: u8, level: u16 },
+    Newer { layout: u8, level: u16, known: u16 },
 }
 
 impl fmt::Display for BadEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreadable => f.write_str("it is no entry of any release"),
-            Self::Newer { layout, level } => write!(
+            Self::Newer { layout, level, known } => write!(
                 f,
                 "a newer coordinator wrote it (layout {layout}, feature level {level}; this one \
-                 knows layout {LEVELLED} and level {LEVEL})"
+                 knows layout {LEVELLED} and level {known})"
             ),
         }
     }
@@ -83,7 +89,7 @@ pub fn begin(level: u16, time_ms: i64) -> Vec<u8> {
 
 /// The time stamp of an entry; `None` for one that cannot be read here.
 pub fn time_ms(data: &[u8]) -> Option<i64> {
-    parse(data).ok().map(|(time_ms, _)| time_ms)
+    parse(data, LEVEL).ok().map(|(time_ms, _)| time_ms)
 }
 
 impl Segment<'_> {
@@ -129,6 +135,12 @@ impl Segment<'_> {
                 out.extend_from_slice(synced);
                 KIND_TERMS
             }
+            Segment::Compare => KIND_COMPARE,
+            Segment::Verdict { index, digest } => {
+                out.extend_from_slice(&index.to_le_bytes());
+                out.extend_from_slice(&digest.to_le_bytes());
+                KIND_VERDICT
+            }
         };
         let length = (out.len() - at - 5) as u32;
         out[at] = kind;
@@ -136,25 +148,28 @@ impl Segment<'_> {
     }
 }
 
-/// Reads an entry: its time stamp and its segments in order.
-pub fn parse(data: &[u8]) -> Result<(i64, Segments<'_>), BadEntry> {
+/// Reads an entry as a server that knows levels up to `known`: its time stamp and its segments in
+/// order.
+pub fn parse(data: &[u8], known: u16) -> Result<(i64, Segments<'_>), BadEntry> {
     let mut rest = data;
     let [layout] = take(&mut rest).ok_or(BadEntry::Unreadable)?;
     let level = match layout {
         PLAIN => 0,
         LEVELLED => u16::from_le_bytes(take(&mut rest).ok_or(BadEntry::Unreadable)?),
         0 => return Err(BadEntry::Unreadable),
-        layout => return Err(BadEntry::Newer { layout, level: 0 }),
+        layout => return Err(BadEntry::Newer { layout, level: 0, known }),
     };
-    if level > LEVEL {
-        return Err(BadEntry::Newer { layout, level });
+    if level > known {
+        return Err(BadEntry::Newer { layout, level, known });
     }
     let time = take(&mut rest).ok_or(BadEntry::Unreadable)?;
-    Ok((i64::from_le_bytes(time), Segments { rest }))
+    Ok((i64::from_le_bytes(time), Segments { level, rest }))
 }
 
 /// The segments of one entry.
 pub struct Segments<'a> {
+    /// A kind that is not of this level yet is one that nobody knows, as for a server of that level.
+    level: u16,
     rest: &'a [u8],
 }
 
@@ -207,6 +222,11 @@ impl<'a> Segments<'a> {
                 let [flags] = take(input)?;
                 Segment::Terms { flags, synced: std::mem::take(input) }
             }
+            KIND_COMPARE if self.level >= COMPARES => Segment::Compare,
+            KIND_VERDICT if self.level >= COMPARES => Segment::Verdict {
+                index: u64::from_le_bytes(take(input)?),
+                digest: u64::from_le_bytes(take(input)?),
+            },
             _ => return None,
         };
         input.is_empty().then_some(segment)
@@ -233,15 +253,34 @@ mod tests {
             for segment in &all {
                 segment.encode(&mut data);
             }
-            let (time, segments) = parse(&data).unwrap();
+            let (time, segments) = parse(&data, LEVEL).unwrap();
             assert_eq!(time, -5);
             assert_eq!(segments.map(Result::unwrap).collect::<Vec<_>>(), all);
         }
     }
 
     #[test]
+    fn what_a_level_does_not_have_yet_is_no_segment_of_it() {
+        let new = [Segment::Compare, Segment::Verdict { index: 7, digest: 9 }];
+        for level in 0..=LEVEL {
+            for segment in &new {
+                let mut data = begin(level, 1);
+                segment.encode(&mut data);
+                let (_, mut segments) = parse(&data, LEVEL).unwrap();
+                let expected =
+                    if level >= COMPARES { Ok(*segment) } else { Err(BadEntry::Unreadable) };
+                assert_eq!(segments.next(), Some(expected), "level {level}");
+            }
+        }
+        assert!(matches!(
+            parse(&begin(COMPARES, 1), COMPARES - 1),
+            Err(BadEntry::Newer { level: COMPARES, known: 1, .. })
+        ));
+    }
+
+    #[test]
     fn what_a_later_release_writes_is_told_from_damage() {
-        let newer = |data: &[u8]| matches!(parse(data), Err(BadEntry::Newer { .. }));
+        let newer = |data: &[u8]| matches!(parse(data, LEVEL), Err(BadEntry::Newer { .. }));
         assert!(newer(&begin(LEVEL + 1, 7)));
         assert!(newer(b"\x03anything"));
         assert!(!newer(&begin(LEVEL, 7)));
@@ -253,7 +292,8 @@ mod tests {
         let mut data = begin(0, 1);
         Segment::Register { origin: 2, boot: 1 }.encode(&mut data);
         for end in 0..data.len() {
-            let whole = parse(&data[..end]).is_ok_and(|(_, s)| s.into_iter().all(|s| s.is_ok()));
+            let whole =
+                parse(&data[..end], LEVEL).is_ok_and(|(_, s)| s.into_iter().all(|s| s.is_ok()));
             assert_eq!(whole, end == 9, "cut at {end}");
         }
     }

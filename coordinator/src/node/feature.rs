@@ -8,15 +8,20 @@
 use super::entry::Segment;
 use super::{Level, Node};
 
-/// What this server knows. 1: entries carry their level; deletions of containers say after how long
-/// one that was never used goes; entries say that hard quotas are to be kept.
-pub const LEVEL: u16 = 1;
+/// What this release knows. 1: entries carry their level; deletions of containers say after how long
+/// one that was never used goes; entries say that hard quotas are to be kept; `sasl` and `x509` in
+/// lists of ACLs; sessions whose password follows Apache ZooKeeper's rule; changes of members by
+/// clients. 2: members compare their states; sessions with many ephemerals end in parts.
+pub const LEVEL: u16 = 2;
+
+/// From here on the leader lets members compare their states.
+pub const COMPARES: u16 = 2;
 
 impl Node {
     /// As leader, raises the level to what every member knows.
     pub(super) fn review_level(&mut self) {
         let level = self.state.cluster().level;
-        if level >= LEVEL || !self.leading() || self.state.cluster().cluster_id == 0 {
+        if level >= self.config.level || !self.leading() || self.state.cluster().cluster_id == 0 {
             return;
         }
         let members = self.membership.members();
@@ -26,12 +31,14 @@ impl Node {
         }
     }
 
-    /// What a member says that it knows; 0 of one that has not been heard of.
+    /// What a member says that it knows; 0 of one that is not linked.
     fn level_of(&self, id: u8) -> u16 {
         if id == self.config.id {
-            return LEVEL;
+            return self.config.level;
         }
-        self.peers.hello(id).map_or(0, |hello| hello.level)
+        // One that is away may come back with another release.
+        let hello = self.peers.hello(id).filter(|_| self.peers.is_up(id));
+        hello.map_or(0, |hello| hello.level)
     }
 
     /// Every member knows this level.

@@ -44,7 +44,9 @@ impl Node {
             if alone || self.config.local_sessions {
                 return self.open_local(conn, session, timeout_ms, &request);
             }
-            (session, OpCode::CreateSession, self.config.session_passwords)
+            let wanted = self.config.session_passwords;
+            let known = wanted.known_at(self.state.cluster().level);
+            (session, OpCode::CreateSession, if known { wanted } else { PasswordRule::Keyed })
         } else {
             // The password first: a stranger must not cut the owner off.
             let Some(rule) = self.proved(request.session, request.password) else {
@@ -91,9 +93,11 @@ impl Node {
             return Some(PasswordRule::Keyed);
         }
         let rule = PasswordRule::Zookeeper;
-        let known = self.rule_of(session);
-        (password == password::of_session(session) && known.is_none_or(|known| known == rule))
-            .then_some(rule)
+        let fits = match self.rule_of(session) {
+            Some(known) => known == rule,
+            None => rule.known_at(self.state.cluster().level),
+        };
+        (fits && password == password::of_session(session)).then_some(rule)
     }
 
     fn rule_of(&self, session: i64) -> Option<PasswordRule> {

@@ -78,14 +78,14 @@ impl Node {
     }
 
     /// Proposes operations of the leader's own: session, operation and body of each.
-    pub(super) fn propose_own<'a>(
+    pub(super) fn propose_own<Body: AsRef<[u8]>>(
         &mut self,
-        operations: impl IntoIterator<Item = (i64, OpCode, &'a str)>,
+        operations: impl IntoIterator<Item = (i64, OpCode, Body)>,
     ) {
         let identity = IdentityBuf::superuser();
         let mut ops = Vec::new();
         for (session, op, body) in operations {
-            let (identity, body) = (identity.as_identity(), body.as_bytes());
+            let (identity, body) = (identity.as_identity(), body.as_ref());
             Txn { session, identity, op, body }.encode(&mut ops);
             if ops.len() >= SEGMENT_BYTES {
                 self.propose_segment(&Segment::LeaderOps { ops: &ops });

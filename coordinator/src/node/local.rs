@@ -22,6 +22,7 @@ impl Node {
         self.config.read_only_after_ms.is_some_and(over)
             && self.state.cluster().cluster_id != 0
             && !self.stopping
+            && !self.differs()
     }
 
     /// Begins and ends the time of clients that only read, and the time of local sessions.

@@ -76,6 +76,8 @@ impl LogCache {
     /// Adds entries; those of the same index and later are replaced (raft's conflict rule).
     pub fn append(&mut self, entries: &[Entry]) {
         let Some(first) = entries.first() else { return };
+        // What is forgotten was applied, so committed: raft replaces nothing of that. Entries in a
+        // message follow each other (`peer::parse`), and raft takes those that follow its log.
         assert!(first.index > self.truncated_index, "an applied entry cannot be replaced");
         assert!(first.index <= self.last() + 1, "the log has no holes");
         while self.last() >= first.index {

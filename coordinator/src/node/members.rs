@@ -198,8 +198,17 @@ impl Node {
 
     /// A change of members is committed.
     pub(super) fn apply_conf_change(&mut self, change: &ConfChangeV2, context: &[u8]) {
-        let conf_state = self.raft.apply_conf_change(change).expect("raft proposed it");
-        self.membership.set_conf_state(conf_state);
+        match self.raft.apply_conf_change(change) {
+            Ok(conf_state) => self.membership.set_conf_state(conf_state),
+            // Not one of ours: all servers refuse it alike, since they have the same members.
+            Err(error) => {
+                self.stats.entries_unreadable += 1;
+                return self.log(
+                    Level::Error,
+                    &format!("a change of members has no effect on any server: {error}"),
+                );
+            }
+        }
         self.durability.members_changed();
         self.peers.forget_losses_but_of(self.membership.voters());
         membership::record_change(self.state.cluster_mut(), context);

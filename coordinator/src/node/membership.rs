@@ -56,7 +56,7 @@ impl Logged {
                 }
                 continue;
             }
-            let Ok((_, segments)) = entry::parse(&entry.data) else { continue };
+            let Ok((_, segments)) = entry::parse(&entry.data, LEVEL) else { continue };
             for segment in segments.flatten() {
                 if let Segment::Incarnation { id, incarnation } = segment {
                     incarnations.entry(id).or_insert(incarnation);
@@ -97,6 +97,8 @@ pub(super) struct Membership {
     incarnation: u128,
     /// The directory was empty at the start.
     was_empty: bool,
+    /// The feature level that this server knows.
+    level: u16,
     /// The operator says that an empty directory is right.
     initialize: bool,
     /// Clients may ask for other members.
@@ -124,6 +126,7 @@ impl Membership {
             me: config.id,
             incarnation: config.incarnation,
             was_empty: config.blank,
+            level: config.level,
             initialize: config.initialize,
             reconfig_enabled: config.reconfig_enabled,
             participants: config.voters.clone(),
@@ -248,7 +251,7 @@ impl Membership {
             blank: self.blank(cluster),
             members,
             known: self.known_incarnations(cluster, applied),
-            level: LEVEL,
+            level: self.level,
         }
     }
 
@@ -273,6 +276,14 @@ impl Membership {
         }
         if !peers.contains(id) {
             return Err(format!("server {id} is not in this server's list of members"));
+        }
+        let level = cluster.level;
+        if hello.level < level {
+            return Err(format!(
+                "server {id} runs a release that knows feature level {}, and the ensemble is at \
+                 level {level}, which does not go back: start on it the release that the others run",
+                hello.level
+            ));
         }
         let ours = cluster.cluster_id;
         if ours != 0 && hello.cluster_id != 0 && ours != hello.cluster_id {

@@ -30,9 +30,11 @@ mod authentication;
 mod budget;
 mod client;
 mod clock;
+mod compare;
 mod disk;
 mod durability;
 mod elections;
+mod endings;
 pub mod entry;
 mod expiry;
 pub mod feature;
@@ -74,6 +76,7 @@ use raft::{RawNode, StateRole};
 
 pub use authentication::Authentication;
 use authentication::Nonces;
+pub use budget::TurnCost;
 pub use client::{ConnId, Phase};
 pub use log::{LogCache, SnapshotPoint};
 pub use peers::{PeerHello, split_frames};
@@ -83,8 +86,10 @@ use audit::Audit;
 use budget::Budget;
 use client::Clients;
 use clock::{Clocks, Doubt};
+use compare::Comparison;
 use durability::Durability;
 use elections::Elections;
+use endings::Endings;
 use lease::Leases;
 use membership::Membership;
 use outbox::Outbox;
@@ -112,6 +117,10 @@ pub struct NodeConfig {
     /// How often the edge calls [`Node::tick`].
     pub tick_ms: u64,
     pub heartbeat_ms: u64,
+    /// What this server says that it understands: [`feature::LEVEL`], or less in a simulation.
+    pub level: u16,
+    /// As leader, let the members compare their states so often.
+    pub compare_every_ms: u64,
     pub election_timeout_ms: u64,
     pub session_timeout_min_ms: u32,
     pub session_timeout_max_ms: u32,
@@ -258,6 +267,9 @@ pub struct Node {
     reaper: Reaper,
     snapshots: Snapshots,
     fetch: SnapshotFetch,
+    /// Whether this server's state is the others'.
+    comparison: Comparison,
+    endings: Endings,
 
     // What this server asks of the leader for its clients.
     outbox: Outbox,
@@ -319,6 +331,8 @@ impl Node {
             reaper: Reaper::new(&config, now_ms),
             snapshots: Snapshots::new(config.snapshot_ops, &mut random),
             fetch: SnapshotFetch::default(),
+            comparison: Comparison::default(),
+            endings: Endings::default(),
             outbox: Outbox::new(config.boot),
             syncs: Syncs::default(),
             leases: Leases::new(now_ms.saturating_sub(config.election_timeout_ms * 3)),
@@ -384,21 +398,18 @@ impl Node {
             self.repeat_offers();
             self.review_counter();
             self.review_level();
+            self.review_comparison();
         }
         self.review_links();
         self.review_disk();
         self.close_without_handshake();
         self.review_local_sessions();
         self.watches.forget_dropped();
+        self.step_comparison();
         if self.leading() {
             self.expire_sessions();
             self.reap();
         }
-    }
-
-    /// Requests of all clients, since the start or `srst`.
-    pub fn requests_received(&self) -> u64 {
-        self.stats.received
     }
 
     /// Writes of this server's sessions that are not answered yet.
@@ -414,6 +425,7 @@ impl Node {
         }
         self.resume_queued();
         self.submit_writes();
+        self.end_next_part();
         self.propose_entries();
         self.ask_read_index();
         self.handle_ready();
@@ -428,18 +440,14 @@ impl Node {
     }
 
     fn pending_work(&self) -> bool {
-        self.clients.has_dirty() || self.raft.has_ready() || self.can_submit()
+        let ready = self.raft.has_ready() && self.budget.may_apply();
+        self.clients.has_dirty() || ready || self.can_submit() || self.can_end()
     }
 
     /// Writes wait, and there is somebody to give them to.
     fn can_submit(&self) -> bool {
         let leader = self.leader();
         self.outbox.has_unsent() && leader != 0 && self.peers.is_up(leader)
-    }
-
-    /// The log's last sync took this long.
-    pub fn record_sync(&mut self, micros: u64) {
-        self.stats.sync_us.record(micros);
     }
 
     /// What is to be carried out, in order.

@@ -19,6 +19,7 @@ const KIND_REPORT_ACK: u8 = 4;
 const KIND_REGISTER: u8 = 5;
 const KIND_SNAPSHOT_FAILED: u8 = 6;
 const KIND_ALIVE: u8 = 7;
+const KIND_DIGEST: u8 = 8;
 
 /// A message between servers.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,6 +49,11 @@ pub enum PeerMessage<'a> {
     SnapshotFailed,
     /// The sender is there, and has nothing else to say.
     Alive,
+    /// What the sender's state was when the entry was applied that began this round.
+    Digest {
+        round: u64,
+        digest: u64,
+    },
     /// Of a kind that only a later release knows; to be passed over.
     Unknown(u8),
 }
@@ -105,6 +111,12 @@ pub fn alive(out: &mut Vec<u8>) {
     out.push(KIND_ALIVE);
 }
 
+pub fn digest(round: u64, digest: u64, out: &mut Vec<u8>) {
+    out.push(KIND_DIGEST);
+    out.extend_from_slice(&round.to_le_bytes());
+    out.extend_from_slice(&digest.to_le_bytes());
+}
+
 /// Reads one message of an authenticated peer.
 pub fn parse(bytes: &[u8]) -> Result<PeerMessage<'_>, BadMessage> {
     let (&[kind], mut rest) = bytes.split_first_chunk().ok_or(BadMessage)?;
@@ -116,7 +128,10 @@ pub fn parse(bytes: &[u8]) -> Result<PeerMessage<'_>, BadMessage> {
                 return Err(BadMessage);
             }
             let message = RaftMessage::parse_from_bytes(bytes).map_err(|_| BadMessage)?;
-            if !message.entries.iter().all(has_readable_change) {
+            let follow = |pair: &[Entry]| pair[1].index == pair[0].index.wrapping_add(1);
+            if !message.entries.iter().all(has_readable_change)
+                || !message.entries.windows(2).all(follow)
+            {
                 return Err(BadMessage);
             }
             PeerMessage::Raft(Box::new(message))
@@ -138,6 +153,7 @@ pub fn parse(bytes: &[u8]) -> Result<PeerMessage<'_>, BadMessage> {
         KIND_REGISTER => PeerMessage::Register { boot: number(input)? },
         KIND_SNAPSHOT_FAILED => PeerMessage::SnapshotFailed,
         KIND_ALIVE => PeerMessage::Alive,
+        KIND_DIGEST => PeerMessage::Digest { round: number(input)?, digest: number(input)? },
         0 => return Err(BadMessage),
         unknown => {
             *input = &[];

@@ -85,11 +85,12 @@ impl Proposals {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::feature::LEVEL;
 
     const LEVEL_0: Head = Head { level: 0, wall_ms: 1000 };
 
     fn segments(data: &[u8]) -> (i64, Vec<Segment<'_>>) {
-        let (time_ms, segments) = entry::parse(data).expect("an entry of ours");
+        let (time_ms, segments) = entry::parse(data, LEVEL).expect("an entry of ours");
         (time_ms, segments.map(|segment| segment.expect("a segment of ours")).collect())
     }
 

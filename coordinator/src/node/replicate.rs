@@ -15,7 +15,7 @@ use super::{Level, Node, NodeConfig, Output};
 const APPEND_BYTES: u64 = 1 << 20;
 
 /// Committed entries handed over at once: bounds the time between two looks at the sockets.
-const COMMITTED_BYTES: u64 = 4 << 20;
+pub(super) const COMMITTED_BYTES: u64 = 128 << 10;
 
 /// Raft's own clock. Long enough that an idle server sleeps, short enough for heartbeats.
 pub(super) fn start_raft(config: &NodeConfig, log: LogCache, applied: u64) -> RawNode<LogCache> {
@@ -65,7 +65,7 @@ impl Node {
     fn tick_raft_once(&mut self) {
         // Whoever may not vote does not stand for election either.
         let installing = self.raft.raft.raft_log.applied < self.applied_index;
-        let unfit = !self.membership.may_vote() || self.disk_fails_ensemble();
+        let unfit = !self.membership.may_vote() || self.should_not_lead();
         if (unfit || installing) && !self.is_leader() {
             self.raft.raft.election_elapsed = 0;
             return;
@@ -79,7 +79,7 @@ impl Node {
         let installing = self.raft.raft.raft_log.applied < self.applied_index;
         // Raft (0.7 `hup`) looks whether this server is a voter only where its own clock asks.
         let voter = self.votes(self.config.id);
-        let unfit = !self.membership.may_vote() || self.disk_fails_ensemble();
+        let unfit = !self.membership.may_vote() || self.should_not_lead();
         if unfit || !voter || installing || self.is_leader() {
             return;
         }
@@ -272,6 +272,7 @@ impl Node {
                 }
             }
             PeerMessage::Alive => {}
+            PeerMessage::Digest { round, digest } => self.digest_told(from, round, digest),
             PeerMessage::Unknown(kind) => {
                 if self.peers.unknown_is_news(from) {
                     self.log(
@@ -336,7 +337,7 @@ impl Node {
 
     /// Carries out what raft has decided, in the one safe order.
     pub(super) fn handle_ready(&mut self) {
-        while !self.halted && self.raft.has_ready() {
+        while !self.halted && self.raft.has_ready() && self.budget.may_apply() {
             let ready = self.raft.ready();
             self.handle_one_ready(ready);
             self.after_raft();

@@ -18,6 +18,7 @@ impl Node {
             && silence_ms < self.config.election_timeout_ms * 3
             && !self.stopping
             && !self.disk_fails_ensemble()
+            && !self.differs()
     }
 
     /// The ensemble is founded and takes this server's stream of writes.

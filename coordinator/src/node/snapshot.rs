@@ -10,11 +10,19 @@ const STEP_NODES: usize = 100;
 impl Node {
     /// Whether [`Node::flush`] should be called again without waiting: a snapshot is in progress.
     pub fn busy(&self) -> bool {
-        self.budget.has_queued() || self.snapshots.walks()
+        self.budget.has_queued() || self.snapshots.walks() || self.applies_later()
+    }
+
+    /// What is committed waits for the next turn: this one has applied enough.
+    pub fn applies_later(&self) -> bool {
+        !self.halted && self.raft.has_ready() && !self.budget.may_apply()
     }
 
     /// Begins a snapshot if one is due, or goes on with the one in the making.
     pub(super) fn step_snapshot(&mut self) {
+        if self.differs() {
+            return;
+        }
         if self.snapshots.in_making().is_none() {
             let wanted = self.raft.store().take_snapshot_wanted();
             if !wanted && !self.snapshots.due() || self.applied_index == 0 {
@@ -35,7 +43,7 @@ impl Node {
 
     /// Takes a snapshot of the state as it is now, as soon as none is in the making.
     pub fn begin_snapshot(&mut self) {
-        if self.snapshots.in_making().is_none() {
+        if self.snapshots.in_making().is_none() && !self.differs() {
             self.begin(false);
         }
     }

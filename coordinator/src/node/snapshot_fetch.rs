@@ -72,6 +72,7 @@ impl Node {
         let (point, state) = self.fetch.take().expect("raft was given the snapshot just now");
         self.snapshots.abort(&mut self.state);
         self.state = *state;
+        self.forget_comparison();
         self.proposals.continue_from(self.state.last_time_ms());
         self.applied_index = point.index;
         self.applied_term = point.term;

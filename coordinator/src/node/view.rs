@@ -114,6 +114,21 @@ impl Node {
                 self.budget.bytes_in_flight() as u64,
             ),
             gauge(
+                "state_differs",
+                "1 where this member's state is not the majority's: it serves nobody.",
+                self.differs().into(),
+            ),
+            gauge(
+                "states_undecided",
+                "1 on a leader whose members' states differ without a majority on any side.",
+                self.comparison.undecided.into(),
+            ),
+            counter(
+                "states_compared_total",
+                "Comparisons in which this member's state was the majority's.",
+                self.rounds_agreed(),
+            ),
+            gauge(
                 "feature_level",
                 "What every member of the ensemble understands.",
                 self.state.cluster().level.into(),
@@ -176,6 +191,7 @@ impl Node {
         let silence_ms = self.leases.silence_ms(self.clocks.now_ms());
         RaftView {
             cluster_id: self.state.cluster().cluster_id,
+            state_differs: self.differs(),
             term: raft.term,
             leader: (raft.leader_id != 0).then_some(raft.leader_id as u8),
             commit_index: raft.raft_log.committed,

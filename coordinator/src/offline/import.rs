@@ -18,6 +18,7 @@ use crate::apache::choose::{Standing, elect};
 use crate::apache::directory::evidence;
 use crate::apache::{Digests, Loaded, Source, load};
 use crate::config::{Config, PeerType};
+use crate::state::cluster::PRINCIPALS;
 use crate::state::{ClusterMetadata, State};
 use crate::store::Position;
 use crate::tree::node::{Kind, ROOT};
@@ -218,6 +219,8 @@ pub fn import(config: &Config, options: &ImportOptions) -> Result<ImportReport, 
 
     let key = key(config, &mut state, &word, epoch, &report.members);
     let mut cluster = ClusterMetadata::default();
+    // Sessions and lists of ACLs may be such as the first release does not know.
+    cluster.level = PRINCIPALS;
     cluster.secret = found::derive(&key, &[b"passwords"]);
     cluster.cluster_id = u128::from_le_bytes(found::derive(&key, &[b"ensemble"])).max(1);
     let incarnation = |id: u8| u128::from_le_bytes(found::derive(&key, &[b"member", &[id]]));

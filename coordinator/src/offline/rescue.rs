@@ -43,6 +43,7 @@ pub fn rescue(config: &Config, yes: bool) -> Result<RescueReport, String> {
     let epoch = found::next_epoch(last.term, last_zxid, 0)?;
     let me = config.id;
     let mut cluster = ClusterMetadata::default();
+    cluster.level = state.cluster().level;
     // Clients keep their sessions: they prove them by what this key gives.
     cluster.secret = state.cluster().secret;
     cluster.cluster_id = edge::random_u128().max(1);

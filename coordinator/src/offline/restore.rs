@@ -81,6 +81,7 @@ pub fn restore(
     let ids: Vec<u8> = voters.iter().chain(&[0]).chain(&learners).map(|&id| id as u8).collect();
     let old = state.cluster().secret;
     let mut cluster = ClusterMetadata::default();
+    cluster.level = state.cluster().level;
     cluster.secret = found::derive(&old, &[b"restore", word.as_bytes(), &content, &ids]);
     let secret = cluster.secret;
     cluster.cluster_id = u128::from_le_bytes(found::derive(&secret, &[b"ensemble"])).max(1);

@@ -8,6 +8,12 @@ use super::members::Membership;
 use crate::bytes::take;
 use std::collections::BTreeMap;
 
+/// From this feature level on lists of ACLs may name `sasl` and `x509` users, and sessions have
+/// passwords by Apache ZooKeeper's rule.
+pub const PRINCIPALS: u16 = 1;
+/// From this one on a session with many ephemerals ends in parts.
+pub const PARTED_ENDS: u16 = 2;
+
 /// The ensemble and its members.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ClusterMetadata {

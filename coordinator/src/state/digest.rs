@@ -1,104 +1,78 @@
 //! A hash of all that the state means, alike on every server and architecture.
 //!
-//! Znodes are hashed one by one and summed, so neither slots nor the order of siblings matter.
+//! In one piece for tests and for people, and in steps beside writes for servers that compare theirs
+//! (`node::compare`): both give the same number.
 
-use super::State;
-use crate::tree::Tree;
-use crate::tree::node::{Kind, NodeId, ROOT};
+use super::{Session, State};
+use crate::tree::digest::Mix;
+use crate::tree::node::Kind;
 
-/// An unkeyed 64-bit hash that is ours, so that no library's update changes digests.
-#[derive(Clone, Copy)]
-struct Mix(u64);
+/// A digest in the making: what is left are sessions and znodes.
+#[derive(Debug)]
+pub(super) struct DigestInMaking {
+    head: Mix,
+    sessions: u64,
+}
 
-impl Mix {
-    fn word(self, word: u64) -> Self {
-        let mixed = (self.0 ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        Self((mixed ^ (mixed >> 29)).rotate_left(17))
-    }
-
-    fn bytes(self, bytes: &[u8]) -> Self {
-        let (chunks, rest) = bytes.as_chunks::<8>();
-        let mix = chunks.iter().fold(self, |mix, chunk| mix.word(u64::from_le_bytes(*chunk)));
-        let mut last = [0; 8];
-        last[..rest.len()].copy_from_slice(rest);
-        mix.word(u64::from_le_bytes(last)).word(bytes.len() as u64)
-    }
-
-    fn finish(self) -> u64 {
-        let h = (self.0 ^ (self.0 >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
-        h ^ (h >> 32)
-    }
+fn of_session(id: i64, session: Session) -> u64 {
+    let origin = u64::from(session.origin) | (session.password as u64) << 8;
+    Mix(4).word(id as u64).word(session.timeout_ms as u64).word(origin).finish()
 }
 
 impl State {
     /// Over znodes, ACLs, sessions, cluster metadata and the last zxid.
     pub fn digest(&self) -> u64 {
-        let mut mix = Mix(1).word(self.last_zxid as u64);
-        for (id, session) in self.sessions() {
-            let origin = u64::from(session.origin) | (session.password as u64) << 8;
-            mix = mix.word(id as u64).word(session.timeout_ms as u64).word(origin);
-        }
+        let sessions = self.sessions().map(|(id, session)| of_session(id, *session));
+        let sessions = sessions.fold(0, u64::wrapping_add);
+        self.digest_head().word(sessions).word(self.tree.digest()).finish()
+    }
+
+    fn digest_head(&self) -> Mix {
         let mut cluster = Vec::new();
         self.cluster.encode(&mut cluster);
-        mix.bytes(&cluster).word(tree(&self.tree)).finish()
+        Mix(1).word(self.last_zxid as u64).bytes(&cluster)
+    }
+
+    /// Begins the digest of the state as it is now, whatever is applied until it is complete. One
+    /// that is in the making is given up.
+    pub fn digest_begin(&mut self) {
+        self.digest = Some(DigestInMaking { head: self.digest_head(), sessions: 0 });
+        self.sessions.digest_begin();
+        self.tree.digest_begin();
+    }
+
+    pub fn digest_abort(&mut self) {
+        self.digest = None;
+        self.sessions.digest_abort();
+        self.tree.digest_abort();
+    }
+
+    /// Goes on with it, after a look at up to so many sessions or znodes: the digest when it is
+    /// complete.
+    pub fn digest_step(&mut self, look_at: usize) -> Option<u64> {
+        let making = self.digest.as_mut()?;
+        let sessions = &mut making.sessions;
+        let looked = self.sessions.digest_step(look_at, |id, session| {
+            *sessions = sessions.wrapping_add(of_session(id, session));
+        });
+        if looked == look_at {
+            return None;
+        }
+        let tree = self.tree.digest_step(look_at - looked)?;
+        let DigestInMaking { head, sessions } = self.digest.take()?;
+        Some(head.word(sessions).word(tree).finish())
     }
 
     /// Over what clients have stored for good: znodes that are not ephemeral, outside
     /// `/zookeeper/config`. The ends of sessions leave it as it is, so cversion and pzxid are out.
     pub fn content_digest(&self) -> u64 {
-        let mut above = Vec::new();
         let mut sum: u64 = 0;
         let config = self.tree.find("/zookeeper/config");
-        for (id, depth) in self.tree.walk(ROOT) {
-            above.truncate(depth);
-            let path = above.last().copied().unwrap_or(Mix(3)).bytes(self.tree.name(id));
-            above.push(path);
-            if Some(id) == config || matches!(self.tree.kind(id), Kind::Ephemeral(_)) {
-                continue;
+        self.tree.with_path_hashes(Mix(3), |id, path| {
+            if Some(id) != config && !matches!(self.tree.kind(id), Kind::Ephemeral(_)) {
+                sum = sum.wrapping_add(self.tree.content_hash(id, path).finish());
             }
-            sum = sum.wrapping_add(content(&self.tree, id, path).finish());
-        }
+        });
         sum
     }
-}
-
-fn tree(tree: &Tree) -> u64 {
-    // Hashes of the paths from the root to the znode the walk is at.
-    let mut above = Vec::new();
-    let mut sum: u64 = 0;
-    for (id, depth) in tree.walk(ROOT) {
-        above.truncate(depth);
-        let path = above.last().copied().unwrap_or(Mix(2)).bytes(tree.name(id));
-        above.push(path);
-        sum = sum.wrapping_add(node(tree, id, path).finish());
-    }
-    sum
-}
-
-fn node(tree: &Tree, id: NodeId, path: Mix) -> Mix {
-    let fields = tree.fields(id);
-    content(tree, id, path).word(fields.pzxid as u64).word(fields.cversion as u64)
-}
-
-/// All of a znode but what its children change.
-fn content(tree: &Tree, id: NodeId, path: Mix) -> Mix {
-    let fields = tree.fields(id);
-    let (kind, owner) = match tree.kind(id) {
-        Kind::Persistent => (0, 0),
-        Kind::Ephemeral(session) => (1, session),
-        Kind::Container => (2, 0),
-        Kind::Ttl(ms) => (3, ms),
-    };
-    let data = tree.data(id);
-    path.word(fields.czxid as u64)
-        .word(fields.mzxid as u64)
-        .word(fields.ctime_ms as u64)
-        .word(fields.mtime_ms as u64)
-        .word(fields.version as u64)
-        .word(fields.aversion as u64)
-        .word(kind)
-        .word(owner as u64)
-        .bytes(tree.acls.bytes(tree.acl(id)))
-        .word(data.is_some().into())
-        .bytes(data.unwrap_or_default())
 }

@@ -26,11 +26,17 @@ impl State {
             terms: super::members::Terms::default(),
             quotas,
             tree,
-            sessions: sessions.into_iter().map(|(id, ms)| (id, session(ms))).collect(),
+            sessions: sessions
+                .into_iter()
+                .map(|(id, ms)| (id, session(ms)))
+                .collect::<BTreeMap<_, _>>()
+                .into(),
             cluster: ClusterMetadata::default(),
             last_zxid,
             last_time_ms,
             scratch: Scratch::default(),
+            snapshot_head: None,
+            digest: None,
         }
     }
 

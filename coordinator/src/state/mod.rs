@@ -19,6 +19,7 @@ mod quota;
 mod read;
 mod refound;
 mod session;
+mod session_table;
 mod snapshot_codec;
 pub mod txn;
 pub mod watch;
@@ -38,15 +39,17 @@ pub use watch::{WatchKind, Watches};
 use crate::tree::node::Kind;
 use crate::tree::{NewNode, Tree, acl};
 use crate::wire::acl::{Acl, perms, put_acls};
+use digest::DigestInMaking;
 use members::Terms;
 use quota::Quotas;
+use session_table::SessionTable;
 use std::collections::BTreeMap;
 
 /// Everything that all servers have in common.
 #[derive(Debug)]
 pub struct State {
     tree: Tree,
-    sessions: BTreeMap<i64, Session>,
+    sessions: SessionTable,
     cluster: ClusterMetadata,
     last_zxid: i64,
     last_time_ms: i64,
@@ -54,6 +57,9 @@ pub struct State {
     /// What the leader of the entry at hand says about changes of members.
     terms: Terms,
     scratch: Scratch,
+    /// The beginning of a snapshot that has not come out.
+    snapshot_head: Option<Vec<u8>>,
+    digest: Option<DigestInMaking>,
 }
 
 /// Buffers that operations use and leave; no state.
@@ -95,13 +101,15 @@ impl State {
         }
         Self {
             tree,
-            sessions: BTreeMap::new(),
+            sessions: SessionTable::default(),
             cluster: ClusterMetadata::default(),
             last_zxid: 0,
             last_time_ms: 0,
             quotas: Quotas::default(),
             terms: Terms::default(),
             scratch: Scratch::default(),
+            snapshot_head: None,
+            digest: None,
         }
     }
 
@@ -139,6 +147,11 @@ impl State {
 
     pub fn session_count(&self) -> usize {
         self.sessions.len()
+    }
+
+    /// Whether a session owns ephemerals, also one that has ended.
+    pub fn has_ephemerals(&self, session: i64) -> bool {
+        self.tree.ephemerals_of(session).next().is_some()
     }
 
     /// Paths of a session's ephemerals, sorted.

@@ -1,5 +1,6 @@
 //! Who may do what: checking lists, and making them fit to be stored.
 
+use super::cluster::PRINCIPALS;
 use super::effects::Readers;
 use super::identity::Identity;
 use super::principal::{is_distinguished_name, is_kerberos_name};
@@ -108,12 +109,15 @@ pub(super) enum Fit {
 const PROVED: [&str; 3] = ["digest", "sasl", "x509"];
 
 /// `PrepRequestProcessor.fixupACL`: removes duplicates, expands `auth`, refuses what no provider
-/// knows. Writes `vector<ACL>` to `out`.
+/// knows, and users of SASL and TLS before all members know them. Writes `vector<ACL>` to `out`.
 pub(super) fn fix(
     list: AclList<'_>,
     identity: Identity<'_>,
+    level: u16,
     out: &mut Vec<u8>,
 ) -> Result<Fit, Code> {
+    let principals = level >= PRINCIPALS;
+    let schemes = if principals { &PROVED[..] } else { &PROVED[..1] };
     if list == AclList::OPEN {
         return Ok(Fit::Open);
     }
@@ -135,7 +139,7 @@ pub(super) fn fix(
             "world" if acl.id == "anyone" => {}
             "auth" => {
                 let before = count;
-                let proved = identity.iter().filter(|(scheme, _)| PROVED.contains(scheme));
+                let proved = identity.iter().filter(|(scheme, _)| schemes.contains(scheme));
                 for (scheme, id) in proved {
                     Acl { perms: acl.perms, scheme, id }.encode(out);
                     count += 1;
@@ -149,8 +153,8 @@ pub(super) fn fix(
             "ip" if network(acl.id).is_some() => {}
             // Valid whatever this server offers: what an entry of the log does must not hang on
             // the configuration of who applies it.
-            "sasl" if is_kerberos_name(acl.id) => {}
-            "x509" if is_distinguished_name(acl.id) => {}
+            "sasl" if principals && is_kerberos_name(acl.id) => {}
+            "x509" if principals && is_distinguished_name(acl.id) => {}
             _ => return Err(Code::InvalidAcl),
         }
         acl.encode(out);
@@ -212,10 +216,36 @@ mod tests {
         crate::wire::acl::put_acls(&mut bytes, ids.iter().map(|id| entry(id)));
         let list = AclList::decode(&mut Reader::new(&bytes)).unwrap();
         let mut out = Vec::new();
-        assert_eq!(fix(list, Identity::default(), &mut out), Ok(Fit::Written));
+        assert_eq!(fix(list, Identity::default(), 0, &mut out), Ok(Fit::Written));
         let kept = AclList::decode(&mut Reader::new(&out)).unwrap();
         let kept: Vec<_> = kept.iter().map(|acl| acl.id).collect();
         assert_eq!(kept, ids[..60_000].iter().map(String::as_str).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn users_of_sasl_and_tls_come_with_the_level_that_all_members_know() {
+        let mut identity = crate::state::IdentityBuf::new([10, 0, 0, 1].into());
+        identity.add("digest", "u:x");
+        identity.add("sasl", "broker");
+        for (scheme, id, expanded) in
+            [("sasl", "broker", 1), ("x509", "CN=a", 1), ("auth", "", 2), ("digest", "u:x", 1)]
+        {
+            let mut bytes = Vec::new();
+            let acls = [Acl { perms: 1, scheme, id }];
+            crate::wire::acl::put_acls(&mut bytes, acls.into_iter());
+            let list = AclList::decode(&mut Reader::new(&bytes)).unwrap();
+            let fixed = |level| {
+                let mut out = Vec::new();
+                fix(list, identity.as_identity(), level, &mut out)?;
+                Ok::<_, Code>(AclList::decode(&mut Reader::new(&out)).unwrap().len())
+            };
+            assert_eq!(fixed(PRINCIPALS), Ok(expanded), "{scheme}");
+            let before = match scheme {
+                "auth" | "digest" => Ok(1),
+                _ => Err(Code::InvalidAcl),
+            };
+            assert_eq!(fixed(PRINCIPALS - 1), before, "{scheme}");
+        }
     }
 
     #[test]

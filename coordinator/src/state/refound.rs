@@ -18,7 +18,7 @@ impl State {
     ) -> (usize, usize) {
         let znodes = self.node_count();
         let ending = self.sessions.iter().filter(|(_, session)| ends(session));
-        let sessions: Vec<i64> = ending.map(|(id, _)| *id).collect();
+        let sessions: Vec<i64> = ending.map(|(id, _)| id).collect();
         let mut effects = Effects::new(false);
         for &session in &sessions {
             effects.clear();
@@ -26,6 +26,12 @@ impl State {
             let txn = Txn { session, identity, op: OpCode::CloseSession, body: &[] };
             let zxid = self.last_zxid.max((epoch as i64) << 32) + 1;
             self.apply(Stamp { zxid, time_ms: 0 }, 0, &txn, &mut effects, None);
+            while let Some(body) = self.part_of_end(session) {
+                effects.clear();
+                let txn = Txn { body: &body, ..txn };
+                let stamp = Stamp { zxid: self.last_zxid + 1, time_ms: 0 };
+                self.apply(stamp, 0, &txn, &mut effects, None);
+            }
         }
         (sessions.len(), znodes - self.node_count())
     }

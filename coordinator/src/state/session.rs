@@ -1,6 +1,7 @@
 //! Sessions as the ensemble knows them: how long a client may be silent, and who serves it.
 
 use super::State;
+use super::cluster::PRINCIPALS;
 use crate::wire::code::Code;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +31,11 @@ impl PasswordRule {
         if body.get(4) == Some(&1) { Self::Zookeeper } else { Self::Keyed }
     }
 
+    /// Whether members of an ensemble of this level know the rule.
+    pub fn known_at(self, level: u16) -> bool {
+        self == Self::Keyed || level >= PRINCIPALS
+    }
+
     /// Appends it to such a body.
     pub fn encode(self, body: &mut Vec<u8>) {
         if self == Self::Zookeeper {
@@ -44,7 +50,7 @@ impl State {
         if session == 0 {
             return Ok(());
         }
-        match self.sessions.get(&session) {
+        match self.sessions.get(session) {
             None => Err(Code::SessionExpired),
             Some(known) if known.origin != origin => Err(Code::SessionMoved),
             Some(_) => Ok(()),
@@ -52,11 +58,11 @@ impl State {
     }
 
     pub fn session(&self, id: i64) -> Option<&Session> {
-        self.sessions.get(&id)
+        self.sessions.get(id)
     }
 
     /// In the order of their ids.
     pub fn sessions(&self) -> impl Iterator<Item = (i64, &Session)> {
-        self.sessions.iter().map(|(id, session)| (*id, session))
+        self.sessions.iter()
     }
 }

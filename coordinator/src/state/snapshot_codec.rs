@@ -10,7 +10,7 @@ use super::txn::Corrupt;
 use super::{ClusterMetadata, PasswordRule, Scratch, Session, State};
 use crate::bytes::take;
 use crate::tree::snapshot_codec::{Builder, LIST};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 /// Version 1 had no time of the last operation.
 const TIMELESS: u32 = 1;
@@ -20,7 +20,6 @@ const VERSION: u32 = 3;
 
 /// A head of one piece is no longer than this; readers hold it at once.
 const HEAD_BYTES_MAX: usize = 16 << 20;
-const PART_BYTES: usize = 64 << 10;
 /// On the disk a session takes this.
 const SESSION_BYTES: usize = 13;
 /// Stands before the record of a session; no znode has such flags.
@@ -34,9 +33,8 @@ impl State {
     /// The snapshot is the state at this moment, whatever is applied until the snapshot is over.
     pub fn snapshot_begin(&mut self) {
         let in_one_piece = self.sessions.len() * SESSION_BYTES + self.tree.acls.total_bytes();
-        let keyed = self.sessions.values().all(|s| s.password == PasswordRule::Keyed);
-        let one_head = self.cluster.level == 0 && keyed && in_one_piece <= HEAD_BYTES_MAX;
-        let mut parts = VecDeque::new();
+        let keyed = || self.sessions().all(|(_, s)| s.password == PasswordRule::Keyed);
+        let one_head = self.cluster.level == 0 && in_one_piece <= HEAD_BYTES_MAX && keyed();
         let mut part = Vec::new();
         part.extend_from_slice(&(if one_head { ONE_HEAD } else { VERSION }).to_le_bytes());
         part.extend_from_slice(&self.last_zxid.to_le_bytes());
@@ -46,42 +44,47 @@ impl State {
         part.extend_from_slice(&(self.sessions.len() as u32).to_le_bytes());
         let mut cluster = Vec::new();
         self.cluster.encode(&mut cluster);
-        if !one_head {
-            put_bytes(&mut part, &cluster);
-        }
-        for (id, session) in self.sessions() {
-            if !one_head {
-                if part.len() >= PART_BYTES {
-                    parts.push_back(std::mem::take(&mut part));
-                }
-                part.push(match session.password {
-                    PasswordRule::Keyed => SESSION,
-                    PasswordRule::Zookeeper => ZOOKEEPER_SESSION,
-                });
-            }
-            part.extend_from_slice(&id.to_le_bytes());
-            part.extend_from_slice(&session.timeout_ms.to_le_bytes());
-            part.push(session.origin);
-        }
+        self.sessions.snapshot_abort();
         if one_head {
+            for (id, session) in self.sessions() {
+                put_session(id, *session, &mut part);
+            }
             put_bytes(&mut part, &cluster);
             part.extend_from_slice(&(self.tree.acls.used().count() as u32).to_le_bytes());
             for (id, bytes) in self.tree.acls.used() {
                 part.extend_from_slice(&id.to_le_bytes());
                 put_bytes(&mut part, bytes);
             }
+        } else {
+            put_bytes(&mut part, &cluster);
+            self.sessions.snapshot_begin();
         }
-        parts.push_back(part);
-        self.tree.snapshot_begin(parts, one_head);
+        self.snapshot_head = Some(part);
+        self.tree.snapshot_begin(one_head);
     }
 
-    /// Appends the next part, after looking at up to `nodes_max` znodes; true when the snapshot
-    /// is complete.
-    pub fn snapshot_step(&mut self, nodes_max: usize, out: &mut Vec<u8>) -> bool {
+    /// Appends the next part, after looking at up to so many sessions or znodes; true when the
+    /// snapshot is complete.
+    pub fn snapshot_step(&mut self, look_at: usize, out: &mut Vec<u8>) -> bool {
         if !self.tree.snapshotting() {
             return true;
         }
-        let done = self.tree.snapshot_step(nodes_max, out);
+        if let Some(mut head) = self.snapshot_head.take() {
+            out.append(&mut head);
+            // A long one is a chunk of its own: with a large znode it would be too long for readers.
+            return false;
+        }
+        let looked = self.sessions.snapshot_step(look_at, |id, session| {
+            out.push(match session.password {
+                PasswordRule::Keyed => SESSION,
+                PasswordRule::Zookeeper => ZOOKEEPER_SESSION,
+            });
+            put_session(id, session, out);
+        });
+        if looked == look_at {
+            return false;
+        }
+        let done = self.tree.snapshot_step(look_at - looked, out);
         if done {
             out.push(END);
         }
@@ -89,6 +92,8 @@ impl State {
     }
 
     pub fn snapshot_abort(&mut self) {
+        self.snapshot_head = None;
+        self.sessions.snapshot_abort();
         self.tree.snapshot_abort();
     }
 }
@@ -227,11 +232,13 @@ impl Head {
             terms: super::members::Terms::default(),
             quotas: Quotas::rebuild(&tree),
             tree,
-            sessions: self.sessions,
+            sessions: self.sessions.into(),
             cluster: self.cluster,
             last_zxid: self.last_zxid,
             last_time_ms: self.last_time_ms,
             scratch: Scratch::default(),
+            snapshot_head: None,
+            digest: None,
         })
     }
 }
@@ -245,6 +252,12 @@ fn first_fields(input: &mut &[u8]) -> Option<(u32, i64, i64)> {
         TIMELESS => Some((version, zxid, 0)),
         _ => None,
     }
+}
+
+fn put_session(id: i64, session: Session, out: &mut Vec<u8>) {
+    out.extend_from_slice(&id.to_le_bytes());
+    out.extend_from_slice(&session.timeout_ms.to_le_bytes());
+    out.push(session.origin);
 }
 
 fn take_session(input: &mut &[u8]) -> Option<(i64, Session)> {

@@ -16,6 +16,10 @@ pub enum StoreError {
     Identity { path: String, what: String },
     /// Another process holds the directory's lock.
     Locked { path: String },
+    /// More at once than a reader would take.
+    TooLarge { what: &'static str, bytes: u64 },
+    /// Entries that do not follow what is in the log.
+    Gap { last: u64, next: u64 },
     /// An earlier write or fsync failed; what the log holds past it is unknown.
     Poisoned,
 }
@@ -78,6 +82,15 @@ impl fmt::Display for StoreError {
             StoreError::Locked { path } => {
                 write!(f, "`{path}` is locked: another coordinator runs on this data directory")
             }
+            StoreError::TooLarge { what, bytes } => write!(
+                f,
+                "{what} of {bytes} bytes is more than a reader takes at once: nothing was written"
+            ),
+            StoreError::Gap { last, next } => write!(
+                f,
+                "entry {next} does not follow entry {last}, the last one of the log: nothing was \
+                 written"
+            ),
             StoreError::Poisoned => {
                 write!(f, "the log takes nothing more after a failed write or fsync")
             }

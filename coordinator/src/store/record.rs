@@ -176,7 +176,7 @@ pub(super) fn encode_frame(
         }
     }
     let payload = out.len() - start - FRAME_HEAD_BYTES;
-    let length = u32::try_from(payload).expect("raft bounds what it hands over at once");
+    let length = u32::try_from(payload).expect("the caller has refused longer ones");
     let checksum = crc32fast::hash(&out[start + FRAME_HEAD_BYTES..]);
     // The trailer is the last byte: padding stands before it.
     out.resize(start + frame_bytes(payload), 0);

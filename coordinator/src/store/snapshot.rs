@@ -182,7 +182,10 @@ impl<D: Disk> SnapshotWriter<D> {
 
     /// Appends one chunk; an empty one is passed over.
     pub fn chunk(&mut self, chunk: &[u8]) -> Result<(), StoreError> {
-        assert!(chunk.len() <= CHUNK_BYTES_MAX, "a chunk is what a reader holds at once");
+        if chunk.len() > CHUNK_BYTES_MAX {
+            let what = "a part of a snapshot";
+            return Err(StoreError::TooLarge { what, bytes: chunk.len() as u64 });
+        }
         if chunk.is_empty() {
             return Ok(());
         }

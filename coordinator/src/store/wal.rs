@@ -286,15 +286,15 @@ impl<D: Disk> Wal<D> {
         if entries.is_empty() && hard_state.is_none() {
             return Ok(());
         }
-        if let Some(first) = entries.first() {
-            assert!(
-                first.index <= self.last.index + 1,
-                "entry {} would leave a gap after entry {}",
-                first.index,
-                self.last.index
-            );
+        if let Some(first) = entries.first()
+            && first.index > self.last.index + 1
+        {
+            return Err(StoreError::Gap { last: self.last.index, next: first.index });
         }
         let bytes = frame_size(entries, hard_state) as u64;
+        if bytes > u64::from(u32::MAX) {
+            return Err(StoreError::TooLarge { what: "an append to the log", bytes });
+        }
         if self.offset + bytes > self.size {
             self.rotate(bytes)?;
         }

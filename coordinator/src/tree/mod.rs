@@ -8,8 +8,10 @@
 
 pub mod acl;
 pub mod arena;
+pub(crate) mod digest;
 mod graft;
 pub(crate) mod index;
+mod moment;
 pub mod node;
 mod owner;
 pub mod path;
@@ -22,6 +24,7 @@ mod walk;
 use crate::wire::stat::Stat;
 use acl::{AclId, AclTable};
 use arena::Arena;
+use digest::DigestSweep;
 pub use graft::Graft;
 use index::{Index, hash_name};
 use node::{Changed, Family, Fields, Kind, NONE, Node, NodeId, ROOT, flag};
@@ -48,6 +51,8 @@ pub struct Tree {
     journal: Journal,
     /// A snapshot that is being written.
     snapshot: Option<Box<SnapshotIter>>,
+    /// A digest that is being made.
+    digest_sweep: Option<Box<DigestSweep>>,
 }
 
 /// A znode that is about to be.
@@ -96,6 +101,7 @@ impl Tree {
             bytes: 0,
             journal: Journal::default(),
             snapshot: None,
+            digest_sweep: None,
         }
     }
 
@@ -313,6 +319,16 @@ impl Tree {
 /// Writing. Each function is one change of ZooKeeper's `DataTree`; whether it may happen is
 /// decided before.
 impl Tree {
+    /// To be called before each change of a znode: who looks at all of them sees it as it was.
+    fn touch(&mut self, id: NodeId) {
+        if self.snapshot.is_some() {
+            self.snapshot_touch(id);
+        }
+        if self.digest_sweep.is_some() {
+            self.digest_touch(id);
+        }
+    }
+
     /// Counts on the parent, whose stored cversion and pzxid it moves.
     pub fn insert(&mut self, new: &NewNode<'_>) -> NodeId {
         self.touch(new.parent);
@@ -424,8 +440,10 @@ impl Tree {
         self.acls.retain(new.acl);
         let id = self.nodes.insert(node);
         if let Some(iter) = &mut self.snapshot {
-            // Born after the snapshot's moment, so no part of it, whatever slot it has.
-            iter.first_visit(id);
+            iter.born(id);
+        }
+        if let Some(sweep) = &mut self.digest_sweep {
+            sweep.born(id);
         }
         self.owners.insert(id, new.kind);
         id

@@ -8,16 +8,13 @@ use std::collections::VecDeque;
 
 use super::Tree;
 use super::acl::OPEN;
+use super::moment::{Moment, first_mark};
 use super::node::{NodeId, flag};
 use super::snapshot_codec::{put_list, put_node};
 
 #[derive(Debug)]
 pub(super) struct SnapshotIter {
-    /// A bit per slot that existed at the beginning.
-    visited: Vec<u64>,
-    /// Slots that existed at the beginning.
-    limit: NodeId,
-    cursor: NodeId,
+    moment: Moment,
     /// A bit per list that existed at the beginning: whether it has come out. `None`: all of them
     /// stand in the head. A list keeps its number while a znode carries it, and a znode comes out
     /// before it changes its list: numbers mean the same to the end of the snapshot.
@@ -31,9 +28,9 @@ pub(super) struct SnapshotIter {
 const PART_BYTES: usize = 64 << 10;
 
 impl SnapshotIter {
-    /// Marks a slot as visited; true if the snapshot covers the slot and had not visited it.
-    pub(super) fn first_visit(&mut self, id: NodeId) -> bool {
-        id < self.limit && first_mark(&mut self.visited, id)
+    /// Born after the snapshot's moment, so no part of it, whatever slot it has.
+    pub(super) fn born(&mut self, id: NodeId) {
+        self.moment.first_visit(id);
     }
 
     /// Emits a znode, and before it the list that it is the first one to carry.
@@ -49,27 +46,15 @@ impl SnapshotIter {
     }
 }
 
-/// Marks a number; true the first time.
-fn first_mark(marks: &mut [u64], number: u32) -> bool {
-    let Some(word) = marks.get_mut((number / 64) as usize) else { return false };
-    let bit = 1 << (number % 64);
-    let first = *word & bit == 0;
-    *word |= bit;
-    first
-}
-
 impl Tree {
-    /// Begins a snapshot; the parts of `head` come out before the first znode, lists of ACLs with the
-    /// znodes unless they are in the head. An unfinished snapshot is dropped.
-    pub fn snapshot_begin(&mut self, head: VecDeque<Vec<u8>>, lists_in_head: bool) {
-        let limit = self.nodes.used();
+    /// Begins a snapshot. Lists of ACLs come out with the first znodes that carry them, unless they
+    /// were written elsewhere. An unfinished snapshot is dropped.
+    pub fn snapshot_begin(&mut self, lists_elsewhere: bool) {
         let lists = vec![0; self.acls.slots().div_ceil(64)];
         self.snapshot = Some(Box::new(SnapshotIter {
-            visited: vec![0; limit.div_ceil(64) as usize],
-            limit,
-            cursor: 0,
-            lists: (!lists_in_head).then_some(lists),
-            pending: head,
+            moment: Moment::new(self.nodes.used()),
+            lists: (!lists_elsewhere).then_some(lists),
+            pending: VecDeque::new(),
         }));
     }
 
@@ -88,7 +73,7 @@ impl Tree {
 
     /// Looks at up to `slots_max` slots, fewer where they hold much; true when all have been visited
     /// and the snapshot is over.
-    pub fn snapshot_step(&mut self, slots_max: usize, out: &mut Vec<u8>) -> bool {
+    pub fn snapshot_step(&mut self, mut slots_max: usize, out: &mut Vec<u8>) -> bool {
         let Some(mut iter) = self.snapshot.take() else { return true };
         let full = out.len() + PART_BYTES;
         while out.len() < full
@@ -96,25 +81,24 @@ impl Tree {
         {
             out.append(&mut part);
         }
-        let end = iter.cursor.saturating_add(slots_max as u32).min(iter.limit);
-        while iter.cursor < end && out.len() < full {
-            let id = iter.cursor;
-            if iter.first_visit(id) && self.nodes[id].has(flag::LIVE) {
+        while out.len() < full
+            && let Some(id) = iter.moment.next(&mut slots_max)
+        {
+            if self.nodes[id].has(flag::LIVE) {
                 iter.put(self, id, out);
             }
-            iter.cursor += 1;
         }
-        if iter.cursor == iter.limit && iter.pending.is_empty() {
+        if iter.moment.is_over() && iter.pending.is_empty() {
             return true;
         }
         self.snapshot = Some(iter);
         false
     }
 
-    /// To be called before each change of a znode that a snapshot shows.
-    pub(super) fn touch(&mut self, id: NodeId) {
+    /// To be called before a znode changes that a snapshot in the making shows.
+    pub(super) fn snapshot_touch(&mut self, id: NodeId) {
         let Some(mut iter) = self.snapshot.take() else { return };
-        if iter.first_visit(id) {
+        if iter.moment.first_visit(id) {
             if iter.pending.back().is_none_or(|part| part.len() >= PART_BYTES) {
                 iter.pending.push_back(Vec::new());
             }
@@ -149,7 +133,7 @@ mod tests {
                 time_ms: 1,
             }));
         }
-        tree.snapshot_begin(VecDeque::from([vec![1]]), false);
+        tree.snapshot_begin(false);
         // Half of them are about to change while the writer is slow.
         for &id in &ids[..COUNT / 2] {
             tree.touch(id);

@@ -11,6 +11,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use raft::eraftpb::HardState;
 
 use crate::whole::admin::view::Parts;
+use crate::whole::node::feature::LEVEL;
 use crate::whole::node::{
     Authentication, ConnId, Node, NodeConfig, Output, Recovered, SnapshotPoint, split_frames,
 };
@@ -138,6 +139,8 @@ pub(crate) fn config(id: u8, servers: usize) -> NodeConfig {
         observers: Vec::new(),
         tick_ms: TICK_MS,
         heartbeat_ms: 100,
+        level: LEVEL,
+        compare_every_ms: 1000,
         election_timeout_ms: 1000,
         session_timeout_min_ms: 2000,
         session_timeout_max_ms: 60_000,
@@ -233,11 +236,16 @@ impl World {
 
     pub(crate) fn tick(&mut self) {
         self.now_ms += TICK_MS;
-        let wall_ms = 1_700_000_000_000 + self.now_ms as i64;
-        let now_ms = self.now_ms;
+        self.turn();
         for node in &mut self.nodes {
-            node.wake(now_ms, wall_ms);
             node.tick();
+        }
+    }
+
+    fn turn(&mut self) {
+        let wall_ms = 1_700_000_000_000 + self.now_ms as i64;
+        for node in &mut self.nodes {
+            node.wake(self.now_ms, wall_ms);
         }
     }
 
@@ -249,11 +257,25 @@ impl World {
                 self.nodes[at].flush();
                 moved |= self.carry_out(at) | self.deliver_from(at) | self.nodes[at].pending();
             }
-            if !moved {
+            if moved {
+                continue;
+            }
+            if !self.nodes.iter().any(Node::applies_later) {
                 return;
             }
+            // The sockets have been looked at: the next turn.
+            self.turn();
         }
         panic!("the servers talk without an end");
+    }
+
+    /// Each server works once, and what it says to the others arrives.
+    pub(crate) fn round(&mut self) {
+        for at in 0..self.nodes.len() {
+            self.nodes[at].flush();
+            self.carry_out(at);
+            self.deliver_from(at);
+        }
     }
 
     fn carry_out(&mut self, at: usize) -> bool {

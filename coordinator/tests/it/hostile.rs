@@ -15,6 +15,8 @@ const EXISTS: i32 = 3;
 const GET_DATA: i32 = 4;
 const SET_DATA: i32 = 5;
 const CREATE: i32 = 1;
+const MULTI: i32 = 14;
+const CLOSE: i32 = -11;
 const MULTI_READ: i32 = 22;
 const SET_WATCHES: i32 = 101;
 const FRAME_MAX: usize = 0xf_ffff;
@@ -278,4 +280,96 @@ fn a_leader_begins_a_new_term_before_its_numbers_are_used_up() {
             assert_eq!(node.state().digest(), world.nodes[0].state().digest());
         }
     }
+}
+
+/// Ephemerals of a session, in multis.
+fn ephemerals(world: &mut World, client: Open, count: usize) {
+    for first in (0..count).step_by(500) {
+        let mut body = Vec::new();
+        for at in first..(first + 500).min(count) {
+            put_int(&mut body, CREATE);
+            body.push(0);
+            put_int(&mut body, -1);
+            body.extend_from_slice(&with_path(&format!("/e{at:06}"), &buffer(b"")));
+            put_int(&mut body, 1);
+            put_int(&mut body, 31);
+            put_string(&mut body, "world");
+            put_string(&mut body, "anyone");
+            put_int(&mut body, 1);
+        }
+        put_int(&mut body, -1);
+        body.push(1);
+        put_int(&mut body, -1);
+        assert_eq!(world.ask(client, MULTI, &body).0, 0, "ephemerals from {first} on");
+        world.tick();
+    }
+}
+
+fn left(world: &World) -> Vec<usize> {
+    world.nodes.iter().map(|node| node.state().ephemerals_count()).collect()
+}
+
+#[test]
+fn a_session_with_many_ephemerals_ends_in_parts_and_its_owner_is_answered_behind_the_last() {
+    const COUNT: usize = 20_500;
+    for server in 0..3 {
+        let mut world =
+            World::start_as(3, &State::new, |config| config.frame_bytes_max = FRAME_MAX);
+        world.pass(50);
+        let bystander = world.bystander(1);
+        let hostile = world.session(server);
+        ephemerals(&mut world, hostile, COUNT);
+        world.pass(2);
+        assert_eq!(left(&world), [COUNT; 3]);
+        let zxid = world.nodes[0].state().last_zxid();
+        flood(&mut world, hostile, &request(CLOSE, &[]));
+        let mut answered = false;
+        let mut before = COUNT;
+        for turn in 0..10_000u32 {
+            world.round();
+            let most = left(&world).into_iter().max().unwrap();
+            assert!(before - most <= 1000, "{} went in one round", before - most);
+            before = most;
+            let answer = world.take(hostile);
+            if !answer.is_empty() {
+                assert_eq!(left(&world)[server], 0, "the answer tells that all are gone");
+                answered = true;
+            }
+            if turn.is_multiple_of(16) {
+                world.tick();
+            }
+            if most == 0 && answered {
+                break;
+            }
+        }
+        assert!(answered && before == 0);
+        assert!(world.nodes[0].state().last_zxid() - zxid >= COUNT as i64 / 1000, "in parts");
+        world.works(bystander, 3);
+        let digests: Vec<u64> = world.nodes.iter().map(|node| node.state().digest()).collect();
+        assert_eq!(digests, [digests[0]; 3]);
+    }
+}
+
+#[test]
+fn a_new_leader_goes_on_with_what_a_session_has_left() {
+    const COUNT: usize = 6_000;
+    let mut world = World::start_as(3, &State::new, |config| config.frame_bytes_max = FRAME_MAX);
+    world.pass(50);
+    let hostile = world.session(0);
+    ephemerals(&mut world, hostile, COUNT);
+    world.pass(2);
+    flood(&mut world, hostile, &request(CLOSE, &[]));
+    for _ in 0..200 {
+        world.round();
+        let most = left(&world).into_iter().max().unwrap();
+        if most < COUNT {
+            break;
+        }
+    }
+    let leader = world.nodes[0].leader();
+    let from = usize::from(leader) - 1;
+    assert!(world.nodes[from].transfer_leadership(None).is_some());
+    world.pass(100);
+    assert_ne!(world.nodes[0].leader(), leader);
+    assert_eq!(left(&world), [0; 3]);
 }

@@ -31,6 +31,8 @@ fn alone() -> NodeConfig {
         observers: Vec::new(),
         tick_ms: 20,
         heartbeat_ms: 100,
+        level: LEVEL,
+        compare_every_ms: 1000,
         election_timeout_ms: 1000,
         session_timeout_min_ms: 2000,
         session_timeout_max_ms: 60_000,

@@ -5,6 +5,7 @@
 //! by blanks; `\s`, `\0` and `\u{…}` stand for characters, `''` is empty, `null` is null.
 
 use super::cases;
+use coordinator::node::feature::LEVEL;
 use coordinator::state::{
     Effects, IdentityBuf, ReapCursor, Restore, Stamp, State, Txn, WatchKind, Watches,
 };
@@ -64,8 +65,10 @@ impl Who {
 
 impl World {
     fn new() -> Self {
+        let mut state = State::new();
+        state.cluster_mut().level = LEVEL;
         let mut world = Self {
-            state: State::new(),
+            state,
             watches: Watches::new(),
             identities: BTreeMap::new(),
             zxid: 0,

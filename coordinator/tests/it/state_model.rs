@@ -213,6 +213,9 @@ struct Run {
     state: State,
     replica: State,
     snapshot: Option<SnapshotRun>,
+    /// A digest in the making, and what it must come to.
+    digest: Option<u64>,
+    digested: usize,
     stamp: Stamp,
     restored: usize,
     /// Writes over the quota.
@@ -224,15 +227,18 @@ impl Run {
         // Both forms of a snapshot.
         let (mut state, mut replica) = (State::new(), State::new());
         for state in [&mut state, &mut replica] {
-            state.cluster_mut().level = (seed % 2) as u16;
+            state.cluster_mut().level = (seed % 3) as u16;
         }
+        let model = Model { principals: !seed.is_multiple_of(3), ..Model::new() };
         Self {
             seed,
             random: Random(Seeded::new(seed)),
-            model: Model::new(),
+            model,
             state,
             replica,
             snapshot: None,
+            digest: None,
+            digested: 0,
             stamp: Stamp { zxid: 0, time_ms: 1000 },
             restored: 0,
             refused: 0,
@@ -270,9 +276,11 @@ impl Run {
             self.write(&op, &who);
             self.read(&who);
             self.snapshot_on();
+            self.digest_on();
         }
         self.compare(&self.state, &self.model);
         assert_eq!(self.state.digest(), self.replica.digest(), "seed {}", self.seed);
+        assert!(self.digested > 2, "seed {}: {} digests", self.seed, self.digested);
         assert!(self.restored > 2, "seed {}: {} snapshots", self.seed, self.restored);
     }
 
@@ -443,6 +451,19 @@ impl Run {
             reply => reply,
         });
         assert_eq!(found, expected, "seed {}: {request:?} by {who:?}", self.seed);
+    }
+
+    /// A digest that is made in steps between writes is that of the moment when it began.
+    fn digest_on(&mut self) {
+        let Some(expected) = self.digest else {
+            self.digest = Some(self.state.digest());
+            return self.state.digest_begin();
+        };
+        if let Some(made) = self.state.digest_step(self.random.below(4) as usize) {
+            assert_eq!(made, expected, "seed {}", self.seed);
+            self.digest = None;
+            self.digested += 1;
+        }
     }
 
     fn snapshot_on(&mut self) {

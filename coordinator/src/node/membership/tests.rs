@@ -16,6 +16,7 @@ fn membership() -> Membership {
         me: 1,
         incarnation: MY_DIRECTORY,
         was_empty: false,
+        level: LEVEL,
         initialize: false,
         reconfig_enabled: false,
         participants: vec![1, 2, 3],
@@ -181,6 +182,21 @@ fn strangers_are_named_and_one_change_of_the_list_is_borne_with() {
     let list = |members: &[u8]| PeerHello { members: members.to_vec(), ..hello(2, 20) };
     assert_eq!(refusal(list(&[1, 2, 3, 4])), None);
     assert!(refusal(list(&[1, 2, 4])).is_some_and(|why| why.contains("`server.N` lines alike")));
+}
+
+#[test]
+fn a_release_that_knows_less_than_the_ensemble_is_refused_by_name() {
+    let (membership, mut cluster, peers) = (membership(), cluster(&[]), linked([]));
+    cluster.level = 2;
+    let of_level = |level| {
+        membership.check_hello(&PeerHello { level, ..hello(2, 20) }, &cluster, &peers).err()
+    };
+    assert_eq!([of_level(2), of_level(3)], [None, None], "newer ones are welcome");
+    let why = of_level(1).unwrap();
+    assert!(
+        why.contains("server 2") && why.contains("level 1") && why.contains("level 2"),
+        "{why}"
+    );
 }
 
 // ---- what a leader does next ----

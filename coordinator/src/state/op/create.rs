@@ -76,7 +76,8 @@ impl State {
         if request.path.contains('\0') {
             return Err(Code::BadArguments);
         }
-        let fit = permission::fix(request.acl, call.identity, &mut self.scratch.acl)?;
+        let level = self.cluster.level;
+        let fit = permission::fix(request.acl, call.identity, level, &mut self.scratch.acl)?;
         let parent = self.tree.find(parent_path).ok_or(Code::NoNode)?;
         self.permit(call, parent, perms::CREATE)?;
         let mut full = std::mem::take(&mut self.scratch.path);

@@ -6,7 +6,7 @@ mod create;
 mod delete;
 mod multi;
 pub(super) mod reap;
-mod session;
+pub(super) mod session;
 mod set_acl;
 mod set_data;
 
@@ -102,7 +102,7 @@ impl State {
             Request::AttachSession { timeout_ms } => {
                 self.attach_session(call, timeout_ms, PasswordRule::of_body(body))
             }
-            Request::CloseSession => self.close_session(call, effects),
+            Request::CloseSession => self.close_session(call, body, effects),
             _ => Err(Code::Unimplemented),
         }
     }

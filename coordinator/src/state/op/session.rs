@@ -1,8 +1,16 @@
 //! The life of a session, through the log like any other write.
 
 use super::Call;
+use crate::state::cluster::PARTED_ENDS;
 use crate::state::{Effects, PasswordRule, Session, State};
+use crate::tree::node::Kind;
 use crate::wire::code::Code;
+use crate::wire::jute::{Reader, Strings, put_strings};
+
+/// So many ephemerals go in one operation, some milliseconds' work; more in parts.
+const PART_ZNODES: usize = 1000;
+/// Bytes of paths in a part.
+const PART_BYTES: usize = 64 << 10;
 
 impl State {
     pub(super) fn create_session(
@@ -24,28 +32,96 @@ impl State {
         timeout_ms: i32,
         proof: PasswordRule,
     ) -> Result<(), Code> {
-        let session = self.sessions.get_mut(&call.session).ok_or(Code::SessionExpired)?;
+        let session = *self.sessions.get(call.session).ok_or(Code::SessionExpired)?;
         if proof == PasswordRule::Zookeeper && session.password != proof {
             return Err(Code::SessionExpired);
         }
-        *session = Session { timeout_ms, origin: call.origin, ..*session };
+        let session = Session { timeout_ms, origin: call.origin, ..session };
+        self.sessions.insert(call.session, session);
         Ok(())
     }
 
-    /// Closed by its client or expired. Its ephemerals go with it, in the order of their paths.
-    /// Who serves it is not checked: expiry does not, and a close is a session's last word.
+    /// Closed by its client or expired. Its ephemerals go with it, in the order of their paths;
+    /// where they are many, in parts that the leader names. Who serves it is not checked: expiry does
+    /// not, and a close is a session's last word.
     pub(super) fn close_session(
         &mut self,
         call: Call<'_>,
+        body: &[u8],
         effects: &mut Effects,
     ) -> Result<(), Code> {
-        self.sessions.remove(&call.session).ok_or(Code::SessionExpired)?;
+        if self.sessions.remove(call.session).is_none() {
+            return self.end_part(call, body, effects);
+        }
+        effects.closed.push(call.session);
+        if self.ends_in_parts(call.session) {
+            return Ok(());
+        }
         for path in self.ephemerals_of(call.session) {
             if let Some(id) = self.tree.find(&path) {
                 self.remove(call, id, &path, effects);
             }
         }
-        effects.closed.push(call.session);
         Ok(())
+    }
+
+    fn ends_in_parts(&self, session: i64) -> bool {
+        let count = self.tree.ephemerals_of(session).take(PART_ZNODES + 1).count();
+        self.cluster.level >= PARTED_ENDS && count > PART_ZNODES
+    }
+
+    /// Which ephemerals a close of this session, with this body, removes.
+    pub fn ephemerals_that_end(&self, session: i64, body: &[u8]) -> Vec<String> {
+        if self.session(session).is_none() {
+            let named = Strings::decode(&mut Reader::new(body)).unwrap_or(Strings::EMPTY);
+            return named.iter().map(str::to_owned).collect();
+        }
+        if self.ends_in_parts(session) { Vec::new() } else { self.ephemerals_of(session) }
+    }
+
+    /// Ephemerals of a session that has ended before.
+    fn end_part(&mut self, call: Call<'_>, body: &[u8], effects: &mut Effects) -> Result<(), Code> {
+        let paths = match Strings::decode(&mut Reader::new(body)) {
+            Ok(paths) if self.cluster.level >= PARTED_ENDS => paths,
+            _ => return Err(Code::SessionExpired),
+        };
+        let mut result = Err(Code::SessionExpired);
+        for path in paths.iter() {
+            if let Some(id) = self.tree.find(path)
+                && self.tree.kind(id) == Kind::Ephemeral(call.session)
+            {
+                self.remove(call, id, path, effects);
+                result = Ok(());
+            }
+        }
+        result
+    }
+
+    /// The body of an operation that removes some of what a session that has ended has left; `None`
+    /// when nothing is left. Which ones is the leader's choice: all servers find them by their paths.
+    pub fn part_of_end(&self, session: i64) -> Option<Vec<u8>> {
+        let (mut paths, mut bytes) = (Vec::new(), 0);
+        for id in self.tree.ephemerals_of(session).take(PART_ZNODES) {
+            let path = self.tree.path(id);
+            bytes += path.len();
+            paths.push(path);
+            if bytes >= PART_BYTES {
+                break;
+            }
+        }
+        if paths.is_empty() {
+            return None;
+        }
+        let mut body = Vec::new();
+        put_strings(&mut body, paths.iter().map(String::as_str));
+        Some(body)
+    }
+
+    /// Sessions that have ended and have left ephemerals, in ascending order.
+    pub fn ended_sessions_with_ephemerals(&self) -> Vec<i64> {
+        let owners = self.tree.owning_sessions();
+        let mut ended: Vec<i64> = owners.filter(|id| self.session(*id).is_none()).collect();
+        ended.sort_unstable();
+        ended
     }
 }

@@ -18,7 +18,8 @@ impl State {
         if !path::is_valid(request.path) {
             return Err(Code::BadArguments);
         }
-        let fit = permission::fix(request.acl, call.identity, &mut self.scratch.acl)?;
+        let level = self.cluster.level;
+        let fit = permission::fix(request.acl, call.identity, level, &mut self.scratch.acl)?;
         let id = self.tree.find(request.path).ok_or(Code::NoNode)?;
         self.permit(call, id, perms::ADMIN)?;
         check_version(request.version, self.tree.fields(id).aversion)?;

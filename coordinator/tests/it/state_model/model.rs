@@ -23,6 +23,8 @@ pub(super) struct Model {
     pub sessions: BTreeMap<i64, (i32, u8)>,
     pub events: Vec<(EventKind, String)>,
     pub limited: bool,
+    /// Lists may name users of SASL.
+    pub principals: bool,
 }
 
 pub(super) fn open() -> Vec<AclEntry> {
@@ -56,7 +58,13 @@ impl Model {
             let kind = Kind::Persistent;
             nodes.insert(path.to_owned(), Znode { data, acl, kind, stat, creations: 0 });
         }
-        Self { nodes, sessions: BTreeMap::new(), events: Vec::new(), limited: false }
+        Self {
+            nodes,
+            sessions: BTreeMap::new(),
+            events: Vec::new(),
+            limited: false,
+            principals: false,
+        }
     }
 
     pub(super) fn children(&self, path: &str) -> Vec<String> {
@@ -94,7 +102,7 @@ impl Model {
         if allowed { Ok(()) } else { Err(Code::NoAuth) }
     }
 
-    fn fix_acl(acl: &[AclEntry], who: &Sender) -> Result<Vec<AclEntry>, Code> {
+    fn fix_acl(&self, acl: &[AclEntry], who: &Sender) -> Result<Vec<AclEntry>, Code> {
         let mut fixed = Vec::new();
         for (at, entry) in acl.iter().enumerate() {
             if acl[..at].contains(entry) {
@@ -110,7 +118,8 @@ impl Model {
                         return Err(Code::InvalidAcl);
                     }
                 }
-                "world" | "digest" | "ip" | "sasl" => fixed.push(entry.clone()),
+                "world" | "digest" | "ip" => fixed.push(entry.clone()),
+                "sasl" if self.principals => fixed.push(entry.clone()),
                 _ => return Err(Code::InvalidAcl),
             }
         }
@@ -249,7 +258,7 @@ impl Model {
                 if !valid(path) {
                     return Err(Code::BadArguments);
                 }
-                let fixed = Self::fix_acl(acl, who)?;
+                let fixed = self.fix_acl(acl, who)?;
                 self.versioned(path, perms::ADMIN, who, *version, |stat| stat.aversion)?;
                 let node = self.nodes.get_mut(path).unwrap();
                 node.acl = fixed;
@@ -313,7 +322,7 @@ impl Model {
         self.check_session(who)?;
         let Some(cut) = path.rfind('/') else { return Err(Code::BadArguments) };
         let parent = if cut == 0 { "/" } else { &path[..cut] };
-        let fixed = Self::fix_acl(acl, who)?;
+        let fixed = self.fix_acl(acl, who)?;
         self.permit(parent, perms::CREATE, who)?;
         let mut full = path.clone();
         if [2, 3, 6].contains(flags) {
