@@ -1,6 +1,6 @@
 # The same commands on a laptop and in CI. What they grow into lives in `.ci/`.
 .DEFAULT_GOAL := help
-.PHONY: help build demo demo-local clean-demo demo-kafka demo-vagrant kafka-dist test bench bench-quick soak torture fuzz conformance e2e
+.PHONY: help build demo demo-local clean-demo demo-kafka demo-vagrant kafka-dist test bench bench-quick soak torture fuzz conformance apps e2e
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ fuzz: ## decoders and parsers against random bytes
 conformance: ## clients and tests of others on Apache ZooKeeper and the coordinator, into docs/conformance.md
 	@.ci/needs build test kafka
 	@.ci/conformance
+
+apps: ## Patroni and tooz through killed leaders, primaries and majorities, on both engines by turns
+	@.ci/apps
 
 e2e: ## real hosts through every operation and fault, the long version
 	@.ci/e2e

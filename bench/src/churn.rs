@@ -1,4 +1,5 @@
-//! Session churn: connect, create one ephemeral, close; again and again, `clients` at a time.
+//! Session churn: connect, create one ephemeral, close; again and again, `clients` at a time. Without a
+//! name for ephemerals sessions are opened and closed, and do nothing else.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
@@ -90,7 +91,7 @@ impl Client {
         stream.set_nonblocking(true)?;
         let mut stream = TcpStream::from_std(stream);
         poll.registry().register(&mut stream, Token(index), Interest::READABLE)?;
-        let path = format!("{prefix}{turn:09}");
+        let path = if prefix.is_empty() { String::new() } else { format!("{prefix}{turn:09}") };
         Ok(Client { stream, stage: Stage::Connecting, input: Vec::with_capacity(128), path })
     }
 
@@ -115,8 +116,13 @@ impl Client {
             match self.stage {
                 Stage::Connecting => {
                     Session::from_connect_response(reply).context("session refused")?;
-                    wire::create(&mut out, 1, self.path.as_bytes(), b"", 1);
-                    self.stage = Stage::Creating;
+                    if self.path.is_empty() {
+                        wire::header_only(&mut out, 1, wire::CLOSE);
+                        self.stage = Stage::Closing;
+                    } else {
+                        wire::create(&mut out, 1, self.path.as_bytes(), b"", 1);
+                        self.stage = Stage::Creating;
+                    }
                 }
                 Stage::Creating => {
                     let code = wire::get_i32(reply, 12);

@@ -131,6 +131,9 @@ enum Command {
         clients: usize,
         #[arg(long, default_value_t = 3.0)]
         seconds: f64,
+        /// No ephemerals: sessions that are opened and closed
+        #[arg(long)]
+        bare: bool,
     },
     /// How much the pipelined client does when the server behind it costs nothing
     CheckClient,
@@ -225,9 +228,10 @@ pub fn run() -> Result<()> {
             Ok(())
         }
         Command::Fill { server, znodes } => load::fill(&server, "fill", znodes, 100),
-        Command::Churn { server, clients, seconds } => {
+        Command::Churn { server, clients, seconds, bare } => {
             load::prepare_parents(server[0], "churn", 0)?;
-            let prefix = format!("/bench/churn/{}-", std::process::id());
+            let prefix =
+                if bare { String::new() } else { format!("/bench/churn/{}-", std::process::id()) };
             report::line(&churn_line(&server, clients, &prefix, pace(seconds))?);
             Ok(())
         }

@@ -268,7 +268,8 @@ def test_files_that_apache_wrote_are_taken_over(engine):
         lines, version = config(until(lambda: reader.call(raw.GET_DATA, EXISTS_CONFIG)[1]))
         assert lines == sorted(f"server.{s.id}={line(s)}" for s in running.servers)
         # They stand in the data directory from now on, and can be changed.
-        assert admin(running.servers[1]).call(RECONFIG, body(leaving="3"))[0] == OK
+        changer = admin(running.servers[1])
+        until(lambda: changer.call(RECONFIG, body(leaving="3"))[0] == OK)
 
 
 ZKCLI = Path("/usr/share/zookeeper/bin/zkCli.sh")
