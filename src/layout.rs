@@ -7,6 +7,16 @@ pub const UNIT_FILE: &str = "/etc/systemd/system/zookeeper.service";
 pub const CONFIG_DIR: &str = "/etc/kafka";
 pub const CONFIG_FILE: &str = "/etc/kafka/zookeeper.properties";
 pub const SECRET_FILE: &str = "/etc/kafka/coordinator.secret";
+/// A member's own key with its certificate, and a broker's.
+pub const KEY_STORE: &str = "/etc/kafka/coordinator.pem";
+pub const BROKER_KEY_STORE: &str = "/etc/kafka/broker.pem";
+/// Whose certificates are believed.
+pub const TRUST_STORE: &str = "/etc/kafka/ca.pem";
+/// Users and passwords of SASL: the server's, and the one of the broker.
+pub const LOGIN_FILE: &str = "/etc/kafka/coordinator.jaas";
+pub const BROKER_LOGIN_FILE: &str = "/etc/kafka/broker.jaas";
+/// By which the tool on a host gets into a secured server.
+pub const CLIENT_CONFIG: &str = "/etc/kafka/client.properties";
 pub const BROKER_UNIT: &str = "kafka.service";
 pub const BROKER_UNIT_FILE: &str = "/etc/systemd/system/kafka.service";
 pub const BROKER_CONFIG_FILE: &str = "/etc/kafka/server.properties";

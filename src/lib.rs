@@ -11,6 +11,7 @@ pub mod inventory;
 pub mod probe;
 pub mod script;
 
+pub mod certificates;
 pub mod health;
 pub mod plan;
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::Config;
-use crate::{brokers, edge, offline, shell, status, store};
+use crate::{brokers, edge, offline, shell, status, store, tls};
 
 /// A replicated coordination server that speaks the protocol of Apache ZooKeeper.
 #[derive(Debug, Parser)]
@@ -40,8 +40,27 @@ pub enum Command {
     Rescue(RescueArguments),
     /// Send a command to a running server on this host
     Admin(AdminArguments),
+    /// Make this host's key and the request for its certificate
+    #[command(subcommand, hide = true)]
+    Certificate(CertificateCommand),
     /// Print the version
     Version,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum CertificateCommand {
+    /// Make a key and print the request for its certificate
+    Request(RequestArguments),
+}
+
+#[derive(Debug, Args)]
+pub struct RequestArguments {
+    /// Where the key goes; nothing may be there
+    #[arg(value_name = "KEY")]
+    pub key: PathBuf,
+    /// Whom the request names; whoever issues decides
+    #[arg(long, value_name = "NAME", default_value = "coordinator")]
+    pub name: String,
 }
 
 #[derive(Debug, Args)]
@@ -204,6 +223,7 @@ pub fn run(arguments: Arguments) -> Result<u8, Failure> {
         Command::Export(arguments) => export(&arguments),
         Command::Rescue(arguments) => rescue(&arguments),
         Command::Admin(arguments) => admin(&arguments),
+        Command::Certificate(CertificateCommand::Request(arguments)) => request(&arguments),
         Command::Version => version(),
     }
 }
@@ -344,6 +364,28 @@ fn check(arguments: &CheckArguments) -> Result<u8, Failure> {
     let report = store::check(&data, &log);
     print!("{report}");
     Ok(if report.is_sound() { exit::OK } else { exit::FAILED })
+}
+
+/// The key is only its owner's, and on disk before anybody hears of it.
+#[expect(clippy::print_stdout, reason = "the request is this command's data")]
+fn request(arguments: &RequestArguments) -> Result<u8, Failure> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let made =
+        tls::request::make(&arguments.name).map_err(|why| Failure::new(exit::FAILED, why))?;
+    let path = arguments.key.display();
+    std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&arguments.key)
+        .and_then(|mut file| {
+            file.write_all(made.key.as_bytes())?;
+            file.sync_all()
+        })
+        .map_err(|error| Failure::new(exit::FAILED, format!("cannot write `{path}`: {error}")))?;
+    print!("{}", made.request);
+    Ok(exit::OK)
 }
 
 #[expect(clippy::print_stdout, reason = "the version is this command's data")]

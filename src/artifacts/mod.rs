@@ -4,5 +4,7 @@
 pub mod build;
 pub mod collect;
 pub mod fetch;
+pub mod kept;
 pub mod progress;
 pub mod secret;
+pub mod security;

@@ -1,11 +1,13 @@
 //! Flags as plain data: what a person may type and what the help says about it. No I/O here.
 
+mod certs;
 mod lab;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use self::certs::{Certs, CertsCommand, ListCerts, RotateCa};
 pub use self::lab::{DEFAULT_LAB, Lab, LabCommand, LabRelease, LabUp};
 use crate::exit::Exit;
 
@@ -53,6 +55,9 @@ pub enum Command {
     Apply(Apply),
     /// Show health and drift of each host; ends with 0 only when healthy and converged
     Status(Status),
+
+    /// Show the hosts' certificates, or have one authority follow another
+    Certs(Certs),
 
     /// Restart members, then brokers, one after the other, never losing the quorum
     Restart(Restart),

@@ -21,5 +21,5 @@ backup_send() {
 
 # ask_empty BINARY SERVER: whether nothing but /zookeeper is there.
 ask_empty() {
-  zk_frame fact root "$("$1" shell --server "$2" ls / 2>&1)"
+  zk_frame fact root "$(zk_tool "$1" shell --server "$2" ls / 2>&1)"
 }

@@ -12,8 +12,9 @@ use crate::host::lock::{self, Operator};
 use crate::host::session::{self, HostSession, gather};
 use crate::inventory::{Host, Inventory};
 use crate::layout::{
-    ACCOUNT, BINARY_DIR, BROKER_CONFIG_FILE, BROKER_UNIT, BROKER_UNIT_FILE, CONFIG_DIR,
-    CONFIG_FILE, SECRET_FILE, STATE_DIR, SYSCTL_FILE, UNIT, UNIT_FILE,
+    ACCOUNT, BINARY_DIR, BROKER_CONFIG_FILE, BROKER_KEY_STORE, BROKER_LOGIN_FILE, BROKER_UNIT,
+    BROKER_UNIT_FILE, CLIENT_CONFIG, CONFIG_DIR, CONFIG_FILE, KEY_STORE, LOGIN_FILE, SECRET_FILE,
+    STATE_DIR, SYSCTL_FILE, TRUST_STORE, UNIT, UNIT_FILE,
 };
 use crate::plan::Only;
 use crate::plan::operation::Operation;
@@ -160,6 +161,12 @@ fn undoing(run: &Run, host: &Host, purge_data: bool) -> Vec<(String, Operation)>
         ("systemd's view".into(), Operation::ReloadUnits),
         file(CONFIG_FILE),
         file(SECRET_FILE),
+        file(KEY_STORE),
+        file(BROKER_KEY_STORE),
+        file(LOGIN_FILE),
+        file(BROKER_LOGIN_FILE),
+        file(CLIENT_CONFIG),
+        file(TRUST_STORE),
         named(
             Subject::Directory(CONFIG_DIR.into()),
             Operation::RemoveDirectory { path: CONFIG_DIR.into() },

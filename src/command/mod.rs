@@ -4,6 +4,7 @@ pub mod adopt;
 pub mod apply;
 pub mod backup;
 pub mod build;
+pub mod certs;
 pub mod destroy;
 pub mod fetch;
 pub mod init;
@@ -45,6 +46,7 @@ pub fn run(arguments: Arguments) -> Outcome {
         Command::Plan(plan) => wait(plan::run(plan)),
         Command::Apply(apply) => wait(apply::run(apply)),
         Command::Status(status) => wait(status::run(status)),
+        Command::Certs(certs) => wait(certs::run(certs)),
         Command::Fetch(fetch) => wait(fetch::run(&fetch)),
         Command::Build(build) => build::run(&build),
         Command::Template(command) => template::run(&command),

@@ -5,17 +5,22 @@ use std::process::{Command, Stdio};
 
 use crate::artifacts::build::Builds;
 use crate::artifacts::collect;
+use crate::artifacts::security::SecurityFiles;
 use crate::cli;
 use crate::command::Outcome;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, Transport};
 
 pub fn run(arguments: &cli::Shell) -> Outcome {
     let inventory = Inventory::load(&arguments.inventory.inventory)?;
     // This machine's own architecture, not the hosts'.
     let binary = collect::binary(&inventory, std::env::consts::ARCH, Builds::Never)?.path;
-    let status = Command::new(&binary)
+    let mut command = Command::new(&binary);
+    if inventory.security.clients != Transport::Off {
+        command.env("COORDINATOR_CLIENT_CONFIG", SecurityFiles::operator(&inventory)?);
+    }
+    let status = command
         .args(["shell", "--server", &inventory.connect()])
         .args(&arguments.words)
         .stdin(Stdio::inherit())

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::artifacts::build::Builds;
+use crate::certificates::Why;
 use crate::cli;
 use crate::command::Outcome;
 use crate::exit::Exit;
@@ -14,7 +15,9 @@ use crate::health::kafka::{self, Cluster, Partition};
 use crate::host::session;
 use crate::inventory::{Host, Inventory};
 use crate::layout::BINARY;
+use crate::plan::reason::Reason;
 use crate::plan::show;
+use crate::plan::subject::Subject;
 use crate::plan::{Only, Step};
 use crate::probe::Reading;
 use crate::report::event::{Event, HostStatus, Summary};
@@ -70,6 +73,9 @@ async fn once(run: &Run) -> Result<(String, Exit), Failure> {
     for complaint in &complaints {
         let _ = writeln!(text, "! {complaint}");
     }
+    for (host, store, why) in due(&planned) {
+        let _ = writeln!(text, "! {host}: certificate {store}: {why}; `zkprov apply` renews it");
+    }
     for refusal in planned.plan.hosts.iter().flat_map(|host| &host.refusals) {
         let _ = writeln!(text, "! {}: {}", refusal.resource, refusal.cause);
     }
@@ -98,6 +104,18 @@ async fn once(run: &Run) -> Result<(String, Exit), Failure> {
     })));
     run.fleet.close(planned.sessions).await;
     Ok((text, exit))
+}
+
+/// Certificates that an apply would renew.
+fn due<'a>(planned: &'a Planned<'_>) -> impl Iterator<Item = (&'a str, &'a str, &'a Why)> {
+    planned.plan.hosts.iter().flat_map(|host| {
+        host.steps.iter().filter_map(|step| match (&step.subject, &step.change.reason) {
+            (Subject::Certificate(store), Reason::Certificate(why)) => {
+                Some((host.host.as_str(), store.as_str(), why))
+            }
+            _ => None,
+        })
+    })
 }
 
 /// The brokers' own table, and what is wrong with them and their partitions; both empty where the

@@ -9,7 +9,7 @@ use crate::inventory::draft::{Draft, HostDraft};
 use crate::inventory::finding::{Finding, Place};
 use crate::inventory::model::{Engine, Role};
 use crate::inventory::release;
-use crate::inventory::scalar;
+use crate::inventory::{scalar, security};
 
 /// Checks a draft against all rules; warnings are findings too.
 pub fn check(draft: &Draft, findings: &mut Vec<Finding>) {
@@ -24,6 +24,7 @@ pub fn check(draft: &Draft, findings: &mut Vec<Finding>) {
     release(draft, findings);
     engine(draft, findings);
     broker::check(draft, findings);
+    security::check(draft, findings);
 }
 
 /// Reports every value that several hosts have, pointing at the first.

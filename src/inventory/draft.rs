@@ -8,7 +8,7 @@ use crate::inventory::address::Address;
 use crate::inventory::finding::Place;
 use crate::inventory::listener::Listener;
 use crate::inventory::model::{
-    Become, Coordinator, Engine, Kafka, Ports, Role, SecretSource, SshTarget,
+    Become, Coordinator, Engine, Kafka, Ports, Role, SecretSource, Security, SshTarget,
 };
 use crate::inventory::yaml::{Node, Value};
 
@@ -37,6 +37,10 @@ pub struct Draft {
     pub become_password: Option<SecretSource>,
     pub brokers: Vec<BrokerDraft>,
     pub brokers_place: Option<Place>,
+    /// Placed where the section stands.
+    pub security: Placed<Security>,
+    /// Names of properties that are passed through, and where they stand.
+    pub property_places: Vec<(String, Place)>,
 }
 
 #[derive(Clone, Debug)]

@@ -30,6 +30,8 @@ pub enum Kind {
     RemotePaths,
     /// `{ env: NAME }` or `{ file: PATH }`.
     Secret,
+    /// User names, each with the place of its password or with nothing: then zkprov makes one.
+    Users,
     Name,
     Address,
     SshHost,
@@ -106,6 +108,7 @@ pub const INVENTORY: &[Key] = &[
         "",
         "Further lines of `zookeeper.properties`, passed through",
     ),
+    key("security", Kind::Section(SECURITY), "", "Who may talk to whom: TLS, logins, certificates"),
     key(
         "templates",
         Kind::Path,
@@ -288,6 +291,54 @@ pub const APACHE: &[Key] = &[
 /// `coordinator` of one host.
 pub const HOST_COORDINATOR: &[Key] =
     &[DATA_DIR, DATA_LOG_DIR, CLIENT_PORT, QUORUM_PORT, ELECTION_PORT];
+
+const TRANSPORT: Kind = Kind::Choice(&["off", "optional", "required"]);
+
+/// `security`.
+pub const SECURITY: &[Key] = &[
+    key("tls", Kind::Section(TLS), "", "Which connections are encrypted, and prove who they are"),
+    key(
+        "ca",
+        Kind::Section(CA),
+        "made by zkprov, and kept beside the inventory",
+        "An authority of your own that issues the hosts' certificates",
+    ),
+    key(
+        "days",
+        Kind::Number { min: 1, max: 825 },
+        "90",
+        "How long a certificate holds; it is renewed when a third of that is left",
+    ),
+    key("users", Kind::Users, "", "Who may log in by SASL (DIGEST-MD5)"),
+    key("broker_user", Kind::Name, "", "As which of the users the brokers log in"),
+    key(
+        "acl",
+        Kind::Bool,
+        "false",
+        "Brokers keep what they write to themselves (`zookeeper.set.acl`)",
+    ),
+];
+
+/// `security: tls`.
+pub const TLS: &[Key] = &[
+    key(
+        "clients",
+        TRANSPORT,
+        "off",
+        "optional: the client port takes both, brokers use TLS; required: TLS with a certificate alone",
+    ),
+    key("members", TRANSPORT, "off", "The same between the members"),
+];
+
+/// `security: ca`.
+pub const CA: &[Key] = &[
+    required(
+        "certificate",
+        Kind::Path,
+        "Its certificate in PEM, and behind it what else is to be trusted",
+    ),
+    required("key", Kind::Path, "Its key in PEM, in a file that only you can read"),
+];
 
 /// One broker.
 pub const BROKER: &[Key] = &[

@@ -2,6 +2,7 @@
 //! check that needs no network.
 
 pub mod address;
+pub mod base;
 pub mod broker;
 pub mod check;
 pub mod draft;
@@ -15,6 +16,7 @@ pub mod read;
 pub mod release;
 pub mod scalar;
 pub mod schema;
+pub mod security;
 pub mod shape;
 pub mod source;
 pub mod ssh_config;
@@ -23,10 +25,10 @@ pub mod yaml;
 use std::path::Path;
 
 use crate::failure::Failure;
+use crate::inventory::base::Base;
 use crate::inventory::draft::{BrokerDraft, Draft, HostDraft};
 use crate::inventory::finding::{Finding, Severity};
 pub use crate::inventory::model::*;
-use crate::inventory::read::Base;
 pub use crate::inventory::source::{Sha512, Source};
 
 /// What reading an inventory came to: all findings, and the inventory if none of them is an error.
@@ -132,6 +134,7 @@ impl Inventory {
             templates: draft.templates.map(|templates| templates.value),
             become_password: draft.become_password,
             brokers: draft.brokers.into_iter().map(BrokerDraft::finish).collect::<Option<_>>()?,
+            security: draft.security.value,
         })
     }
 }

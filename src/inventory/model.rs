@@ -28,6 +28,7 @@ pub struct Inventory {
     pub become_password: Option<SecretSource>,
     /// In the order of the file; ranges expanded.
     pub brokers: Vec<Broker>,
+    pub security: Security,
 }
 
 /// One host, with everything that may differ between hosts already settled.
@@ -167,6 +168,65 @@ impl Apache {
     pub fn unit(&self) -> &str {
         self.unit_file.rsplit('/').next().unwrap_or_default()
     }
+}
+
+/// Who may talk to whom.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Security {
+    /// What the members' client ports take.
+    pub clients: Transport,
+    /// What members take from each other.
+    pub members: Transport,
+    /// Brokers speak TLS to the members.
+    pub brokers: bool,
+    /// `None`: zkprov makes one.
+    pub ca: Option<GivenAuthority>,
+    pub days: u32,
+    /// Users of SASL; `None`: zkprov makes the password.
+    pub users: BTreeMap<String, Option<SecretSource>>,
+    /// One of the users.
+    pub broker_user: Option<String>,
+    /// Brokers keep what they write to themselves.
+    pub acl: bool,
+}
+
+impl Security {
+    /// Whether any connection is encrypted.
+    pub fn tls(&self) -> bool {
+        self.clients != Transport::Off || self.members != Transport::Off
+    }
+}
+
+/// How encrypted connections are asked for, from nowhere to everywhere: neighbours in this order can talk to
+/// each other, whichever of the two a server has and its peer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Transport {
+    #[default]
+    Off,
+    /// TLS is taken and never asked for: a step on members' way, which no inventory names.
+    Accepted,
+    /// TLS is asked for, and plain connections are taken as well.
+    Optional,
+    /// Nothing else is taken.
+    Required,
+}
+
+impl Transport {
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Accepted => "accepted",
+            Self::Optional => "optional",
+            Self::Required => "required",
+        }
+    }
+}
+
+/// An authority that the operator has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GivenAuthority {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

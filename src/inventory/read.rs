@@ -2,51 +2,18 @@
 //!
 //! Values that do not look as they should have been reported by `shape` and are left out here.
 
-use std::path::{Path, PathBuf};
-
 use crate::inventory::address::Address;
+use crate::inventory::base::Base;
 use crate::inventory::broker;
 use crate::inventory::draft::{Draft, HostDraft, Placed, layered, place_of, properties, text};
 use crate::inventory::finding::{Finding, Place};
 use crate::inventory::keys;
 use crate::inventory::model::{
-    Apache, Become, Coordinator, Engine, FetchMode, Kafka, Ports, Role, SecretSource, SshTarget,
+    Apache, Become, Coordinator, Engine, FetchMode, Kafka, Ports, Role, SshTarget,
 };
 use crate::inventory::source::{Sha512, Source};
 use crate::inventory::yaml::{Key, Node, Value};
-use crate::inventory::{range, scalar, shape};
-
-/// Where relative paths start.
-#[derive(Clone, Debug)]
-pub struct Base {
-    pub folder: PathBuf,
-    pub home: Option<PathBuf>,
-}
-
-impl Base {
-    fn join(&self, text: &str) -> PathBuf {
-        match (text.strip_prefix("~/"), &self.home) {
-            (Some(rest), Some(home)) => home.join(rest),
-            _ => self.folder.join(Path::new(text)),
-        }
-    }
-
-    fn source(&self, text: &str, file_name: Option<&str>) -> Source {
-        let whole = match file_name {
-            Some(name) if text.ends_with('/') => format!("{text}{name}"),
-            _ => text.to_owned(),
-        };
-        match scalar::located(&whole) {
-            Source::File(path) => Source::File(self.join(&path.to_string_lossy())),
-            url @ Source::Url(_) => url,
-        }
-    }
-
-    fn secret(&self, node: &Node) -> Option<SecretSource> {
-        let path = || text(node, "file").map(|file| SecretSource::File(self.join(&file.value)));
-        text(node, "env").map(|name| SecretSource::Env(name.value)).or_else(path)
-    }
-}
+use crate::inventory::{range, scalar, security, shape};
 
 /// Checks every value by itself and gathers them; `None` only if there are no hosts to speak of.
 pub fn draft(root: &Node, base: &Base, findings: &mut Vec<Finding>) -> Option<Draft> {
@@ -94,6 +61,8 @@ pub fn draft(root: &Node, base: &Base, findings: &mut Vec<Finding>) -> Option<Dr
         become_password: root.get("become_password").and_then(|node| base.secret(node)),
         brokers: brokers.iter().flatten().map(|(key, node)| broker::draft(key, node)).collect(),
         brokers_place: broker::place(root),
+        security: security::draft(root, base),
+        property_places: security::property_places(root),
     })
 }
 

@@ -60,6 +60,12 @@ fn kind(kind: &Kind) -> Value {
             "maxProperties": 1,
             "properties": { "env": text("^[A-Za-z_][A-Za-z0-9_]*$"), "file": { "type": "string" } },
         }),
+        Kind::Users => json!({
+            "type": "object",
+            "minProperties": 1,
+            "propertyNames": { "pattern": r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,62}$" },
+            "additionalProperties": { "anyOf": [{ "type": "null" }, self::kind(&Kind::Secret)] },
+        }),
         Kind::Name => text(r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,62}$"),
         Kind::Version => {
             json!({ "type": ["string", "number"], "pattern": r"^[0-9]+(\.[0-9]+){1,3}$" })

@@ -61,7 +61,8 @@ fn value(
         Kind::Properties => return properties(node, &COORDINATORS, findings),
         Kind::BrokerProperties => return properties(node, &BROKERS, findings),
         Kind::RemotePaths => return remote_paths(node, key, findings),
-        Kind::Secret => return secret(node, key, findings),
+        Kind::Secret => return secret(node, key.name, findings),
+        Kind::Users => return users(node, findings),
         Kind::Sources => return sources(node, key, findings),
         _ => {}
     }
@@ -119,6 +120,7 @@ fn scalar(kind: &Kind, text: &str, plain: bool) -> Result<(), scalar::Wrong> {
         | Kind::BrokerProperties
         | Kind::RemotePaths
         | Kind::Secret
+        | Kind::Users
         | Kind::Sources => Ok(()),
     }
 }
@@ -279,7 +281,33 @@ fn properties(node: &Node, passed: &Passed, findings: &mut Vec<Finding>) {
     }
 }
 
-fn secret(node: &Node, key: &Key, findings: &mut Vec<Finding>) {
+/// Each user by its name, with the place of its password or with nothing.
+fn users(node: &Node, findings: &mut Vec<Finding>) {
+    let hint = "such as `users: { kafka: }`, for which zkprov makes a password, or `{ kafka: { file: kafka.password } }`";
+    let entries = match &node.value {
+        Value::Mapping(entries) if !entries.is_empty() => entries,
+        _ => {
+            findings.push(Finding::error(node.place, "`users` names no user").hint(hint));
+            return;
+        }
+    };
+    for (name, node) in entries {
+        if let Err(wrong) = scalar::name(&name.text) {
+            findings
+                .push(Finding { hint: wrong.hint, ..Finding::error(name.place, wrong.message) });
+        } else if name.text == "super" {
+            findings.push(
+                Finding::error(name.place, "`super` is who passes every check, not a user")
+                    .hint("name another user, and pass `superUser` through under `properties`"),
+            );
+        }
+        if !node.is_null() {
+            secret(node, &name.text, findings);
+        }
+    }
+}
+
+fn secret(node: &Node, name: &str, findings: &mut Vec<Finding>) {
     let hint =
         "write `{ env: NAME }` or `{ file: PATH }`: a secret itself has no place in an inventory";
     let entries = match &node.value {
@@ -288,16 +316,16 @@ fn secret(node: &Node, key: &Key, findings: &mut Vec<Finding>) {
             findings.push(
                 Finding::error(
                     node.place,
-                    format!("`{}` says where a secret is, not what it is", key.name),
+                    format!("`{name}` says where a secret is, not what it is"),
                 )
                 .hint(hint),
             );
             return;
         }
     };
-    section(node, keys::SECRET, &format!("`{}`", key.name), findings);
-    if let [(name, Node { value: Value::Scalar { text, .. }, place })] = entries.as_slice()
-        && name.text == "env"
+    section(node, keys::SECRET, &format!("`{name}`"), findings);
+    if let [(kind, Node { value: Value::Scalar { text, .. }, place })] = entries.as_slice()
+        && kind.text == "env"
         && !scalar::is_variable(text)
     {
         findings.push(Finding::error(

@@ -1,13 +1,17 @@
 //! What shall be on a host: the whole job on one page, in the order in which it is done.
 
 mod broker;
+pub mod secured;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crate::certificates::Trust;
 use crate::failure::Failure;
 use crate::inventory::{Apache, Engine, FetchMode, Host, Inventory, Secret};
 use crate::layout::{
-    ACCOUNT, BINARY, BINARY_DIR, CONFIG_DIR, CONFIG_FILE, SECRET_FILE, SYSCTL_FILE, UNIT, UNIT_FILE,
+    ACCOUNT, BINARY, BINARY_DIR, CONFIG_DIR, CONFIG_FILE, LOGIN_FILE, SECRET_FILE, SYSCTL_FILE,
+    UNIT, UNIT_FILE,
 };
 use crate::plan::change::Phase;
 use crate::plan::operation::Access;
@@ -38,6 +42,10 @@ pub struct Artifacts {
     pub release: Option<Release>,
     /// By which members prove that they belong to the ensemble.
     pub secret: Option<Secret>,
+    /// Whom hosts believe, and who issues their certificates.
+    pub trust: Option<Trust>,
+    /// Of the users of SASL.
+    pub passwords: BTreeMap<String, Secret>,
     /// Of the host, once it has been asked: what a heap's size follows.
     pub memory_kb: Option<u64>,
 }
@@ -93,6 +101,9 @@ pub fn resources(
     all.extend([CONFIG_DIR, BINARY_DIR].map(root_folder));
     release(inventory, artifacts, &mut all);
     let binary = binary(inventory, host, artifacts, &mut all);
+    let tool = binary.as_deref().unwrap_or(BINARY);
+    let given = (artifacts.trust.as_ref(), &artifacts.passwords);
+    secured::resources(inventory, host, given, tool, &mut all);
     let page = Page::new(inventory, host, artifacts.memory_kb);
     if host.is_member() {
         member(inventory, host, artifacts, &page, binary, &mut all)?;
@@ -168,7 +179,9 @@ fn member(
     let unit = page.render("zookeeper.service")?;
     let settings = service::settings(&unit);
     let secret = artifacts.secret.as_ref().map(|_| SECRET_FILE);
-    let reads = [UNIT_FILE, CONFIG_FILE].into_iter().chain(secret).map(str::to_owned).collect();
+    let login = (!inventory.security.users.is_empty()).then_some(LOGIN_FILE);
+    let reads = [UNIT_FILE, CONFIG_FILE].into_iter().chain(secret).chain(login);
+    let reads = reads.map(str::to_owned).collect();
     all.push(Resource::File(File::plain(UNIT_FILE, unit, Phase::Switch)));
     all.push(Resource::Service(Service {
         unit: UNIT.into(),

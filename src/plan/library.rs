@@ -3,6 +3,7 @@
 pub const ACCOUNT: &str = include_str!("resource/account.sh");
 pub const ARCHIVE: &str = include_str!("resource/archive.sh");
 pub const BINARY: &str = include_str!("resource/binary.sh");
+pub const CERTIFICATE: &str = include_str!("resource/certificate.sh");
 pub const DIRECTORY: &str = include_str!("resource/directory.sh");
 pub const FILE: &str = include_str!("resource/file.sh");
 pub const FSTAB: &str = include_str!("resource/fstab.sh");

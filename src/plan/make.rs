@@ -76,7 +76,10 @@ pub fn host(
             }
             Difference::Changes(changes) => {
                 plan.steps.extend(changes.into_iter().map(|change| Step {
-                    subject: subject.clone(),
+                    subject: match &change.operation {
+                        Operation::RequestCertificate { store, .. } => Subject::Key(store.clone()),
+                        _ => subject.clone(),
+                    },
                     phase: resource.phase(),
                     lane: resource.lane(),
                     change,

@@ -18,6 +18,7 @@ pub mod secret;
 pub mod show;
 pub mod subject;
 pub mod template;
+pub mod transport;
 pub mod valid;
 
 pub use make::{ensemble, has_data, host};

@@ -74,6 +74,11 @@ impl Step {
         matches!(self.change.operation, Operation::WriteFile { secret: true, .. })
     }
 
+    /// Whether a certificate must be issued before it can be taken.
+    pub const fn awaits_certificate(&self) -> bool {
+        matches!(self.change.operation, Operation::InstallCertificate { .. })
+    }
+
     /// Whether its process runs something else than what is on disk already, whatever this plan changes.
     pub fn stale_now(&self) -> Option<&Stale> {
         match &self.change.reason {

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::layout::{BINARY, SWAP_LINE_PREFIX};
+use crate::layout::{BINARY, SWAP_LINE_PREFIX, TRUST_STORE};
 use crate::plan::library;
 use crate::script::Script;
 
@@ -157,6 +157,22 @@ pub enum Operation {
         path: String,
     },
 
+    /// Makes a key beside the store it is for, and tells the request for its certificate.
+    RequestCertificate {
+        tool: String,
+        store: String,
+    },
+    /// Puts the key of the last request and what was issued for it into the store.
+    InstallCertificate {
+        store: String,
+        access: Access,
+        /// The subject as RFC 2253 writes it, and the names that the certificate holds for.
+        subject: String,
+        names: Vec<String>,
+        /// PEM; empty until it has been issued.
+        chain: String,
+    },
+
     InstallBinary {
         path: String,
         sha256: String,
@@ -267,6 +283,8 @@ impl Operation {
             Self::MakeSymlink { .. } => "do_symlink",
             Self::RemoveSymlink { .. } => "undo_symlink",
             Self::WriteFile { .. } => "do_file",
+            Self::RequestCertificate { .. } => "do_request",
+            Self::InstallCertificate { .. } => "do_certificate",
             Self::RemoveFile { .. } => "undo_file",
             Self::InstallBinary { .. } => "do_binary",
             Self::RemoveBinaries { .. } => "do_prune",
@@ -308,6 +326,9 @@ impl Operation {
             Self::MakeSymlink { .. } | Self::RemoveSymlink { .. } => library::SYMLINK,
             Self::WriteFile { .. } | Self::RemoveFile { .. } => library::FILE,
             Self::InstallBinary { .. } | Self::RemoveBinaries { .. } => library::BINARY,
+            Self::RequestCertificate { .. } | Self::InstallCertificate { .. } => {
+                library::CERTIFICATE
+            }
             Self::EnableUnit { .. }
             | Self::ReloadUnits
             | Self::StartUnit { .. }
@@ -376,6 +397,10 @@ impl Operation {
                 let size = content.len().to_string();
                 let words = [path, owner, group, mode, &size, content].into_iter();
                 words.chain(aside).cloned().collect()
+            }
+            Self::RequestCertificate { tool, store } => words(&[tool, store]),
+            Self::InstallCertificate { store, access, chain, .. } => {
+                words(&[store, &access.owner, &access.group, &access.mode, chain])
             }
             Self::InstallBinary { path, sha256, source } => {
                 words(&[path, sha256, &source.bytes.to_string()])
@@ -495,6 +520,10 @@ impl Operation {
             Self::InstallBinary { path, sha256, source } => {
                 let source = Carried { path: PathBuf::new(), bytes: source.bytes };
                 Self::InstallBinary { path, sha256, source }
+            }
+            // So is an authority, before any host knows it.
+            Self::WriteFile { path, access, secret, aside, .. } if path == TRUST_STORE => {
+                Self::WriteFile { path, access, content: String::new(), secret, aside }
             }
             // A secret that is made for the first apply is another one by then.
             other => other.shown(),

@@ -5,6 +5,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::certificates::Why;
 use crate::plan::operation::Access;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -31,6 +32,10 @@ pub enum Reason {
         removed: usize,
     },
     Secret,
+    /// Why a certificate is issued anew.
+    Certificate(Why),
+    /// Each certificate has a key of its own.
+    NewKey,
     LinkMissing {
         target: String,
     },
@@ -149,6 +154,8 @@ impl fmt::Display for Reason {
             Self::Content { added: 0, removed: 0 } => f.write_str("order or blanks differ"),
             Self::Content { added, removed } => write!(f, "+{added} -{removed} lines"),
             Self::Secret => f.write_str("content differs (secret)"),
+            Self::Certificate(why) => write!(f, "{why}"),
+            Self::NewKey => f.write_str("made by the host; it never leaves it"),
             Self::LinkMissing { target } => write!(f, "missing; -> {target}"),
             Self::LinkTarget { found, target } => write!(f, "{found} -> {target}"),
             Self::InTheWay { directory, aside, target } => {

@@ -24,10 +24,13 @@ pub enum Subject {
     Binary(String),
     OldBinaries,
     Unit(String),
+    /// A host's own key, and the request for its certificate; of the store it is made for.
+    Key(String),
+    Certificate(String),
 }
 
 /// All kinds, for `--only` and the help.
-pub const KINDS: [&str; 11] = [
+pub const KINDS: [&str; 12] = [
     "group",
     "user",
     "swap",
@@ -38,6 +41,7 @@ pub const KINDS: [&str; 11] = [
     "symlink",
     "file",
     "binary",
+    "certificate",
     "service",
 ];
 
@@ -56,6 +60,7 @@ impl Subject {
             Self::File(_) => "file",
             Self::Binary(_) | Self::OldBinaries => "binary",
             Self::Unit(_) => "service",
+            Self::Key(_) | Self::Certificate(_) => "certificate",
         }
     }
 }
@@ -70,7 +75,9 @@ impl fmt::Display for Subject {
             | Self::Symlink(name)
             | Self::File(name)
             | Self::Binary(name)
+            | Self::Certificate(name)
             | Self::Unit(name) => write!(f, "{} {name}", self.kind()),
+            Self::Key(store) => write!(f, "key for {store}"),
             Self::Swap => f.write_str("swap now"),
             Self::SwapUnits => f.write_str("swap units"),
             Self::Zram => f.write_str("swap zram-generator"),

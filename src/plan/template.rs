@@ -14,7 +14,10 @@ use serde_json::{Value, json};
 
 use crate::failure::Failure;
 use crate::inventory::{Engine, Host, Inventory, Role, address};
-use crate::layout::{ACCOUNT, BINARY, CONFIG_FILE, SECRET_FILE};
+use crate::layout::{
+    ACCOUNT, BINARY, BROKER_KEY_STORE, BROKER_LOGIN_FILE, CONFIG_FILE, KEY_STORE, LOGIN_FILE,
+    SECRET_FILE, TRUST_STORE,
+};
 
 /// A built-in template.
 #[derive(Debug)]
@@ -223,6 +226,18 @@ pub fn values(inventory: &Inventory, host: &Host, memory_kb: Option<u64>) -> Val
         },
         "broker": inventory.broker_on(host).map(|on| broker::values(inventory, host, on, memory_kb)),
         "properties": inventory.properties_of(host),
+        "security": {
+            "clients": inventory.security.clients.word(),
+            "members": inventory.security.members.word(),
+            "brokers": inventory.security.brokers,
+            "key_store": KEY_STORE,
+            "broker_key_store": BROKER_KEY_STORE,
+            "trust_store": TRUST_STORE,
+            "users": inventory.security.users.keys().collect::<Vec<_>>(),
+            "login_file": LOGIN_FILE,
+            "broker_login_file": inventory.security.broker_user.as_ref().map(|_| BROKER_LOGIN_FILE),
+            "acl": inventory.security.acl,
+        },
     })
 }
 

@@ -9,7 +9,8 @@ use coordinator::config::Config;
 
 use crate::failure::Failure;
 use crate::inventory::{Engine, Inventory, SecretSource, Sha512, Source};
-use crate::layout::{CONFIG_FILE, SECRET_FILE};
+use crate::layout::{CONFIG_FILE, LOGIN_FILE, SECRET_FILE};
+use crate::plan::desired::secured;
 use crate::plan::template;
 
 /// What a server or a run would stumble over, one text each; none where all is well.
@@ -69,6 +70,9 @@ fn refused(text: &str, myid: u8) -> Option<String> {
         if path == Path::new(SECRET_FILE) {
             return Ok(vec![b'x'; 32]);
         }
+        if path == Path::new(LOGIN_FILE) {
+            return Ok(secured::LOGIN_EXAMPLE.into());
+        }
         // What else it names lies on the hosts: nothing can be said of it here.
         elsewhere = true;
         Err(io::Error::from(io::ErrorKind::NotFound))
@@ -102,6 +106,13 @@ fn missing(inventory: &Inventory) -> Vec<String> {
         && let Some(Sha512::File(Source::File(path))) = &inventory.kafka.sha512
     {
         named.push(("kafka.sha512", path));
+    }
+    let security = &inventory.security;
+    let passwords: Vec<_> =
+        security.users.iter().filter_map(|(user, source)| Some((user, secret(source)?))).collect();
+    named.extend(passwords.iter().map(|(user, path)| (user.as_str(), path.as_path())));
+    if let Some(ca) = &security.ca {
+        named.extend([("ca.certificate", ca.certificate.as_path()), ("ca.key", ca.key.as_path())]);
     }
     for host in &inventory.hosts {
         named.extend(host.ssh.identity_file.as_deref().map(|path| ("ssh.identity_file", path)));

@@ -129,7 +129,15 @@ probe_listing() {
 # probe_status BINARY SERVER: what the server says about itself, when one runs.
 probe_status() {
   [ "${zk_main:-0}" != 0 ] && [ -x "$1" ] || return 0
-  zk_frame live status "$("$1" status --timeout-ms 5000 --server "$2" --json 2>&1)"
+  zk_said=$(zk_tool "$1" status --timeout-ms 5000 --server "$2" --json 2>&1)
+  # What is on disk may be ahead of the process, which then is asked as it was started.
+  case $zk_said in
+    *TLS*)
+      zk_plain=$("$1" status --timeout-ms 5000 --server "$2" --json 2>&1)
+      case $zk_plain in *'"mode":"'*) zk_said=$zk_plain ;; esac
+      ;;
+  esac
+  zk_frame live status "$zk_said"
 }
 
 # probe_java HOME: the java that Kafka's programs would run on. Its version stands beside it in a file;
@@ -158,7 +166,7 @@ probe_memory() {
 
 # probe_brokers BINARY SERVERS: brokers and partitions, as Kafka keeps them with the coordinators.
 probe_brokers() {
-  zk_frame live brokers "$(timeout 12 "$1" brokers --server "$2" --timeout-ms 5000 2>&1)"
+  zk_frame live brokers "$(zk_tool timeout 12 "$1" brokers --server "$2" --timeout-ms 5000 2>&1)"
 }
 
 # probe_digests PATH...: SHA-256 of each. Hashing the server's binary would be half of what a probe

@@ -50,6 +50,19 @@ pub enum Event {
         registered: bool,
         controller: bool,
     },
+    /// A certificate on a host, by `zkprov certs`.
+    Certificate {
+        host: String,
+        store: String,
+        /// As RFC 2253 writes it.
+        subject: String,
+        issuer: String,
+        names: Vec<String>,
+        /// Seconds since 1970.
+        not_after: u64,
+        /// Null: it has ended.
+        days_left: Option<u64>,
+    },
     Partitions {
         partitions: usize,
         under_replicated: Vec<String>,

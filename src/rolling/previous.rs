@@ -4,8 +4,8 @@
 use crate::cli::Part;
 use crate::inventory::{Engine, Inventory};
 use crate::layout::{
-    BINARY, BINARY_DIR, BROKER_CONFIG_FILE, BROKER_UNIT, BROKER_UNIT_FILE, CONFIG_FILE,
-    SECRET_FILE, STATE_DIR, UNIT, UNIT_FILE,
+    BINARY, BINARY_DIR, BROKER_CONFIG_FILE, BROKER_LOGIN_FILE, BROKER_UNIT, BROKER_UNIT_FILE,
+    CONFIG_FILE, LOGIN_FILE, SECRET_FILE, STATE_DIR, UNIT, UNIT_FILE,
 };
 use crate::plan::Step;
 use crate::plan::change::{Action, Change, Lane, Phase};
@@ -57,8 +57,8 @@ pub fn change_name(nonce: &str) -> String {
 /// What a service reads when it starts.
 pub fn reads(inventory: &Inventory, part: Part) -> Vec<String> {
     let mut reads: Vec<&str> = match part {
-        Part::Coordinator => vec![UNIT_FILE, CONFIG_FILE, SECRET_FILE, BINARY],
-        Part::Broker => vec![BROKER_UNIT_FILE, BROKER_CONFIG_FILE],
+        Part::Coordinator => vec![UNIT_FILE, CONFIG_FILE, SECRET_FILE, LOGIN_FILE, BINARY],
+        Part::Broker => vec![BROKER_UNIT_FILE, BROKER_CONFIG_FILE, BROKER_LOGIN_FILE],
     };
     let root = inventory.kafka.install_root.trim_end_matches('/');
     let release = format!("{root}/kafka");
@@ -90,7 +90,7 @@ impl PreviousState {
         for path in reads(inventory, part) {
             for path in [beside(&previous, &path), path] {
                 reading.path(&path);
-                if path.ends_with(".secret") {
+                if is_secret(&path) {
                     reading.digest(&path);
                 } else {
                     reading.content(&path);
@@ -123,6 +123,13 @@ impl PreviousState {
     }
 }
 
+/// Of what is shown nowhere, digests are compared.
+fn is_secret(path: &str) -> bool {
+    [SECRET_FILE, LOGIN_FILE, BROKER_LOGIN_FILE]
+        .iter()
+        .any(|secret| path.rsplit('/').next() == secret.rsplit('/').next())
+}
+
 fn beside(folder: &str, path: &str) -> String {
     format!("{folder}/{}", path.rsplit('/').next().unwrap_or(path))
 }
@@ -152,7 +159,7 @@ fn step(observed: &Observed, part: Part, path: &str, kept: &str) -> Option<Step>
             let reason = Reason::PreviousLink { from: now, to: old.clone() };
             (Subject::Symlink(path.to_owned()), reason, None)
         }
-        _ if path == SECRET_FILE => {
+        _ if is_secret(path) => {
             if observed.digest(path) == observed.digest(kept) {
                 return None;
             }

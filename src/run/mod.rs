@@ -2,6 +2,7 @@
 
 pub mod confirm;
 pub mod secrets;
+pub mod security;
 pub mod selection;
 
 use std::borrow::Cow;
@@ -25,6 +26,7 @@ use crate::probe::Observed;
 use crate::report::Reporter;
 use crate::report::event::Event;
 use crate::run::secrets::Secrets;
+use crate::run::security::Security;
 
 /// What every run has.
 #[derive(Debug)]
@@ -37,6 +39,7 @@ pub struct Run {
     /// Whether a missing coordinator may be built for the plan.
     pub builds: Builds,
     pub secrets: Secrets,
+    pub security: Security,
     stop: tokio::sync::watch::Sender<bool>,
 }
 
@@ -77,8 +80,11 @@ impl Run {
     ) -> Result<Self, Failure> {
         // A misspelt --limit is told before anything is asked or typed.
         selection::select(&inventory, selection.limit.as_deref())?;
-        let artifacts = collect::gather(&inventory).await?;
+        let mut artifacts = collect::gather(&inventory).await?;
         let secrets = Secrets::of(&inventory, artifacts.secret.as_ref())?;
+        let security = Security::gather(&inventory)?;
+        artifacts.trust = security.files.trust(&inventory);
+        artifacts.passwords.clone_from(&security.files.passwords);
         let password = collect::become_password(&inventory, connection.ask_become_pass)?;
         let (stop, stopped) = tokio::sync::watch::channel(false);
         let connector = Connector::new(connection.accept_new_host_keys, password, stopped)?;
@@ -90,6 +96,7 @@ impl Run {
             artifacts,
             builds: Builds::WhenStale,
             secrets,
+            security,
             stop,
         })
     }
@@ -178,6 +185,9 @@ impl Run {
             }
         }
         self.secrets.decide(&self.fleet, &self.inventory, &sessions, false).await?;
+        let observed: Vec<_> =
+            sessions.iter().map(|session| (session.host, &session.observed)).collect();
+        self.security.decide(&self.inventory, &observed);
         let plan = self.plan(&self.artifacts, &answers(&sessions), only)?;
         Ok(Planned { plan, sessions, failures })
     }
@@ -206,6 +216,18 @@ impl Run {
         }
     }
 
+    /// Keeps the authority and the passwords that were made for this run, before any host gets them.
+    pub fn keep_security(&self) -> Result<(), Failure> {
+        let kept = self.security.keep(&self.inventory)?;
+        if let Some(first) = kept.first().and_then(|path| path.parent()) {
+            self.reporter.aside(&format!(
+                "keys and passwords of this ensemble are kept in {}: whoever works on it needs them",
+                first.display()
+            ));
+        }
+        Ok(())
+    }
+
     /// The plan for what has been observed; `supplies` may hold more than at the run's beginning.
     pub fn plan(
         &self,
@@ -223,6 +245,9 @@ impl Run {
             inventory.to_mut().coordinator.secret.get_or_insert_with(kept);
             artifacts.to_mut().secret = Some(stage.ring.text());
         }
+        if let Some(stage) = self.security.stage() {
+            stage.apply(inventory.to_mut());
+        }
         for answer in answers {
             plans.push(self.host_plan(&inventory, &artifacts, *answer, only, &mut binaries)?);
         }
@@ -235,6 +260,11 @@ impl Run {
         {
             first.notes.push(("secret".into(), note));
         }
+        let judged: Vec<_> = answers
+            .iter()
+            .map(|answer| (answer.host, answer.observed, answer.skew.certain_ms()))
+            .collect();
+        self.security.judge(&self.inventory, &judged, &mut plan);
         Ok(plan)
     }
 

@@ -77,6 +77,18 @@ zk_run() {
   return "$zk_status"
 }
 
+# zk_tool COMMAND...: the coordinator as a tool, which speaks TLS where this host's server, or its broker,
+# does by now.
+zk_tool() {
+  if [ -f /etc/kafka/client.properties ] && grep -q \
+    -e '^secureClientPort=' -e '^client\.portUnification=true' -e '^zookeeper\.ssl\.client\.enable=true' \
+    -- /etc/kafka/zookeeper.properties /etc/kafka/server.properties 2>/dev/null; then
+    COORDINATOR_CLIENT_CONFIG=/etc/kafka/client.properties "$@"
+  else
+    "$@"
+  fi
+}
+
 # zk_step NAME FUNCTION ARGS...: one step of the plan: says that it begins, and how it ended.
 # The function runs in a shell of its own; what it prints is told, its last 3000 bytes. Nothing is
 # begun once a step has failed.

@@ -66,6 +66,10 @@ fn describe(text: &mut String, inventory: &Inventory) {
     }
     let _ = writeln!(text, "{:?}", inventory.kafka);
     let _ = writeln!(text, "{:?}", inventory.coordinator);
+    let security = &inventory.security;
+    if security.tls() || !security.users.is_empty() {
+        let _ = writeln!(text, "{security:?}");
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
+use zkprov::certificates::{Trust, due};
 use zkprov::inventory::{self, Inventory};
 use zkprov::plan::desired::{self, Artifacts};
 use zkprov::plan::reason::Reason;
@@ -58,7 +59,12 @@ fn each_situation_is_known_by_name() {
                 )
             })
             .collect();
-        let artifacts = Artifacts::default();
+        let artifacts = Artifacts { trust: Some(trust()), ..Artifacts::default() };
+        let all: Vec<_> = observed.iter().map(|(host, observed)| (*host, observed)).collect();
+        let stage = plan::transport::stage(&inventory, &all);
+        let left = stage.note(&inventory).map(|note| format!("{note}\n")).unwrap_or_default();
+        let mut inventory = inventory.clone();
+        stage.apply(&mut inventory);
         let plans = observed.iter().map(|(host, observed)| {
             let resources =
                 desired::resources(&inventory, host, &artifacts).expect("templates render");
@@ -66,8 +72,17 @@ fn each_situation_is_known_by_name() {
         });
         let observed: Vec<_> = observed.iter().map(|(host, observed)| (*host, observed)).collect();
         let plan = plan::ensemble(&inventory, plans.collect(), &observed);
-        plan.hosts.iter().map(shown).collect()
+        left + &plan.hosts.iter().map(shown).collect::<String>()
     });
+}
+
+/// The authority that has issued the certificates of the texts, on 30 November 2026.
+fn trust() -> Trust {
+    let bundle =
+        std::fs::read_to_string(crate::root().join("tests/cases/certificates/authority.pem"));
+    let bundle = bundle.expect("the authority");
+    let facts = due::first(&bundle).expect("its certificate");
+    Trust { issuer_name: facts.subject_name, bundle, now_s: 1_796_000_000, days: 90 }
 }
 
 /// The table for people names every text.

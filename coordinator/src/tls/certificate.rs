@@ -25,6 +25,8 @@ pub(super) struct Certificate<'a> {
     extensions: &'a [u8],
 }
 
+/// `id-ce-subjectKeyIdentifier`
+const KEY_ID: [u8; 3] = [0x55, 0x1d, 0x0e];
 /// `id-ce-subjectAltName`
 const ALTERNATIVE_NAMES: [u8; 3] = [0x55, 0x1d, 0x11];
 /// `id-ce-basicConstraints`
@@ -159,6 +161,10 @@ impl<'a> Certificate<'a> {
         let wanted = [0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, purpose];
         std::iter::from_fn(|| list.expect(OID))
             .any(|id| id.contents == wanted || id.contents == any)
+    }
+
+    pub(super) fn key_id(&self) -> Option<&'a [u8]> {
+        Some(Der(self.extension(KEY_ID)?).expect(OCTETS)?.contents)
     }
 
     /// DNS names and addresses; empty without the extension.

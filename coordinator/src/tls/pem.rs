@@ -45,6 +45,18 @@ pub(super) fn read(contents: &[u8], password: &str) -> Result<Store, StoreError>
     Ok(store)
 }
 
+/// The contents of all blocks with this label; blocks that are damaged are left out.
+pub fn blocks(text: &str, label: &str) -> Vec<Vec<u8>> {
+    let (begin, end) = (format!("-----BEGIN {label}-----"), format!("-----END {label}-----"));
+    let bodies = text.split(&begin).skip(1).filter_map(|rest| rest.split_once(&end));
+    bodies
+        .filter_map(|(body, _)| {
+            let body: String = body.split_ascii_whitespace().collect();
+            BASE64_STANDARD.decode(body).ok()
+        })
+        .collect()
+}
+
 /// The key inside an `EncryptedPrivateKeyInfo`.
 pub(super) fn open(der: &[u8], password: &str) -> Option<Vec<u8>> {
     let mut info = Der(der).inside(SEQUENCE)?;

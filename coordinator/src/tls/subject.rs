@@ -25,7 +25,7 @@ pub(super) fn common_name(name: &[u8]) -> Option<String> {
 }
 
 /// A whole `Name`: the last part first, parts of one set joined by `+`.
-fn name(whole: &[u8]) -> Option<String> {
+pub(super) fn name(whole: &[u8]) -> Option<String> {
     let mut names = Der(whole).inside(SEQUENCE)?;
     let mut parts = Vec::new();
     while !names.is_empty() {

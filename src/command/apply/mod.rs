@@ -33,6 +33,7 @@ use crate::run::{self, Planned, Run, confirm};
 use crate::script::{self, Script, frame};
 
 mod broker;
+mod certificates;
 
 /// How long a server may need until it serves in a quorum.
 const SERVING_S: u64 = 60;
@@ -133,6 +134,7 @@ async fn changes(
     let question = format!("Make {}?", show::summary(&planned.plan));
     confirm::confirm(yes, &question)?;
     run.keep_secret()?;
+    run.keep_security()?;
     let fetched = fetch(run, planned).await?;
     let plan = match &fetched {
         Some(artifacts) => run.plan(artifacts, &run::answers(&planned.sessions), only)?,
@@ -144,10 +146,15 @@ async fn changes(
         return Err(Failure::refused(cause).host(host).hint(&refusal.hint));
     }
     let mut failures = planned.failures.clone();
+    let (rest, refused) = certificates::issue(run, &plan, planned).await;
+    let mut stopped = !refused.is_empty() || run.stopped();
+    failures.extend(refused);
     // A roll that stopped leaves the rest untouched on purpose: there is nothing to verify there.
-    let (members, brokers) = apart(&plan);
+    let (members, brokers) = apart(&rest);
     let change = previous::change_name(&script::nonce());
-    let mut stopped = if members.hosts.iter().any(HostPlan::restarts) {
+    stopped = if stopped {
+        true
+    } else if members.hosts.iter().any(HostPlan::restarts) {
         failures.extend(Box::pin(roll(run, arguments, &members, planned, &change)).await);
         failures.len() > planned.failures.len()
     } else {
@@ -168,6 +175,9 @@ async fn changes(
         run.reporter.failed(failure);
     }
     let exit = run::worst(&failures);
+    if let (Exit::Done, Some(note)) = (exit, run.security.note(&run.inventory)) {
+        run.reporter.aside(&note);
+    }
     let took = run.reporter.elapsed_s();
     let made = show::summary(&plan);
     let text = match exit {

@@ -3,7 +3,9 @@
 
 use crate::failure::Failure;
 use crate::inventory::Broker;
-use crate::layout::{ACCOUNT, BROKER_CONFIG_FILE, BROKER_UNIT, BROKER_UNIT_FILE};
+use crate::layout::{
+    ACCOUNT, BROKER_CONFIG_FILE, BROKER_LOGIN_FILE, BROKER_UNIT, BROKER_UNIT_FILE,
+};
 use crate::plan::change::Phase;
 use crate::plan::operation::Access;
 use crate::plan::resource::Resource;
@@ -31,7 +33,7 @@ pub(super) fn resources(
     all.push(Resource::Service(Service {
         unit: BROKER_UNIT.into(),
         fragment: BROKER_UNIT_FILE.into(),
-        reads: vec![BROKER_UNIT_FILE.into(), BROKER_CONFIG_FILE.into()],
+        reads: vec![BROKER_UNIT_FILE.into(), BROKER_CONFIG_FILE.into(), BROKER_LOGIN_FILE.into()],
         exe: None,
         ports: broker.listeners.iter().map(|listener| listener.port).collect(),
         reload_after: vec![Subject::File(BROKER_UNIT_FILE.into())],

@@ -5,6 +5,7 @@
 pub mod account;
 pub mod archive;
 pub mod binary;
+pub mod certificate;
 pub mod directory;
 pub mod file;
 pub mod fstab;
@@ -33,6 +34,7 @@ pub enum Resource {
     File(file::File),
     Binary(binary::Binary),
     OldBinaries(binary::OldBinaries),
+    Certificate(certificate::Certificate),
     Service(service::Service),
 }
 
@@ -53,6 +55,7 @@ impl Resource {
             Self::File(file) => Subject::File(file.path.clone()),
             Self::Binary(binary) => Subject::Binary(binary.path.clone()),
             Self::OldBinaries(_) => Subject::OldBinaries,
+            Self::Certificate(certificate) => Subject::Certificate(certificate.store.clone()),
             Self::Service(service) => Subject::Unit(service.unit.clone()),
         }
     }
@@ -71,6 +74,7 @@ impl Resource {
             Self::Archive(archive) => archive.read(reading),
             Self::Symlink(symlink) => symlink.read(reading),
             Self::File(file) => file.read(reading),
+            Self::Certificate(certificate) => certificate.read(reading),
             Self::Service(service) => service.read(reading),
         }
     }
@@ -92,6 +96,7 @@ impl Resource {
             Self::File(file) => file.differ(observed),
             Self::Binary(binary) => binary.differ(observed),
             Self::OldBinaries(old) => old.differ(observed),
+            Self::Certificate(certificate) => certificate.differ(observed),
             Self::Service(service) => service.differ(observed, changed),
         }
     }

@@ -99,7 +99,7 @@ do_await() {
   zk_unit=$1
   zk_left=$(($2 * 10))
   shift 2
-  until zk_said=$("$@" 2>&1); do
+  until zk_said=$(zk_tool "$@" 2>&1); do
     zk_left=$((zk_left - 1))
     if [ $((zk_left % 10)) = 0 ]; then
       case $(systemctl show -p ActiveState,NRestarts -- "$zk_unit" | tr '\n' ' ') in
@@ -124,7 +124,7 @@ do_await() {
 # seconds only, since whoever asked looks again.
 await_counted() {
   zk_left=50
-  while zk_said=$("$1" status --json --server "$2" 2>/dev/null); do
+  while zk_said=$(zk_tool "$1" status --json --server "$2" 2>/dev/null); do
     case $zk_said in *'"mode":"leader"'*'"synced":'* | *'"synced":'*'"mode":"leader"'*) ;; *) return ;; esac
     zk_synced=${zk_said##*\"synced\":}
     zk_synced=${zk_synced%%[!0-9]*}
@@ -141,7 +141,7 @@ do_majority() {
   while :; do
     zk_up=0 zk_down=
     for zk_server in "$@"; do
-      case $("$zk_binary" status --server "$zk_server" 2>&1) in
+      case $(zk_tool "$zk_binary" status --server "$zk_server" 2>&1) in
         *'cannot be asked'*) zk_down="$zk_down $zk_server" ;;
         *) zk_up=$((zk_up + 1)) ;;
       esac
@@ -157,18 +157,18 @@ do_majority() {
 
 # do_verify BINARY ZNODE VALUE WRITER READER: what is written on one server is read on another.
 do_verify() {
-  zk_run "$1" shell --server "$4" create "$2" "$3" || return
+  zk_run zk_tool "$1" shell --server "$4" create "$2" "$3" || return
   zk_left=100
-  until zk_said=$("$1" shell --server "$5" get "$2" 2>&1) && [ "$zk_said" != "${zk_said#*"$3"}" ]; do
+  until zk_said=$(zk_tool "$1" shell --server "$5" get "$2" 2>&1) && [ "$zk_said" != "${zk_said#*"$3"}" ]; do
     zk_left=$((zk_left - 1))
     if [ "$zk_left" -le 0 ]; then
       echo "$2, written on $4, cannot be read on $5: $zk_said"
-      "$1" shell --server "$4" delete "$2" >/dev/null 2>&1
+      zk_tool "$1" shell --server "$4" delete "$2" >/dev/null 2>&1
       return 1
     fi
     sleep 0.1
   done
-  zk_run "$1" shell --server "$4" delete "$2"
+  zk_run zk_tool "$1" shell --server "$4" delete "$2"
 }
 
 # service_process UNIT: which process runs, so that another one is told from it.

@@ -14,6 +14,7 @@ mod lab;
 mod logins;
 mod refusals;
 mod rolls;
+mod secured;
 mod sources;
 
 /// Whether `make test` has the time for it.
@@ -29,7 +30,7 @@ enum Kind {
 type Scenario = (Kind, &'static str, fn(&Lab));
 
 /// Every scenario, in order.
-const SCENARIOS: [Scenario; 21] = [
+const SCENARIOS: [Scenario; 22] = [
     (Quick, "a dry run writes nothing", first::dry_run_writes_nothing),
     (Base, "the first apply does what the plan said, and the ensemble serves", first::first_apply),
     (Quick, "a second apply changes nothing, with one session a host", first::second_apply),
@@ -42,6 +43,7 @@ const SCENARIOS: [Scenario; 21] = [
     (Quick, "what a host is and has is said before anything is done", refusals::facts),
     (Quick, "hosts download for themselves, and trust no source", sources::host_fetches),
     (Long, "a service account cannot lead root", account::races),
+    (Long, "secured from nothing", secured::from_nothing),
     (Long, "hostile archives are refused and leave nothing", sources::hostile),
     (Long, "a host that dies in the middle is applied to again", faults::deaths),
     (Long, "a host that freezes or is cut off in a step", faults::silence),

@@ -108,6 +108,11 @@ impl Lab {
         self.on(host, "systemctl show -p MainPID --value zookeeper.service")
     }
 
+    #[expect(clippy::unused_self, reason = "the hosts must be up: the receiver says so")]
+    pub(super) fn certs(&self, words: &[&str]) -> Ran {
+        Ran::of(&zkprov().arg("certs").args(words).output().expect("zkprov runs"))
+    }
+
     pub(super) fn leader(&self, inventory: &str) -> String {
         let table = self.run(inventory, "status", &[]).all;
         let line = table.lines().find(|line| line.contains(" leader ")).expect("a leader");

@@ -2,12 +2,14 @@
 //! acknowledged, which failed, the longest wait, and whether all are there afterwards.
 
 use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use coordinator::client::{Client, CreateOptions, Error};
+use coordinator::access::Access;
+use coordinator::client::{Client, CreateOptions, Error, Options, Servers};
 use coordinator::wire::code::Code;
 
 /// One writer's account.
@@ -24,6 +26,8 @@ struct Account {
 /// Writers at work.
 pub(super) struct Load {
     servers: String,
+    /// Client properties for TLS, which are read anew for whoever comes later.
+    client_config: Option<PathBuf>,
     stop: Arc<AtomicBool>,
     writers: Vec<JoinHandle<Account>>,
 }
@@ -31,14 +35,26 @@ pub(super) struct Load {
 impl Load {
     /// Two writers for each of `servers`, each beginning at another one.
     pub(super) fn begin(servers: &[String], name: &str) -> Self {
+        Self::with(servers, name, None)
+    }
+
+    /// The same through TLS, by these client properties.
+    pub(super) fn secured(servers: &[String], name: &str, client_config: &Path) -> Self {
+        Self::with(servers, name, Some(client_config.into()))
+    }
+
+    fn with(servers: &[String], name: &str, client_config: Option<PathBuf>) -> Self {
+        let options = options(client_config.as_ref());
         let stop = Arc::new(AtomicBool::new(false));
         let writers = (0..2 * servers.len()).map(|number| {
             let mut order = servers.to_vec();
             order.rotate_left(number % servers.len());
             let (stop, name) = (stop.clone(), format!("{name}-{number}"));
-            std::thread::spawn(move || write(&order.join(","), &name, &stop))
+            let options = options.clone();
+            std::thread::spawn(move || write(&order.join(","), options, &name, &stop))
         });
-        Self { servers: servers.join(","), writers: writers.collect(), stop }
+        let writers = writers.collect();
+        Self { servers: servers.join(","), client_config, writers, stop }
     }
 
     /// Ends the writers and reads everything back: no error, and nothing acknowledged is lost.
@@ -53,7 +69,7 @@ impl Load {
             whole.again += account.again;
             whole.longest = whole.longest.max(account.longest);
         }
-        let mut zk = Client::connect(&self.servers).expect("a session");
+        let mut zk = open(&self.servers, options(self.client_config.as_ref())).expect("a session");
         zk.sync("/").expect("in step");
         let (there, _) = zk.get_children("/", false).expect("the names");
         let there: HashSet<String> = there.into_iter().map(|name| format!("/{name}")).collect();
@@ -72,9 +88,19 @@ impl Load {
     }
 }
 
-fn write(servers: &str, name: &str, stop: &AtomicBool) -> Account {
+fn options(client_config: Option<&PathBuf>) -> Options {
+    let Some(path) = client_config else { return Options::default() };
+    let access = Access { client_config: Some(path.clone()), ..Access::default() };
+    access.open().expect("its stores").options(Options::default())
+}
+
+fn open(servers: &str, options: Options) -> Result<Client, Error> {
+    Client::open(Servers::parse(servers)?, options, None)
+}
+
+fn write(servers: &str, options: Options, name: &str, stop: &AtomicBool) -> Account {
     let mut account = Account::default();
-    let mut zk = match Client::connect(servers) {
+    let mut zk = match open(servers, options) {
         Ok(zk) => zk,
         Err(error) => {
             account.errors.push(error.to_string());

@@ -6,6 +6,7 @@
 mod lab;
 mod load;
 mod secrets;
+mod secured;
 
 use self::lab::{Lab, end};
 use self::load::Load;
@@ -31,6 +32,7 @@ fn an_ensemble_lives_on() {
     }
     let scenarios: &[Scenario] = &[
         ("rolled under load without an error or a lost write", loaded),
+        ("from the open to TLS under load, another authority, and back", secured::secured),
         ("a change is rolled back by hand, and only the last one", rolled_back),
         ("three grow to five and shrink again, one at a time", grown),
         ("a dead member is replaced by another host", replaced),
