@@ -16,6 +16,7 @@ type operation struct {
 	value     string
 	expected  int32 // of a compare-and-set
 	version   int32 // as answered
+	changed   int64 // when the register was written, as answered
 	refused   bool  // by its version
 	unknown   bool  // not answered
 	call, end int64
@@ -94,6 +95,31 @@ func (r *recorder) checkLock() {
 		before, after := r.holds[n-1], r.holds[n]
 		if after.from < before.to {
 			r.findings.add("clients %d and %d had the lock at once, at %d ms", before.client, after.client, after.from/1e6)
+		}
+	}
+}
+
+// checkTimes finds a write whose time differs between two answers, or lies before that of the write
+// before it: whatever the members' clocks say, times in the log never go back.
+func (r *recorder) checkTimes() {
+	type write struct {
+		key     string
+		version int32
+	}
+	times := map[write]int64{}
+	for _, op := range r.history {
+		if op.unknown || op.refused {
+			continue
+		}
+		at := write{op.key, op.version}
+		if before, seen := times[at]; seen && before != op.changed {
+			r.findings.add("%s was written as version %d at %d, and at %d", op.key, op.version, before, op.changed)
+		}
+		times[at] = op.changed
+	}
+	for at, changed := range times {
+		if before, seen := times[write{at.key, at.version - 1}]; seen && changed < before {
+			r.findings.add("%s: version %d is of %d, the one before of %d", at.key, at.version, changed, before)
 		}
 	}
 }

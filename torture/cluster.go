@@ -26,7 +26,8 @@ type server struct {
 	process    *exec.Cmd
 	ended      chan struct{}
 	expected   atomic.Bool // its end is part of a fault
-	tmpfs      bool
+	disk       disk
+	namespace  string // of its network, if it has one of its own
 }
 
 type cluster struct {
@@ -36,6 +37,7 @@ type cluster struct {
 	gates     [][]*gate // from, to
 	proxies   [][]*proxy
 	findings  *findings
+	clock     clock
 }
 
 func freePort() int {
@@ -48,7 +50,7 @@ func freePort() int {
 }
 
 func newCluster(binary, directory string, count int, found *findings) (*cluster, error) {
-	c := &cluster{binary: binary, directory: directory, findings: found}
+	c := &cluster{binary: binary, directory: directory, findings: found, clock: findClock()}
 	for id := 1; id <= count; id++ {
 		s := &server{
 			id: id, directory: filepath.Join(directory, fmt.Sprint("server", id)),
@@ -58,8 +60,7 @@ func newCluster(binary, directory string, count int, found *findings) (*cluster,
 			return nil, err
 		}
 		data := filepath.Join(s.directory, "data")
-		// A disk of its own that can be filled; without the right to mount that fault is left out.
-		s.tmpfs = syscall.Mount("tmpfs", data, "tmpfs", 0, "size=128m") == nil
+		s.disk = newDisk(data)
 		c.servers = append(c.servers, s)
 	}
 	for from := range c.servers {
@@ -121,8 +122,12 @@ func (c *cluster) start(s *server) {
 		limit := fmt.Sprintf(`ulimit -n %d; exec "$@"`, s.descriptor)
 		arguments = append([]string{"sh", "-c", limit, "sh"}, arguments...)
 	}
+	if s.namespace != "" {
+		arguments = append([]string{"ip", "netns", "exec", s.namespace}, arguments...)
+	}
 	process := exec.Command(arguments[0], arguments[1:]...)
 	process.Stdout, process.Stderr = log, log
+	process.Env = append(os.Environ(), c.clock.environment(s)...)
 	process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := process.Start(); err != nil {
 		c.findings.add("cannot start server %d: %v", s.id, err)
@@ -218,9 +223,7 @@ func (c *cluster) end() {
 	for _, s := range c.servers {
 		s.signal(syscall.SIGCONT)
 		s.stop(syscall.SIGTERM)
-		if s.tmpfs {
-			syscall.Unmount(filepath.Join(s.directory, "data"), 0)
-		}
+		s.disk.unmount()
 	}
 }
 

@@ -75,7 +75,7 @@ var faults = []fault{
 		}
 	}},
 	{"full disk", func(c *cluster, s *server, hold time.Duration, _ *rand.Rand) {
-		if !s.tmpfs {
+		if s.disk.kind == "" {
 			return
 		}
 		// A server may end for want of space, with a message; it is started again.
@@ -96,6 +96,22 @@ var faults = []fault{
 		s.expected.Store(s.process == nil)
 		s.mutex.Unlock()
 		c.start(s)
+	}},
+	{"hanging disk", func(_ *cluster, s *server, hold time.Duration, _ *rand.Rand) {
+		s.disk.hang(hold)
+	}},
+	{"clock jump", func(c *cluster, s *server, hold time.Duration, random *rand.Rand) {
+		// Up to 20 hours are followed at once, more than a day only when it lasts (`node/clock.rs`).
+		far := []time.Duration{time.Second, time.Minute, 20 * time.Hour, 30 * time.Hour}[random.Intn(4)]
+		by := time.Duration(random.Int63n(int64(far)))
+		if far > 24*time.Hour {
+			by = far
+		} else if random.Intn(2) == 0 {
+			by = -by
+		}
+		c.clock.set(s, by)
+		time.Sleep(hold)
+		c.clock.set(s, 0)
 	}},
 	{"no descriptors", func(c *cluster, s *server, hold time.Duration, _ *rand.Rand) {
 		s.stop(syscall.SIGTERM)

@@ -1,6 +1,7 @@
 // torture runs an ensemble of real processes with recording clients under faults: kills, freezes, cut
 // and slow links, full disks, no descriptors. Registers are checked by Porcupine, the rest by checkers
-// of its own. `make torture`; `docs/torture.md` says what it checks.
+// of its own. `torture failover` measures how long clients wait for a new leader. `make torture`,
+// `make failover`; `docs/torture.md` says what they check.
 package main
 
 import (
@@ -9,19 +10,49 @@ import (
 	"math/rand"
 	"os"
 	"sort"
+	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
-func main() { os.Exit(run()) }
+func main() {
+	const mounts = syscall.CLONE_NEWNS
+	arguments := os.Args[1:]
+	command := "run"
+	if len(arguments) > 0 && !strings.HasPrefix(arguments[0], "-") {
+		command, arguments = arguments[0], arguments[1:]
+	}
+	switch command {
+	case "run":
+		if os.Geteuid() != 0 {
+			os.Exit(run(arguments))
+		}
+		os.Exit(enter(mounts, append([]string{"run-inside"}, arguments...)...))
+	case "failover":
+		os.Exit(enter(mounts|syscall.CLONE_NEWNET, append([]string{"failover-inside"}, arguments...)...))
+	case "run-inside":
+		if err := keepMounts(); err != nil {
+			fmt.Println(err)
+			os.Exit(2)
+		}
+		os.Exit(run(arguments))
+	case "failover-inside":
+		os.Exit(failover(arguments))
+	default:
+		fmt.Println("usage: torture [run|failover] -coordinator BINARY ...")
+		os.Exit(2)
+	}
+}
 
-func run() int {
+func run(arguments []string) int {
+	flag := flag.NewFlagSet("run", flag.ExitOnError)
 	binary := flag.String("coordinator", "", "the server's binary")
 	count := flag.Int("servers", 3, "how many servers")
 	seconds := flag.Int("seconds", 300, "how long faults go on")
 	seed := flag.Int64("seed", time.Now().UnixNano(), "which faults in which order; processes take their own time")
 	keep := flag.Bool("keep", false, "keep the directory of logs and data")
-	flag.Parse()
+	flag.Parse(arguments)
 	directory, err := os.MkdirTemp("/var/tmp", "torture-")
 	if err != nil {
 		fmt.Println(err)
@@ -88,6 +119,7 @@ func run() int {
 	time.Sleep(sessionTimeout + 3*time.Second)
 	r.settle(c)
 	checked, undecided := r.checkRegisters()
+	r.checkTimes()
 	r.checkLock()
 	c.searchLogs()
 

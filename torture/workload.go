@@ -141,13 +141,13 @@ func (r *recorder) registerClient(id int, servers []string, random *rand.Rand) {
 			op.kind, op.value = "set", value
 			var stat *zk.Stat
 			if stat, err = conn.Set(path, []byte(value), -1); err == nil {
-				op.version = stat.Version
+				op.version, op.changed = stat.Version, stat.Mtime
 			}
 		case 1:
 			op.kind, op.value, op.expected = "cas", value, version
 			var stat *zk.Stat
 			if stat, err = conn.Set(path, []byte(value), version); err == nil {
-				op.version = stat.Version
+				op.version, op.changed = stat.Version, stat.Mtime
 			} else if errors.Is(err, zk.ErrBadVersion) {
 				op.refused, err = true, nil
 			}
@@ -157,7 +157,7 @@ func (r *recorder) registerClient(id int, servers []string, random *rand.Rand) {
 				var data []byte
 				var stat *zk.Stat
 				if data, stat, err = conn.Get(path); err == nil {
-					op.value, op.version = string(data), stat.Version
+					op.value, op.version, op.changed = string(data), stat.Version, stat.Mtime
 					version = stat.Version
 				}
 			}
