@@ -9,6 +9,10 @@ use crate::random::Seeded;
 /// From one server's turn to stand for election to the next one's.
 const CAMPAIGN_STEP_MS: u64 = 40;
 
+/// Who has lost stands again within this, twice as long after each further loss. Longer than two
+/// rounds of messages and two syncs on a busy machine.
+const AGAIN_MS: u64 = 200;
+
 /// Raft's clock, the next candidacy, and who led when it was last looked at.
 pub(super) struct Elections {
     tick_ms: u64,
@@ -17,6 +21,8 @@ pub(super) struct Elections {
     next_tick_ms: u64,
     /// When to stand for election without waiting for the timeout.
     campaign_ms: Option<u64>,
+    /// Elections in which this server has stood in vain since there was a leader.
+    lost: u32,
     /// (leader, term) as last seen.
     seen: (u64, u64),
     /// When the next try for a new term may be.
@@ -31,6 +37,7 @@ impl Elections {
             election_timeout_ms: config.election_timeout_ms,
             next_tick_ms: now_ms,
             campaign_ms: None,
+            lost: 0,
             seen: (0, 0),
             next_term_ms: 0,
         }
@@ -55,6 +62,36 @@ impl Elections {
         self.campaign_ms = Some(self.campaign_ms.map_or(at, |earlier| earlier.min(at)));
     }
 
+    /// This server has stood and cannot win any more: it stands again soon, at a time left to chance.
+    pub(super) fn lost(&mut self, now_ms: u64, random: &mut Seeded) {
+        if self.campaign_ms.is_none() {
+            let most = (AGAIN_MS << self.lost.min(8)).min(4 * self.election_timeout_ms);
+            self.lost += 1;
+            self.campaign_ms = Some(now_ms + self.tick_ms + random.below(most));
+        }
+    }
+
+    /// This server stands now, for whatever reason: what was planned is done.
+    pub(super) fn stands(&mut self) {
+        self.campaign_ms = None;
+    }
+
+    /// This server would vote for another one: it stays at home until that has had the time for
+    /// another round of messages and two syncs. In ticks.
+    pub(super) fn give_way(&mut self, now_ms: u64) -> usize {
+        let grace_ms = self.election_timeout_ms / 2;
+        if let Some(at) = &mut self.campaign_ms {
+            *at = (*at).max(now_ms + grace_ms);
+        }
+        (grace_ms / self.tick_ms) as usize
+    }
+
+    /// Another one stands that cannot win, and this server could.
+    pub(super) fn stand_instead(&mut self, now_ms: u64) {
+        let at = now_ms + self.tick_ms;
+        self.campaign_ms = Some(self.campaign_ms.map_or(at, |earlier| earlier.min(at)));
+    }
+
     /// Whether it is this server's turn to stand.
     pub(super) fn take_campaign(&mut self, now_ms: u64) -> bool {
         self.campaign_ms.take_if(|at| *at <= now_ms).is_some()
@@ -65,6 +102,7 @@ impl Elections {
         let changed = std::mem::replace(&mut self.seen, (leader, term)) != (leader, term);
         if changed && leader != 0 {
             self.campaign_ms = None;
+            self.lost = 0;
         }
         changed
     }
@@ -111,6 +149,7 @@ mod tests {
             election_timeout_ms: 1000,
             next_tick_ms: 5000,
             campaign_ms: None,
+            lost: 0,
             seen: (0, 0),
             next_term_ms: 0,
         }
@@ -144,6 +183,44 @@ mod tests {
         assert!(elections.leader_changed(2, 7) && !elections.leader_changed(2, 7));
         assert!(!elections.take_campaign(9000));
         assert!(elections.leader_changed(2, 8));
+    }
+
+    #[test]
+    fn who_has_lost_stands_again_soon_and_later_each_time() {
+        let mut random = Seeded::new(1);
+        for losses in 0..12 {
+            let mut longest = 0;
+            for _ in 0..300 {
+                let mut elections = Elections { lost: losses, ..elections() };
+                elections.lost(5000, &mut random);
+                let at = elections.campaign_ms.unwrap();
+                elections.lost(9000, &mut random);
+                assert_eq!(elections.campaign_ms, Some(at), "once for all refusals");
+                assert!(at >= 5020);
+                longest = longest.max(at - 5020);
+            }
+            let most = (200 << losses.min(8)).min(4000);
+            assert!(longest < most && longest > most * 9 / 10, "{losses} losses: {longest}");
+        }
+        let mut elections = Elections { lost: 3, ..elections() };
+        assert!(elections.leader_changed(2, 7));
+        assert_eq!(elections.lost, 0);
+    }
+
+    #[test]
+    fn who_would_vote_gives_way_and_who_knows_more_stands() {
+        let mut elections = elections();
+        assert_eq!(elections.give_way(5000), 25);
+        assert!(!elections.take_campaign(9000), "it does not stand for that");
+        elections.campaign_soon(5000, 1);
+        elections.give_way(5000);
+        assert!(!elections.take_campaign(5499) && elections.take_campaign(5500));
+        elections.campaign_soon(5000, 0);
+        elections.stands();
+        assert!(!elections.take_campaign(9000), "it has stood");
+        elections.campaign_soon(5000, 5);
+        elections.stand_instead(5000);
+        assert!(!elections.take_campaign(5019) && elections.take_campaign(5020));
     }
 
     #[test]

@@ -19,7 +19,7 @@
 //!
 //! The chapters are `impl Node`: the order in which the parts are asked, and what is done with their
 //! answers. `pipeline` takes a connection's requests and answers in order (`turn`, `handshake`,
-//! `authentication`, `local`, `sync`, `words`), `replicate` drives raft (`links`, `members`,
+//! `authentication`, `local`, `sync`, `words`), `replicate` drives raft (`candidacy`, `links`, `members`,
 //! `reconfig`, `feature`, `term`, `disk`), `apply` turns committed entries into state, events and
 //! answers, `reports` and `leader` keep sessions honest, `snapshot` and `snapshot_fetch` write and
 //! fetch the state, `view` shows it all to operators.
@@ -28,6 +28,7 @@ mod apply;
 mod audit;
 mod authentication;
 mod budget;
+mod candidacy;
 mod client;
 mod clock;
 mod compare;

@@ -4,7 +4,6 @@ use raft::eraftpb::{Message, MessageType};
 use raft::{Config, RawNode, ReadOnlyOption, Ready, StateRole};
 use slog::Drain as _;
 
-use super::elections::Elections;
 use super::entry::Segment;
 use super::log::{LogCache, stamp_ms};
 use super::peer::{self, PeerMessage};
@@ -55,9 +54,7 @@ impl Node {
         while self.elections.take_tick(now_ms) {
             self.tick_raft_once();
         }
-        let leader = self.leader();
-        let unled = leader == 0 || !self.peers.is_up(leader);
-        if self.elections.take_campaign(now_ms) && unled {
+        if self.elections.take_campaign(now_ms) && self.misses_leader() {
             self.campaign();
         }
     }
@@ -72,51 +69,10 @@ impl Node {
         }
         self.redraw_election_timeout();
         self.raft.tick();
-        self.after_raft();
-    }
-
-    pub(super) fn campaign(&mut self) {
-        let installing = self.raft.raft.raft_log.applied < self.applied_index;
-        // Raft (0.7 `hup`) looks whether this server is a voter only where its own clock asks.
-        let voter = self.votes(self.config.id);
-        let unfit = !self.membership.may_vote() || self.should_not_lead();
-        if unfit || !voter || installing || self.is_leader() {
-            return;
+        if self.is_candidate() && self.raft.raft.election_elapsed == 0 {
+            self.elections.stands();
         }
-        self.stats.elections += 1;
-        let _ = self.raft.campaign();
         self.after_raft();
-    }
-
-    /// Stands for election soon, in turn with the other servers.
-    pub(super) fn campaign_soon(&mut self, absent: u8) {
-        let before = self.voters_before(u64::from(absent));
-        let linked = before.filter(|&id| self.peers.is_up(id as u8)).count();
-        self.elections.campaign_soon(self.clocks.now_ms(), linked);
-    }
-
-    /// The voters that come before this server when the leader falls silent.
-    fn voters_before(&self, leader: u64) -> impl Iterator<Item = u64> {
-        let me = u64::from(self.config.id);
-        let voters = self.membership.voters().iter().copied();
-        voters.filter(move |&id| id < me && id != leader)
-    }
-
-    /// Replaces what raft has drawn by a draw of our own. That the two can be told apart is what
-    /// [`start_raft`] sees to: were they taken for the same when they are equal by chance, runs of
-    /// one seed would part there.
-    pub(super) fn redraw_election_timeout(&mut self) {
-        let base = self.raft.raft.election_timeout();
-        if self.raft.raft.randomized_election_timeout() < base * 2 {
-            return;
-        }
-        let drawn = if self.raft.raft.state == StateRole::Candidate {
-            Elections::candidate_timeout(base, &mut self.random)
-        } else {
-            let before = self.voters_before(self.raft.raft.leader_id).count();
-            self.elections.follower_timeout(base, before, &mut self.random)
-        };
-        self.raft.raft.set_randomized_election_timeout(drawn);
     }
 
     /// After everything that may have changed raft's mind about who leads.
@@ -308,7 +264,21 @@ impl Node {
             // Raft (0.7 `commit_to`) panics on an index that it does not have.
             message.commit = message.commit.min(self.raft.raft.raft_log.last_index());
         }
+        let answers_candidate = matches!(
+            message.get_msg_type(),
+            MessageType::MsgRequestVoteResponse | MessageType::MsgRequestPreVoteResponse
+        );
+        let stood = self.is_candidate();
+        let asks = message.get_msg_type() == MessageType::MsgRequestPreVote;
+        let log = &self.raft.raft.raft_log;
+        let knows_less = !log.is_up_to_date(message.index, message.log_term);
         let _ = self.raft.step(message);
+        if asks {
+            self.asked_for_vote(knows_less);
+        }
+        if answers_candidate && stood {
+            self.review_candidacy();
+        }
         self.after_raft();
     }
 
