@@ -1,6 +1,6 @@
 //! A connection between members: bytes to and fro without blocking, through TLS where it is spoken.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, IoSlice, Read as _, Write as _};
 
 use mio::event::Source;
 use mio::net::TcpStream;
@@ -89,6 +89,15 @@ impl Channel {
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(taken),
             flushed => flushed.map(|()| taken),
         }
+    }
+
+    /// The same with bytes that stand in several places.
+    pub(super) fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        if self.tls.is_none() {
+            return self.stream.write_vectored(parts);
+        }
+        let first = parts.iter().find(|part| !part.is_empty());
+        first.map_or(Ok(0), |part| self.write(part))
     }
 
     /// Whether encrypted bytes wait for room.

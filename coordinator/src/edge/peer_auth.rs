@@ -10,10 +10,12 @@
 //! A hello is a list of fields, `tag u8`, `length u32`, bytes: later releases add fields, and this one
 //! passes over those it does not know.
 
+use std::sync::OnceLock;
+
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-use super::records::{Opener, Sealer};
+use super::records::{Opener, Protection, Sealer};
 use crate::bytes::take;
 use crate::node::PeerHello;
 
@@ -36,8 +38,25 @@ const FIELD_LEVEL: u8 = 7;
 /// What the sender can do beyond its level, a bit each, `u64`.
 const FIELD_FEATURES: u8 = 8;
 
-/// This release has no features beyond its level.
-const FEATURES: u64 = 0;
+/// Records can be sealed by AES-256-GCM.
+const FEATURE_AES_GCM: u64 = 1;
+
+/// What a member can do beyond its level, a bit each.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Features(u64);
+
+impl Features {
+    /// Of this server, on this processor.
+    pub(super) fn own() -> Self {
+        static OWN: OnceLock<bool> = OnceLock::new();
+        let aes_gcm = *OWN.get_or_init(|| crate::tls::missing_features().is_empty());
+        Features(if aes_gcm { FEATURE_AES_GCM } else { 0 })
+    }
+
+    fn both(self, other: Features, feature: u64) -> bool {
+        self.0 & other.0 & feature != 0
+    }
+}
 
 pub(super) type Nonce = [u8; NONCE_BYTES];
 
@@ -123,25 +142,45 @@ impl Key {
         if differ == 0 { Ok(()) } else { Err(unknown_secret()) }
     }
 
-    /// The key of one direction of one connection; none where there is no secret.
-    fn record_key(
+    /// How one direction of one connection is protected, from what both ends can do.
+    fn protection(
         &self,
         port: Port,
         (dialler, acceptor): (&Nonce, &Nonce),
         from_dialler: bool,
-    ) -> Option<[u8; MAC_BYTES]> {
+        theirs: Features,
+    ) -> Protection {
         let direction = [u8::from(from_dialler)];
-        (!self.is_none()).then(|| self.mac("records", port, &[dialler, acceptor, &direction]))
+        let key = |label| self.mac(label, port, &[dialler, acceptor, &direction]);
+        if self.is_none() {
+            Protection::Crc
+        } else if Features::own().both(theirs, FEATURE_AES_GCM) {
+            Protection::AesGcm(key("records by AES-256-GCM"))
+        } else {
+            Protection::Hmac(key("records"))
+        }
     }
 
-    /// What one side sends from now on.
-    pub(super) fn sealer(&self, port: Port, nonces: (&Nonce, &Nonce), dialled: bool) -> Sealer {
-        Sealer::new(self.record_key(port, nonces, dialled))
+    /// What one side sends from now on, to one who can do this.
+    pub(super) fn sealer(
+        &self,
+        port: Port,
+        nonces: (&Nonce, &Nonce),
+        dialled: bool,
+        theirs: Features,
+    ) -> Sealer {
+        Sealer::new(&self.protection(port, nonces, dialled, theirs))
     }
 
     /// What one side hears from now on.
-    pub(super) fn opener(&self, port: Port, nonces: (&Nonce, &Nonce), dialled: bool) -> Opener {
-        Opener::new(self.record_key(port, nonces, !dialled))
+    pub(super) fn opener(
+        &self,
+        port: Port,
+        nonces: (&Nonce, &Nonce),
+        dialled: bool,
+        theirs: Features,
+    ) -> Opener {
+        Opener::new(&self.protection(port, nonces, !dialled, theirs))
     }
 }
 
@@ -192,7 +231,7 @@ pub(super) fn check_answer(
     theirs: &Nonce,
     nonce: &Nonce,
     answer: &[u8],
-) -> Result<PeerHello, AuthError> {
+) -> Result<(PeerHello, Features), AuthError> {
     let (mac, hello) = answer.split_first_chunk::<MAC_BYTES>().ok_or_else(garbled)?;
     key.check(mac, "dials", port, &[theirs, nonce, hello])?;
     decode_hello(hello).ok_or_else(garbled)
@@ -220,7 +259,7 @@ pub(super) fn check_welcome(
     port: Port,
     (nonce, theirs): (&Nonce, &Nonce),
     welcome: &[u8],
-) -> Result<PeerHello, AuthError> {
+) -> Result<(PeerHello, Features), AuthError> {
     let (mac, body) = welcome.split_first_chunk::<MAC_BYTES>().ok_or_else(garbled)?;
     key.check(mac, "welcomes", port, &[nonce, theirs, body])?;
     match body.split_first() {
@@ -260,13 +299,14 @@ fn encode_hello(hello: &PeerHello) -> Vec<u8> {
         .collect();
     field(FIELD_KNOWN, &known);
     field(FIELD_LEVEL, &hello.level.to_le_bytes());
-    field(FIELD_FEATURES, &FEATURES.to_le_bytes());
+    field(FIELD_FEATURES, &Features::own().0.to_le_bytes());
     out
 }
 
-fn decode_hello(mut input: &[u8]) -> Option<PeerHello> {
+fn decode_hello(mut input: &[u8]) -> Option<(PeerHello, Features)> {
     let (mut id, mut cluster_id, mut incarnation) = (None, None, None);
     let (mut blank, mut members, mut known, mut level) = (false, None, Vec::new(), 0);
+    let mut features = Features::default();
     while !input.is_empty() {
         let [tag] = take(&mut input)?;
         let length = u32::from_le_bytes(take(&mut input)?) as usize;
@@ -285,12 +325,14 @@ fn decode_hello(mut input: &[u8]) -> Option<PeerHello> {
                 }
             }
             FIELD_LEVEL => level = u16::from_le_bytes(take(&mut bytes)?),
-            _ => {} // of a later release, or without a meaning yet
+            FIELD_FEATURES => features = Features(u64::from_le_bytes(take(&mut bytes)?)),
+            _ => {} // of a later release
         }
     }
     let (id, members) = (id?, members?);
     let (cluster_id, incarnation) = (cluster_id?, incarnation?);
-    Some(PeerHello { id, cluster_id, incarnation, blank, members, known, level })
+    let hello = PeerHello { id, cluster_id, incarnation, blank, members, known, level };
+    Some((hello, features))
 }
 
 #[cfg(test)]
@@ -332,15 +374,21 @@ mod tests {
         let (theirs, key) = opened(acceptor, Port::Quorum, &first)?;
         let second = challenge(&key, Port::Quorum, &theirs, &a);
         let (third, seen) = answer(dialler, Port::Quorum, &d, &second, &hello(1))?;
-        let from_dialler = check_answer(&key, Port::Quorum, &theirs, &a, &third)?;
+        let (from_dialler, can) = check_answer(&key, Port::Quorum, &theirs, &a, &third)?;
         let fourth = welcome(&key, Port::Quorum, &theirs, &a, Ok(&hello(2)));
-        let from_acceptor = check_welcome(dialler, Port::Quorum, (&d, &seen), &fourth)?;
-        let mut sealed = Vec::new();
-        dialler.sealer(Port::Quorum, (&d, &seen), true).seal(b"x", &mut sealed);
-        let mut opener = key.opener(Port::Quorum, (&theirs, &a), false);
-        let mut heard = Vec::new();
-        assert_eq!(opener.open(&sealed, &mut heard), Ok(sealed.len()));
-        assert_eq!(heard, b"x");
+        let (from_acceptor, acceptor_can) =
+            check_welcome(dialler, Port::Quorum, (&d, &seen), &fourth)?;
+        // One of them may be of a release, or on a processor, that can do less.
+        for less in [false, true] {
+            let pick = |features| if less { Features::default() } else { features };
+            let mut payload = *b"x";
+            let mut sealer = dialler.sealer(Port::Quorum, (&d, &seen), true, pick(acceptor_can));
+            let record = sealer.seal(&mut payload);
+            let mut sealed = record.rest(&payload).map(|part| part.to_vec()).concat();
+            let length = sealed.len();
+            let mut opener = key.opener(Port::Quorum, (&theirs, &a), false, pick(can));
+            assert_eq!(opener.open(&mut sealed), Ok(Some((&b"x"[..], length))));
+        }
         Ok((from_dialler, from_acceptor))
     }
 
@@ -403,7 +451,7 @@ mod tests {
     fn a_later_release_may_say_more() {
         let mut said = encode_hello(&hello(3));
         said.extend_from_slice(&[200, 3, 0, 0, 0, 1, 2, 3]);
-        assert_eq!(decode_hello(&said), Some(hello(3)));
+        assert_eq!(decode_hello(&said), Some((hello(3), Features::own())));
         for cut in 0..said.len() - 9 {
             let _ = decode_hello(&said[..cut]); // no panic, whatever is missing
         }

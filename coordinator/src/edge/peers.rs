@@ -21,7 +21,7 @@ use super::peer_auth::{self, KeyRing, Nonce, Port};
 use super::peer_io::{drain, fresh_nonce, read_some, take_frame, write_whole};
 use super::peer_tls::PeerTls;
 use super::peers_accepted::Incoming;
-use super::records::{RECORD_BYTES_MAX, Sealer};
+use super::records::{RECORD_BYTES_MAX, Sealed, Sealer};
 use super::tls_port::{Arrival, News, TlsPorts};
 use crate::config::Server;
 use crate::node::{Node, PeerHello};
@@ -67,8 +67,8 @@ pub(super) enum Dialled {
         channel: Channel,
         writable: bool,
         sealer: Box<Sealer>,
-        /// Records on their way into the socket.
-        sealed: Vec<u8>,
+        /// The record at the front of the node's output, on its way into the socket.
+        sealed: Option<Sealed>,
     },
 }
 
@@ -342,9 +342,10 @@ impl Peers {
                 while let Some(frame) = take_frame(&mut input)? {
                     if let Some(theirs) = theirs {
                         let nonces = (&nonce, &theirs);
-                        let hello = peer_auth::check_welcome(key, Port::Quorum, nonces, &frame)
-                            .map_err(|error| error.to_string())?;
-                        let sealer = key.sealer(Port::Quorum, nonces, true);
+                        let (hello, features) =
+                            peer_auth::check_welcome(key, Port::Quorum, nonces, &frame)
+                                .map_err(|error| error.to_string())?;
+                        let sealer = key.sealer(Port::Quorum, nonces, true, features);
                         return self.welcomed(id, channel, sealer, hello, node);
                     }
                     let hello = node.hello();
@@ -451,9 +452,9 @@ impl Peers {
         }
         node.check_hello(&hello)?;
         let member = self.members.get_mut(&id).expect("it was dialled");
-        let (sealer, sealed) = (Box::new(sealer), Vec::new());
+        let sealer = Box::new(sealer);
         let how = if channel.tls().is_some() { " by TLS" } else { "" };
-        member.link = Dialled::Up { channel, writable: true, sealer, sealed };
+        member.link = Dialled::Up { channel, writable: true, sealer, sealed: None };
         member.retry_after = RETRY_FIRST;
         member.told.clear();
         self.logger.info(&format!("linked to server {id}{how}"));
@@ -485,14 +486,14 @@ impl Peers {
             }
         }
         loop {
-            if sealed.is_empty() {
-                if output.is_empty() {
-                    return Ok(());
+            let record = match sealed {
+                Some(record) => record,
+                None if output.is_empty() => return Ok(()),
+                None => {
+                    let length = output.len().min(RECORD_BYTES_MAX);
+                    sealed.insert(sealer.seal(&mut output[..length]))
                 }
-                let length = output.len().min(RECORD_BYTES_MAX);
-                sealer.seal(&output[..length], sealed);
-                drain(output, length);
-            }
+            };
             if !*writable {
                 let backlog = output.len() > BACKLOG_BYTES_MAX;
                 return if backlog {
@@ -501,11 +502,10 @@ impl Peers {
                     Ok(())
                 };
             }
-            let mut sent = 0;
-            while sent < sealed.len() {
-                match channel.write(&sealed[sent..]) {
+            while !record.is_sent() {
+                match channel.write_vectored(&record.rest(output)) {
                     Ok(0) => return Err("the connection has ended".to_owned()),
-                    Ok(n) => sent += n,
+                    Ok(n) => record.was_sent(n),
                     Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                         *writable = false;
                         break;
@@ -514,7 +514,10 @@ impl Peers {
                     Err(e) => return Err(e.to_string()),
                 }
             }
-            drain(sealed, sent);
+            if record.is_sent() {
+                drain(output, record.payload_bytes());
+                *sealed = None;
+            }
         }
     }
 }

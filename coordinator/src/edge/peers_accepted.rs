@@ -12,7 +12,7 @@ use super::peer_auth::{self, Key, Nonce, Port};
 use super::peer_io::{drain, fresh_nonce, take_frame, write_whole};
 use super::peers::{Dialled, Peers, READ_BYTES, RETRY_FIRST};
 use super::records::{Opener, RECORD_BYTES_MAX};
-use crate::node::{Node, peer};
+use crate::node::{Node, peer, split_frames};
 
 /// Connections that were accepted have this bit in their token, and a number never used again.
 pub(super) const ACCEPTED: usize = 1 << (usize::BITS - 1);
@@ -210,7 +210,7 @@ impl Peers {
     ) -> Result<(), String> {
         let Accepted::Challenged { theirs, key } = &incoming.state else { return Ok(()) };
         let nonce = &incoming.nonce;
-        let hello = peer_auth::check_answer(key, Port::Quorum, theirs, nonce, answer)
+        let (hello, features) = peer_auth::check_answer(key, Port::Quorum, theirs, nonce, answer)
             .map_err(|error| error.to_string())?;
         let verdict =
             node.check_hello(&hello).and_then(|()| match (&self.tls, incoming.channel.tls()) {
@@ -227,7 +227,7 @@ impl Peers {
         let member = hello.id;
         // One connection a member: what an earlier one still holds is of the past.
         self.forget_incoming(member);
-        let opener = key.opener(Port::Quorum, (theirs, nonce), false);
+        let opener = key.opener(Port::Quorum, (theirs, nonce), false, features);
         let messages = Vec::new();
         let authenticated = !key.is_none();
         incoming.state = Accepted::Up { member, opener, messages };
@@ -256,12 +256,24 @@ fn hear_member(
     messages: &mut Vec<u8>,
     node: &mut Node,
 ) -> Result<(), String> {
-    let opened = opener.open(input, messages);
-    let taken = opened.map_err(|error| format!("server {member}: {error}"))?;
+    let endless = || format!("server {member} sent a frame without end");
+    let mut hear = |message: &[u8]| node.peer_message(member, message);
+    let mut taken = 0;
+    while let Some((payload, bytes)) =
+        opener.open(&mut input[taken..]).map_err(|error| format!("server {member}: {error}"))?
+    {
+        // Most records hold whole messages, which are taken where they stand.
+        if messages.is_empty() {
+            let used = split_frames(payload, &mut hear).ok_or_else(endless)?;
+            messages.extend_from_slice(&payload[used..]);
+        } else {
+            messages.extend_from_slice(payload);
+            let used = split_frames(messages, &mut hear).ok_or_else(endless)?;
+            drain(messages, used);
+        }
+        taken += bytes;
+    }
     drain(input, taken);
-    let taken = crate::node::split_frames(messages, |message| node.peer_message(member, message))
-        .ok_or_else(|| format!("server {member} sent a frame without end"))?;
-    drain(messages, taken);
     let most = peer::MESSAGE_BYTES_MAX + RECORD_BYTES_MAX;
     if messages.len() > most || input.len() > RECORD_BYTES_MAX + READ_BYTES {
         return Err(format!("server {member} sent too much at once"));

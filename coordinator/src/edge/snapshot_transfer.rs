@@ -143,7 +143,8 @@ impl SnapshotTransfer {
         let challenge = peer_auth::challenge(&key, Port::Snapshot, &theirs, &nonce);
         write_frame(&mut talk, &challenge)?;
         let answer = read_frame(&mut talk, peer_auth::FRAME_BYTES_MAX)?;
-        let hello = peer_auth::check_answer(&key, Port::Snapshot, &theirs, &nonce, &answer)?;
+        let (hello, features) =
+            peer_auth::check_answer(&key, Port::Snapshot, &theirs, &nonce, &answer)?;
         let verdict = match (&self.tls, talk.tls()) {
             (Some(tls), Some(session)) => tls.check_dialler(session, hello.id, ip),
             _ => Ok(()),
@@ -153,8 +154,8 @@ impl SnapshotTransfer {
         write_frame(&mut talk, &welcome)?;
         verdict.map_err(|why| format!("server {} is refused: {why}", hello.id))?;
         let nonces = (&theirs, &nonce);
-        let sealer = key.sealer(Port::Snapshot, nonces, false);
-        let opener = key.opener(Port::Snapshot, nonces, false);
+        let sealer = key.sealer(Port::Snapshot, nonces, false, features);
+        let opener = key.opener(Port::Snapshot, nonces, false, features);
         Ok((Link::new(stream, tunnel, sealer, opener)?, hello))
     }
 
@@ -258,10 +259,10 @@ impl SnapshotTransfer {
             peer_auth::answer(key, Port::Snapshot, &nonce, &challenge, &self.hello)?;
         write_frame(&mut talk, &answer)?;
         let welcome = read_frame(&mut talk, peer_auth::FRAME_BYTES_MAX)?;
-        peer_auth::check_welcome(key, Port::Snapshot, (&nonce, &theirs), &welcome)?;
         let nonces = (&nonce, &theirs);
-        let sealer = key.sealer(Port::Snapshot, nonces, true);
-        let opener = key.opener(Port::Snapshot, nonces, true);
+        let (_, features) = peer_auth::check_welcome(key, Port::Snapshot, nonces, &welcome)?;
+        let sealer = key.sealer(Port::Snapshot, nonces, true, features);
+        let opener = key.opener(Port::Snapshot, nonces, true, features);
         Ok(Link::new(stream, tunnel, sealer, opener)?)
     }
 
@@ -350,8 +351,13 @@ impl Read for Link {
                 return Ok(0);
             }
             self.input.extend_from_slice(&self.buffer[..n]);
-            let taken =
-                self.opener.open(&self.input, &mut self.opened).map_err(io::Error::other)?;
+            let mut taken = 0;
+            while let Some((payload, bytes)) =
+                self.opener.open(&mut self.input[taken..]).map_err(io::Error::other)?
+            {
+                self.opened.extend_from_slice(payload);
+                taken += bytes;
+            }
             self.input.drain(..taken);
         }
         let n = self.opened.len().min(buffer.len());
@@ -365,8 +371,17 @@ impl Write for Link {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         for piece in bytes.chunks(RECORD_BYTES_MAX) {
             self.sealed.clear();
-            self.sealer.seal(piece, &mut self.sealed);
-            self.tunnel.over(&*self.stream).write_all(&self.sealed)?;
+            self.sealed.extend_from_slice(piece);
+            let mut record = self.sealer.seal(&mut self.sealed);
+            while !record.is_sent() {
+                let rest = record.rest(&self.sealed);
+                match self.tunnel.over(&*self.stream).write_vectored(&rest) {
+                    Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                    Ok(sent) => record.was_sent(sent),
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
+                }
+            }
         }
         Ok(bytes.len())
     }
