@@ -21,13 +21,19 @@ use coordinator::wire::reply::ReplyHeader;
 use coordinator::wire::request::{Create, Read, Request, RequestHeader, SetData};
 use raft::eraftpb::Entry;
 
+use coordinator as whole;
+
+#[path = "../tests/it/connection_script.rs"]
+#[expect(dead_code, reason = "the tests use all of it")]
+mod connection_script;
+
 const SESSION: i64 = 0x0100_0000_0000_0001;
 const ZNODES: usize = 10_000;
 const OPERATIONS: usize = 4_000;
 
 type Path = (&'static str, fn(usize));
 
-const PATHS: [Path; 10] = [
+const PATHS: [Path; 13] = [
     ("decode: frame, header and create", decode_create),
     ("decode: frame, header and getData", decode_get),
     ("log: transaction encoded", encode_txn),
@@ -38,6 +44,9 @@ const PATHS: [Path; 10] = [
     ("read: exists, reply encoded", read_exists),
     ("lookup: path of two names", lookup),
     ("encode: reply header", encode_header),
+    ("server: getData, 32 pipelined", serve_get),
+    ("server: setData, 32 pipelined", serve_set),
+    ("server: setData, one at a time", serve_one_set),
 ];
 
 fn main() -> ExitCode {
@@ -72,6 +81,44 @@ fn instructions(number: usize, count: usize) -> Option<u64> {
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     let collected = text.lines().find_map(|line| line.split("Collected : ").nth(1))?;
     collected.trim().parse().ok()
+}
+
+/// Requests of one connection, so many in a turn, from its bytes to its answers; no disk, no socket.
+fn serve(count: usize, together: usize, op: OpCode, request: &Request<'_>) {
+    let mut world = connection_script::World::start_as(1, &State::new, |config| {
+        config.snapshot_ops = 1 << 40;
+    });
+    let client = world.session(0);
+    for path in ["/bench", "/bench/node00000001"] {
+        assert_eq!(world.ask(client, OpCode::Create.as_i32(), &body(&create(path))).0, 0);
+    }
+    let frames = framed(7, op, request).repeat(together);
+    for _ in 0..count / together {
+        world.nodes[0].client_data(client.conn, black_box(&frames));
+        world.settle();
+        let output = world.nodes[0].client_output(client.conn).expect("it is open");
+        assert!(output.len() > together * 20, "all are answered");
+        output.clear();
+        world.nodes[0].client_sent(client.conn);
+        world.tick();
+    }
+}
+
+fn serve_get(count: usize) {
+    let request = Request::GetData(Read { path: "/bench/node00000001", watch: false });
+    serve(count, 32, OpCode::GetData, &request);
+}
+
+fn serve_set(count: usize) {
+    let data = Some(&[b'y'; 100][..]);
+    let request = Request::SetData(SetData { path: "/bench/node00000001", data, version: -1 });
+    serve(count, 32, OpCode::SetData, &request);
+}
+
+fn serve_one_set(count: usize) {
+    let data = Some(&[b'y'; 100][..]);
+    let request = Request::SetData(SetData { path: "/bench/node00000001", data, version: -1 });
+    serve(count, 1, OpCode::SetData, &request);
 }
 
 fn name(n: usize) -> String {

@@ -147,7 +147,7 @@ pub(super) struct Client {
     /// In the list of connections with something to send or to close.
     dirty: bool,
     /// Heard from since the last report to the leader.
-    touched: bool,
+    pub touched: bool,
     pub stats: ClientStats,
 }
 

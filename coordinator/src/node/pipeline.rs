@@ -143,10 +143,9 @@ impl Node {
             let fresh = client.phase == Phase::Fresh;
             let next = frame::next(&bytes[taken..], fresh, self.config.frame_bytes_max);
             client.held = !matches!(next, Next::NeedMore(_));
-            if client.held && !self.may_take(conn) {
+            if client.held && !self.budget.may_take(conn, client) {
                 return taken;
             }
-            let Some(client) = self.clients.get_mut(conn) else { return bytes.len() };
             match next {
                 Next::NeedMore(_) => return taken,
                 Next::Frame(payload) => {
@@ -189,13 +188,18 @@ impl Node {
             return self.close_client(conn);
         };
         let body = reader.rest();
-        self.touch(conn);
-        if let Some(client) = self.clients.get_mut(conn) {
-            client.stats.last_op = header.op;
-            // Pings and the like leave the last real request standing (`ServerCnxn`).
-            if header.xid >= 0 {
-                client.stats.last_xid = header.xid;
-            }
+        let Some(client) = self.clients.get_mut(conn) else { return };
+        client.stats.last_op = header.op;
+        // Pings and the like leave the last real request standing (`ServerCnxn`).
+        if header.xid >= 0 {
+            client.stats.last_xid = header.xid;
+        }
+        let local = client.local;
+        // The session was heard from.
+        if local {
+            self.sessions.local.touch(client.session, self.clocks.attentive_ms());
+        } else if !client.touched {
+            self.clients.touch(conn);
         }
         let Some(op) = OpCode::from_client(header.op) else {
             return self.answer_in_turn(conn, header.xid, Code::Unimplemented, true);
@@ -204,7 +208,7 @@ impl Node {
             let code = Code::SessionClosedRequireSaslAuth;
             return self.answer_in_turn(conn, header.xid, code, true);
         }
-        if self.answered_for_local(conn, header.xid, op, body) {
+        if local && self.answered_for_local(conn, header.xid, op, body) {
             return;
         }
         match op {
@@ -324,11 +328,11 @@ impl Node {
         client.stats.answered(0);
         client.stats.last_zxid = zxid;
         client.stats.last_reply_ms = self.clocks.now_ms();
+        self.budget.charge(client, units);
+        self.clients.mark(conn);
         self.stats.sent += 1;
         self.stats.read_latency_us.record(0);
         self.stats.latency_us.record(0);
-        self.clients.mark(conn);
-        self.charge(conn, units);
     }
 
     /// Goes on with the setWatches at the head of the line. Events of what was missed go out before
@@ -485,16 +489,6 @@ impl Node {
     pub(super) fn close_session_here(&mut self, session: i64) {
         if let Some(conn) = self.sessions.connection(session) {
             self.close_client(conn);
-        }
-    }
-
-    /// The session was heard from.
-    fn touch(&mut self, conn: ConnId) {
-        let Some(client) = self.clients.get(conn) else { return };
-        if client.local {
-            self.sessions.local.touch(client.session, self.clocks.attentive_ms());
-        } else {
-            self.clients.touch(conn);
         }
     }
 

@@ -16,12 +16,6 @@ impl Node {
         client.is_some_and(|client| self.budget.may_go_on(conn, client))
     }
 
-    /// Whether one more request of the connection may be taken now.
-    pub(super) fn may_take(&mut self, conn: ConnId) -> bool {
-        let client = self.clients.get_mut(conn);
-        client.is_some_and(|client| self.budget.may_take(conn, client))
-    }
-
     /// Counts what a connection has in flight, after it may have changed.
     pub(super) fn count_in_flight(&mut self, conn: ConnId) {
         if let Some(client) = self.clients.get_mut(conn) {
