@@ -15,7 +15,7 @@ use crate::load::{self, Pace};
 use crate::raw::Sessions;
 use crate::results::Results;
 use crate::suite::{Part, Suite};
-use crate::{churn, page, process, report};
+use crate::{bystander, churn, page, process, report};
 
 #[derive(Parser)]
 #[command(version, about)]
@@ -135,6 +135,15 @@ enum Command {
         #[arg(long)]
         bare: bool,
     },
+    /// A bystander's pings beside each kind of hostile client, as a table
+    Bystander {
+        #[arg(long, value_enum, default_value = "coordinator")]
+        engine: EngineName,
+        #[arg(long, default_value_t = 1)]
+        servers: usize,
+        #[arg(long, default_value_t = 3.0)]
+        seconds: f64,
+    },
     /// How much the pipelined client does when the server behind it costs nothing
     CheckClient,
     /// The server of canned replies that `check-client` uses
@@ -234,6 +243,9 @@ pub fn run() -> Result<()> {
                 if bare { String::new() } else { format!("/bench/churn/{}-", std::process::id()) };
             report::line(&churn_line(&server, clients, &prefix, pace(seconds))?);
             Ok(())
+        }
+        Command::Bystander { engine, servers, seconds } => {
+            bystander::table(&bench, engine.into(), servers, Duration::from_secs_f64(seconds))
         }
         Command::CheckClient => check_client(&bench),
         Command::Echo { port } => echo::serve(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), 100),

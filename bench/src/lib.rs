@@ -17,8 +17,10 @@ pub mod engine;
 pub mod load;
 pub mod process;
 
+pub mod bystander;
 pub mod failover;
 pub mod growth;
+pub mod hostile;
 pub mod idle;
 pub mod memory;
 pub mod start;

@@ -61,12 +61,21 @@ impl Plain {
 
     /// Creates all of `paths`, a hundred on their way at a time.
     pub fn create_all(&mut self, paths: &[String], data: &[u8]) -> Result<()> {
+        self.create_many(paths, data, 0)
+    }
+
+    /// The same, each of them ephemeral.
+    pub fn create_all_ephemeral(&mut self, paths: &[String]) -> Result<()> {
+        self.create_many(paths, b"", 1)
+    }
+
+    fn create_many(&mut self, paths: &[String], data: &[u8], flags: i32) -> Result<()> {
         for some in paths.chunks(100) {
             self.out.clear();
             let first = self.xid + 1;
             for path in some {
                 self.xid += 1;
-                wire::create(&mut self.out, self.xid, path.as_bytes(), data, 0);
+                wire::create(&mut self.out, self.xid, path.as_bytes(), data, flags);
             }
             self.flush()?;
             for (xid, path) in (first..).zip(some) {
@@ -96,6 +105,27 @@ impl Plain {
         let code = self.finish(xid)?;
         ensure!(code == 0, "set {path}: error {code}");
         Ok(())
+    }
+
+    /// Sends a ping and waits for its answer. Nothing else may be on its way.
+    pub fn ping(&mut self) -> Result<()> {
+        self.out.clear();
+        wire::header_only(&mut self.out, wire::XID_PING, wire::PING);
+        self.flush()?;
+        loop {
+            self.read_frame()?;
+            let shown = self.input.get(..4).context("an answer without a header")?;
+            if shown == wire::XID_PING.to_be_bytes() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Watches a path, whether it is there or not.
+    pub fn watch(&mut self, path: &str) -> Result<()> {
+        let xid = self.next_xid();
+        wire::read(&mut self.out, xid, wire::EXISTS, path.as_bytes(), true);
+        self.finish(xid).map(drop)
     }
 
     pub fn close(mut self) -> Result<()> {
