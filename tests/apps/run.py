@@ -2,7 +2,8 @@
 
     run.py [--engine ENGINE] [--quick] SYSTEM...    writes out/apps/SYSTEM-ENGINE.json, and a table at the end
 
-Each system is a folder here: its packages in requirements.txt, its scenario in scenario.py, whose
+Each system is a folder here: its packages in requirements.txt, those of its own tests in
+own-tests.txt, its scenario in scenario.py, whose
 `run(ensemble, folder, report, quick)` raises when something was lost or did not come back.
 """
 

@@ -30,9 +30,6 @@ JARS = [
     "netty-transport", "netty-transport-native-unix-common", "slf4j-log4j12", "log4j-1.2",
 ]  # fmt: skip
 
-# What the coordinator does not have yet: tests by the start of their names, and why they fail.
-LACKING = {}
-
 # Half a minute that touches every kind of operation.
 QUICK = [
     "test_lock.py::KazooLockTests::test_lock",
@@ -106,10 +103,6 @@ def package_path(node_id):
     return str(Path(kazoo.__file__).parent.parent / node_id)
 
 
-def reason(name):
-    return next((why for start, why in LACKING.items() if name.startswith(start)), None)
-
-
 def run(engine, quick):
     if lacking := ensembles.missing(engine):
         print(f"skipped: kazoo's test suite on {engine}: {lacking}", file=sys.stderr)
@@ -124,11 +117,9 @@ def run(engine, quick):
 
 
 def judge(engine, kind):
-    """Runs again, alone, what failed without a known reason; 1 if it fails there too."""
+    """Runs again, alone, what failed; 1 if it fails there too."""
     found = outcomes(OUT / f"kazoo-{engine}{kind}.xml")
     failed = [name for name, outcome in found.items() if outcome == "failed"]
-    if engine == "coordinator":
-        failed = [name for name in failed if reason(name) is None]
     again = OUT / f"kazoo-{engine}{kind}-again.xml"
     again.unlink(missing_ok=True)
     if failed:
@@ -176,9 +167,8 @@ def table():
         lines.append(row(f"`{name}`", apache.get(name, Counter()), ours.get(name, Counter())))
     total = [sum(files.values(), Counter()) for files in (apache, ours)]
     lines += [row("**all**", *total), ""]
-    lines += ["Failed on the coordinator, with what it lacks:", ""]
-    lines += [f"- `{name}`: {reason(name) or 'not explained'}" for name in ours_failed]
-    lines.append("")
+    if ours_failed:
+        lines += ["Failed on the coordinator: " + ", ".join(f"`{name}`" for name in ours_failed), ""]
     if apache_failed:
         lines += ["Failed on Apache ZooKeeper: " + ", ".join(f"`{n}`" for n in apache_failed), ""]
     for engine, names in (("Apache ZooKeeper", apache_repeated), ("the coordinator", ours_repeated)):

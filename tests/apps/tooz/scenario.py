@@ -13,7 +13,6 @@ SECONDS = 60
 
 def missing():
     try:
-        import fixtures  # noqa: F401
         import tooz  # noqa: F401
     except ImportError as error:
         return f"{error.name} is not installed"
