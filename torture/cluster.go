@@ -40,13 +40,23 @@ type cluster struct {
 	clock     clock
 }
 
+// given are the ports that freePort has given out.
+var given = map[int]bool{}
+
+// freePort finds a port that nobody has, and that it has given to nobody.
 func freePort() int {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		panic(err)
+	for {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			panic(err)
+		}
+		port := listener.Addr().(*net.TCPAddr).Port
+		listener.Close()
+		if !given[port] {
+			given[port] = true
+			return port
+		}
 	}
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port
 }
 
 func newCluster(binary, directory string, count int, found *findings) (*cluster, error) {
