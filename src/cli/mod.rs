@@ -2,6 +2,7 @@
 
 mod certs;
 mod lab;
+mod migrate;
 
 use std::path::PathBuf;
 
@@ -9,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use self::certs::{Certs, CertsCommand, ListCerts, RotateCa};
 pub use self::lab::{DEFAULT_LAB, Lab, LabCommand, LabRelease, LabUp};
+pub use self::migrate::{Migrate, MoveTo};
 use crate::exit::Exit;
 
 /// Turn bare Linux hosts into a serving coordination ensemble for Apache Kafka, over plain SSH.
@@ -66,6 +68,8 @@ pub enum Command {
     /// Replace the secret by which members know each other
     #[command(subcommand)]
     Secret(SecretCommand),
+    /// Move a living ensemble from Apache ZooKeeper to the coordinator, or back; sessions live on
+    Migrate(Migrate),
     /// Release an operator lock that a dead run has left
     Unlock(Unlock),
     /// Take away what `apply` has put on the hosts

@@ -12,6 +12,7 @@ pub mod inventory;
 pub mod lab;
 pub mod logs;
 pub mod man;
+pub mod migrate;
 pub mod plan;
 pub mod restart;
 pub mod restore;
@@ -56,6 +57,7 @@ pub fn run(arguments: Arguments) -> Outcome {
         Command::Restart(restart) => wait(restart::run(restart)),
         Command::Rollback(rollback) => wait(rollback::run(rollback)),
         Command::Secret(command) => wait(secret::run(command)),
+        Command::Migrate(migrate) => wait(migrate::run(migrate)),
         Command::Unlock(unlock) => wait(unlock::run(unlock)),
         Command::Destroy(destroy) => wait(destroy::run(destroy)),
         Command::Backup(backup) => wait(backup::run(backup)),

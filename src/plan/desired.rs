@@ -14,6 +14,7 @@ use crate::layout::{
     UNIT, UNIT_FILE,
 };
 use crate::plan::change::Phase;
+use crate::plan::library;
 use crate::plan::operation::Access;
 use crate::plan::resource::account::{Group, User};
 use crate::plan::resource::archive::{Archive, Origin};
@@ -262,6 +263,10 @@ pub fn reading(
         inventory.hosts.iter().map(|host| host.address.as_str()).filter(named).collect();
     if !names.is_empty() {
         reading.function("probe_names", names);
+    }
+    if host.is_member() && inventory.coordinator.apache.is_some() {
+        reading.library(library::MOVE);
+        reading.function("move_tell", []);
     }
     if host.is_member() {
         // Whether there is one, also where the inventory names none.

@@ -55,6 +55,39 @@ pub(super) fn identity(inventory: &Inventory, host: &Host, observed: &Observed) 
     refusals
 }
 
+/// Another server may run on this host than the inventory names, or none as long as a move is under way.
+pub(super) fn moving(inventory: &Inventory, observed: &Observed) -> Option<Refusal> {
+    let told = observed.text("move");
+    let mut words = told.split_whitespace();
+    let (side, id) = (words.next()?, words.next().unwrap_or_default());
+    let (cause, hint) = match (side, inventory.coordinator.engine) {
+        ("fenced", _) => (
+            format!(
+                "a move to the coordinator is under way ({id}): Apache ZooKeeper is stopped, and nothing may be started"
+            ),
+            "`zkprov migrate --to coordinator` goes on with it, `zkprov migrate --undo` ends it",
+        ),
+        ("sealed", _) => (
+            format!(
+                "a move to Apache ZooKeeper is under way ({id}): the coordinator is stopped, and nothing may be started"
+            ),
+            "`zkprov migrate --to zookeeper` goes on with it, `zkprov migrate --undo` ends it",
+        ),
+        ("coordinator", Engine::Zookeeper) => (
+            format!(
+                "this host has moved to the coordinator ({id}), and the inventory says Apache ZooKeeper"
+            ),
+            "say `engine: coordinator`; or go back: `zkprov migrate --to zookeeper`",
+        ),
+        ("zookeeper", Engine::Coordinator) => (
+            "Apache ZooKeeper serves on this host, and the inventory says the coordinator".into(),
+            "`zkprov migrate --to coordinator` moves a living ensemble; or say `engine: zookeeper`",
+        ),
+        _ => return None,
+    };
+    Some(refusal("migration", cause, hint))
+}
+
 fn whose(own: bool, member: &Host) -> String {
     if own { "its own address".into() } else { format!("the address of {}", member.name) }
 }

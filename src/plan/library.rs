@@ -7,6 +7,8 @@ pub const CERTIFICATE: &str = include_str!("resource/certificate.sh");
 pub const DIRECTORY: &str = include_str!("resource/directory.sh");
 pub const FILE: &str = include_str!("resource/file.sh");
 pub const FSTAB: &str = include_str!("resource/fstab.sh");
+/// The move between Apache ZooKeeper and the coordinator.
+pub const MOVE: &str = include_str!("resource/move.sh");
 pub const SERVICE: &str = include_str!("resource/service.sh");
 pub const SWAP: &str = include_str!("resource/swap.sh");
 pub const SYMLINK: &str = include_str!("resource/symlink.sh");

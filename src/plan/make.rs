@@ -30,6 +30,7 @@ pub fn host(
     if plan.refusals.is_empty() {
         plan.refusals = found::identity(inventory, host, observed);
     }
+    plan.refusals.extend(found::moving(inventory, observed));
     if !plan.refusals.is_empty() {
         return plan;
     }

@@ -10,6 +10,7 @@ pub mod library;
 mod make;
 mod membership;
 mod model;
+pub mod move_step;
 mod only;
 pub mod operation;
 pub mod reason;

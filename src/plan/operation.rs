@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::layout::{BINARY, SWAP_LINE_PREFIX, TRUST_STORE};
 use crate::plan::library;
+use crate::plan::move_step::MoveStep;
 use crate::script::Script;
 
 /// Owner, group and mode.
@@ -244,6 +245,9 @@ pub enum Operation {
         files: Vec<String>,
     },
 
+    /// Between Apache ZooKeeper and the coordinator.
+    Move(MoveStep),
+
     /// A command of operators on a host's own server.
     Admin {
         tool: String,
@@ -301,6 +305,7 @@ impl Operation {
             Self::KeepPrevious { .. } => "do_keep",
             Self::PutBack { .. } => "undo_switch",
             Self::RollBack { .. } => "do_back",
+            Self::Move(step) => step.function(),
             Self::Admin { .. } => "zk_run",
             Self::LoadBackup { .. } => "do_restore",
         }
@@ -343,6 +348,7 @@ impl Operation {
             | Self::PutBack { .. }
             | Self::RollBack { .. } => library::SERVICE,
             Self::LoadBackup { .. } => library::RESTORE,
+            Self::Move(_) => library::MOVE,
             Self::Admin { .. } => return None,
         })
     }
@@ -436,6 +442,7 @@ impl Operation {
             }
             Self::PutBack { folder, change, files } => and(&[folder, change], files),
             Self::RollBack { folder, files } => and(&[folder], files),
+            Self::Move(step) => step.arguments(),
             Self::Admin { tool, socket, command } => {
                 and(&[tool, "admin", "--socket", socket], command)
             }

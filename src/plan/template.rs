@@ -211,6 +211,8 @@ pub fn values(inventory: &Inventory, host: &Host, memory_kb: Option<u64>) -> Val
             "secret_file": secret_file,
             "java_home": coordinator.java_home,
             "heap": coordinator.heap.as_deref().unwrap_or("512M"),
+            // Apache ZooKeeper can take sessions over only by a rule of passwords that it knows.
+            "way_back": coordinator.apache.is_some() && coordinator.engine == Engine::Coordinator,
         },
         "kafka": {
             "install": inventory.kafka.install,

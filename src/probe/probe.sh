@@ -62,7 +62,7 @@ probe_foreign() {
     done
   done
   [ $# = 0 ] || zk_frame_of fact foreign find "$@" -mindepth 1 -maxdepth 1 ! -user "$zk_account" \
-    ! -name myid ! -name initialize ! -name lost+found -printf '%u %p\n' -quit
+    ! -name apache ! -name "moved-*" ! \( -name version-2 -type f \) ! -name myid ! -name initialize ! -name lost+found -printf '%u %p\n' -quit
 }
 
 # probe_former CONFIG: what lies where the configuration that is there says that data is.

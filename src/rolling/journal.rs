@@ -150,7 +150,7 @@ fn unfinished(text: &str, ensemble: &str) -> Result<(Left, bool), String> {
 }
 
 /// `$XDG_STATE_HOME/zkprov/runs`, else under the home.
-fn folder() -> Result<PathBuf, Failure> {
+pub(crate) fn folder() -> Result<PathBuf, Failure> {
     std::env::var_os("XDG_STATE_HOME")
         .map(PathBuf::from)
         .filter(|path| path.is_absolute())

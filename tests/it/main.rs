@@ -12,6 +12,7 @@ mod hosts;
 mod inventory;
 mod lab;
 mod living;
+mod migration;
 mod reports;
 mod scenarios;
 mod schema;

@@ -5,7 +5,7 @@
 //! ours is written before all was read and checked, and Apache's files stay as they are.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use hmac::{Hmac, KeyInit, Mac};
@@ -15,7 +15,7 @@ use sha2::Sha256;
 
 use super::found;
 use crate::apache::choose::{Standing, elect};
-use crate::apache::directory::evidence;
+use crate::apache::directory::{self, File, evidence};
 use crate::apache::{Digests, Loaded, Source, load};
 use crate::config::{Config, PeerType};
 use crate::state::cluster::PRINCIPALS;
@@ -105,6 +105,11 @@ pub struct StandingReport {
     /// In decimal, as programs compare it.
     pub last_zxid: i64,
     pub myid: u64,
+    /// What another host needs of `dataDir`: the two newest snapshots, since a server that was killed may have
+    /// left the newest half-written.
+    pub snapshots: Vec<String>,
+    /// And of `dataLogDir`: the logs from there on.
+    pub logs: Vec<String>,
 }
 
 /// Reads how far the member of one directory has come, by its last log alone.
@@ -114,12 +119,26 @@ pub fn standing(directory: &str) -> Result<StandingReport, String> {
     if standing.last_zxid == 0 && evidence(&source.data).is_none() {
         return Err(format!("{} holds nothing of Apache ZooKeeper's", source.data.display()));
     }
+    let unreadable = |path: &Path, error| format!("cannot read {}: {error}", path.display());
+    let snapshots = directory::snapshots(&source.data).map_err(|e| unreadable(&source.data, e))?;
+    let snapshots = &snapshots[..snapshots.len().min(2)];
+    let since = snapshots.last().map_or(0, |file| file.zxid);
+    let logs = directory::logs(&source.log).map_err(|e| unreadable(&source.log, e))?;
+    // The last log that begins at or before the snapshot can go on behind it.
+    let first = logs.partition_point(|log| log.zxid <= since).saturating_sub(1);
     Ok(StandingReport {
         current_epoch: standing.current_epoch,
         epoch: standing.epoch(),
         last_zxid: standing.last_zxid,
         myid: standing.myid.unwrap_or(0),
+        snapshots: names(snapshots),
+        logs: names(&logs[first..]),
     })
+}
+
+fn names(files: &[File]) -> Vec<String> {
+    let names = files.iter().filter_map(|file| file.path.file_name());
+    names.map(|name| name.to_string_lossy().into_owned()).collect()
 }
 
 /// Reads the history, and unless only asked for it makes this member's data directory of it.

@@ -75,7 +75,7 @@ fn every_function_is_in_its_library() {
             epoch: 1,
         },
     ];
-    for operation in all {
+    for operation in all.into_iter().chain(MoveStep::each().into_iter().map(Operation::Move)) {
         let mut script = Script::new("n");
         operation.step("name", &mut script);
         let definition = format!("\n{}() {{", operation.function());
