@@ -264,6 +264,14 @@ public class ClientSession {
 
   static void auth(ZooKeeper zk, String root) throws Exception {
     String path = root + "/acl";
+    if (Boolean.getBoolean("zookeeper.client.secure")) {
+      // Its certificate is an identity, and every other connection here has it, too.
+      zk.create(path, null, Ids.CREATOR_ALL_ACL, CreateMode.PERSISTENT);
+      equal(zk.getACL(path, null).get(0).getId().getScheme(), "x509");
+      equal(zk.getACL(path, null).get(0).getId().getId(), "CN=broker one,O=Acme\\, Inc.,C=DE");
+      zk.delete(path, -1);
+      return;
+    }
     fails(
         Code.INVALIDACL,
         () -> zk.create(path, null, Ids.CREATOR_ALL_ACL, CreateMode.PERSISTENT));
