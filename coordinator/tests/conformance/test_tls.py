@@ -66,6 +66,11 @@ def test_java(secured, profile, version, kind):
     toolchains.run(java, *java_flags(version, kind), *rest, address)
 
 
+def test_curator(secured):
+    java, *rest = toolchains.java_session("curator", "CuratorSession")
+    toolchains.run(java, *java_flags("TLSv1.3", "PKCS12"), *rest, secured[1])
+
+
 def test_go_zk(secured):
     _, address = secured
     toolchains.need("go")

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use coordinator::client::{Client, Error, Login, Options, Servers, word_over};
 use coordinator::tls::{Dialler, Names, PROTOCOLS, Store, Tunnel, client_config};
+use coordinator::wire::request::Reconfig;
 
 use crate::engine::{Engine, Ensemble, free_ports};
 use crate::links::wait;
@@ -310,5 +311,54 @@ fn hostile_handshakes_and_changing_stores_trouble_no_client() {
     assert!(zk.exists("/", false).unwrap().is_some(), "open connections stay");
     wait("the end of them", || ensemble.log(0).contains("have failed"));
     drop(hostile);
+    zk.close().unwrap();
+}
+
+/// A client port that clients move speaks there what it spoke before.
+#[test]
+fn a_moved_client_port_goes_on_to_take_both() {
+    let mut ensemble = Ensemble::prepare(Engine::Ours, "moved_port", 3);
+    let moved = free_ports(1)[0];
+    let member = |at: usize, client: &str| {
+        let (quorum, election) = (ensemble.quorum_address(at), ensemble.election_port(at));
+        format!("server.{}={quorum}:{election}:participant;{client}", at + 1)
+    };
+    let lines: Vec<String> = (0..3).map(|at| member(at, ensemble.address(at))).collect();
+    let joining = member(0, &format!("127.0.0.1:{moved}"));
+    for at in 0..3 {
+        let mut keys = lines.clone();
+        keys.extend([
+            "reconfigEnabled=true".to_owned(),
+            // super:test
+            "DigestAuthenticationProvider.superDigest=super:D/InIHSb7yEEbrWz8b9l71RjZJU="
+                .to_owned(),
+            "client.portUnification=true".to_owned(),
+            key("ssl.keyStore.location", "server-all.pem"),
+            key("ssl.trustStore.location", "ca.pem"),
+        ]);
+        ensemble.add_keys(at, &keys);
+        ensemble.start_server(at);
+    }
+    for at in 0..3 {
+        ensemble.wait_until_serving(at);
+    }
+    let tls = dialler(Some("client.p12"));
+    let both = |address: &str| {
+        let patience = Duration::from_secs(5);
+        let ask = |tls| word_over(tls, address, "ruok", patience).is_ok_and(|said| said == "imok");
+        ask(None) && ask(Some(&*tls))
+    };
+    wait("both at the first port", || both(ensemble.address(0)));
+    let mut zk = Client::connect(ensemble.address(1)).unwrap();
+    zk.add_auth("digest", b"super:test").unwrap();
+    let request = Reconfig {
+        joining: Some(&joining),
+        leaving: None,
+        new_members: None,
+        config_id: -1,
+    };
+    wait("the first list", || zk.reconfig(request).is_ok());
+    wait("both at the second port", || both(&format!("127.0.0.1:{moved}")));
+    assert!(TcpStream::connect(ensemble.address(0)).is_err(), "nobody listens there any more");
     zk.close().unwrap();
 }
