@@ -20,6 +20,8 @@ use coordinator::tls::{
 use coordinator::wire::request::{Read, Request};
 
 const ZOOKEEPER_JAR: &str = "/usr/share/java/zookeeper.jar";
+/// Parts of Netty that its manifest forgets, without which it does not speak TLS.
+const NETTY: [&str; 3] = ["codec", "resolver", "transport-native-unix-common"];
 const HANDSHAKES: u32 = 300;
 const ROUNDS: u32 = 20_000;
 const PIPELINED: usize = 100_000;
@@ -43,8 +45,10 @@ fn main() {
         measure("Apache ZooKeeper 3.8.0, Netty", |directory, ports| {
             let more = "serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory\n";
             let mut command = Command::new("java");
+            let netty = NETTY.map(|part| format!("/usr/share/java/netty-{part}.jar")).join(":");
             command
-                .args(["-Xmx1g", "-Dlog4j.configuration=none", "-cp", ZOOKEEPER_JAR])
+                .args(["-Xmx1g", "-Dlog4j.configuration=none", "-cp"])
+                .arg(format!("{ZOOKEEPER_JAR}:{netty}"))
                 .arg("org.apache.zookeeper.server.quorum.QuorumPeerMain")
                 .arg(configure(directory, ports, more));
             command

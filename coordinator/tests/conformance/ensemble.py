@@ -12,6 +12,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
 DEBIAN_JAR = Path("/usr/share/java/zookeeper.jar")
+# Parts of Netty that its manifest forgets, without which it does not speak TLS.
+DEBIAN_NETTY = "".join(
+    f":/usr/share/java/netty-{part}.jar" for part in ("codec", "resolver", "transport-native-unix-common")
+)
 ENGINES = ("coordinator", "apache")
 START_SECONDS = 60
 STOP_SECONDS = 20
@@ -129,14 +133,14 @@ class Server:
         configuration = str(self.directory / "zoo.cfg")
         if self.ensemble.engine == "coordinator":
             return [str(coordinator_binary()), "serve", configuration]
-        classpath = os.environ.get("ZOOKEEPER_CLASSPATH", str(DEBIAN_JAR))
+        classpath = os.environ.get("ZOOKEEPER_CLASSPATH", f"{DEBIAN_JAR}{DEBIAN_NETTY}")
         if self.ensemble.extra.get("audit.enable") == "true":
             # Without a binding of slf4j nothing is logged, the audit log included.
             classpath += "".join(f":/usr/share/java/{name}.jar" for name in ("slf4j-log4j12", "log4j-1.2"))
         main = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
         # Read from the command line alone, without `zookeeper.` before them.
         plain = [f"-D{key}={value}" for key, value in self.ensemble.extra.items()
-                 if key.startswith(("znode.container.", "readonlymode."))]  # fmt: skip
+                 if key.startswith(("znode.container.", "readonlymode.", "java.security."))]  # fmt: skip
         return ["java", "-Xmx512m", *plain, "-cp", f"{self.directory}:{classpath}", main, configuration]
 
     def start(self):
