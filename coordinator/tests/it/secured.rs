@@ -351,12 +351,8 @@ fn a_moved_client_port_goes_on_to_take_both() {
     wait("both at the first port", || both(ensemble.address(0)));
     let mut zk = Client::connect(ensemble.address(1)).unwrap();
     zk.add_auth("digest", b"super:test").unwrap();
-    let request = Reconfig {
-        joining: Some(&joining),
-        leaving: None,
-        new_members: None,
-        config_id: -1,
-    };
+    let request =
+        Reconfig { joining: Some(&joining), leaving: None, new_members: None, config_id: -1 };
     wait("the first list", || zk.reconfig(request).is_ok());
     wait("both at the second port", || both(&format!("127.0.0.1:{moved}")));
     assert!(TcpStream::connect(ensemble.address(0)).is_err(), "nobody listens there any more");
