@@ -89,16 +89,8 @@ impl SecurityFiles {
     /// renewed here as those of hosts are there.
     pub fn operator(inventory: &Inventory) -> Result<PathBuf, Failure> {
         let (files, kept) = (Self::gather(inventory)?, Kept::of(inventory));
-        let (Some(authority), false) = (&files.authority, files.is_fresh(true)) else {
-            let cause = "there is no authority yet that could issue you a certificate";
-            return Err(Failure::usage(cause).hint("`zkprov apply` makes it"));
-        };
-        let wanted = Wanted {
-            organization: inventory.ensemble.clone(),
-            common_name: "operator".into(),
-            names: Vec::new(),
-            serves: false,
-        };
+        let authority = files.settled()?;
+        let wanted = client(inventory, "operator");
         let trust = files.trust(inventory).expect("there is an authority");
         let found = kept.read(OPERATOR)?;
         if due::due(&wanted, &trust, found.as_deref()).is_some() {
@@ -112,6 +104,21 @@ impl SecurityFiles {
         let own = path(kept.path(OPERATOR));
         let text = secured::client_config(&own.to_string_lossy(), &path(trusted).to_string_lossy());
         kept.put("client.properties", &text)
+    }
+
+    /// What a client shows that is no host, for the key of its request; PEM.
+    pub fn to_client(inventory: &Inventory, name: &str, request: &str) -> Result<String, Failure> {
+        let files = Self::gather(inventory)?;
+        let authority = files.settled()?;
+        client(inventory, name).issue(authority, request, inventory.security.days, now_s())
+    }
+
+    /// The authority, if hosts can know it.
+    fn settled(&self) -> Result<&Authority, Failure> {
+        self.authority.as_ref().filter(|_| !self.is_fresh(true)).ok_or_else(|| {
+            Failure::usage("there is no authority yet that could issue a certificate")
+                .hint("`security: tls` asks for one, and `zkprov apply` makes it")
+        })
     }
 
     /// What plans are made with.
@@ -135,6 +142,15 @@ impl SecurityFiles {
         let kept = Kept::of(inventory);
         let missing = self.fresh.iter().filter(|(name, _)| !kept.path(name).exists());
         missing.map(|(name, text)| kept.add(name, text)).collect()
+    }
+}
+
+fn client(inventory: &Inventory, name: &str) -> Wanted {
+    Wanted {
+        organization: inventory.ensemble.clone(),
+        common_name: name.into(),
+        names: Vec::new(),
+        serves: false,
     }
 }
 

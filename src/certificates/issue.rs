@@ -61,8 +61,9 @@ impl Wanted {
         now_s: u64,
     ) -> Result<String, Failure> {
         let der = checked(request).map_err(|why| {
-            Failure::failed(format!("its request for a certificate is refused: {why}"))
-                .hint("is the coordinator on that host the one that zkprov ships?")
+            Failure::failed(format!("its request for a certificate is refused: {why}")).hint(
+                "`coordinator certificate request KEY` makes a key and a request that are right",
+            )
         })?;
         let request = Request::parse(&der).expect("checked");
         if now_s >= authority.facts.not_after {

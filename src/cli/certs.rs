@@ -1,5 +1,7 @@
 //! Flags of `zkprov certs`.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 
 use crate::cli::{Connection, InventoryFile, OutputOptions, Selection};
@@ -29,6 +31,19 @@ pub struct ListCerts {
 pub enum CertsCommand {
     /// Make the next of three steps from this authority to a new one; `apply` follows each
     RotateCa(RotateCa),
+    /// Issue a client a certificate for its own key, and print it
+    Issue(IssueCert),
+}
+
+#[derive(Args, Debug)]
+pub struct IssueCert {
+    /// The client's request in PEM, for a key of P-256; `-` reads stdin
+    pub request: PathBuf,
+    #[command(flatten)]
+    pub inventory: InventoryFile,
+    /// Who the client is: ACLs know it as `CN=NAME,O=ENSEMBLE`
+    #[arg(long, value_name = "NAME")]
+    pub name: String,
 }
 
 #[derive(Args, Debug)]

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use self::certs::{Certs, CertsCommand, ListCerts, RotateCa};
+pub use self::certs::{Certs, CertsCommand, IssueCert, ListCerts, RotateCa};
 pub use self::lab::{DEFAULT_LAB, Lab, LabCommand, LabRelease, LabUp};
 pub use self::migrate::{Migrate, MoveTo};
 use crate::exit::Exit;

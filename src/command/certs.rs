@@ -1,11 +1,15 @@
 //! `zkprov certs`: who has which certificate until when; and one authority that follows another.
 
+use std::fs::File;
+use std::io::{self, Read as _};
+
 use coordinator::tls::blocks;
 use coordinator::tls::encode::pem;
+use coordinator::tls::request::REQUEST_BYTES_MAX;
 
 use crate::artifacts::build::Builds;
 use crate::artifacts::kept::Kept;
-use crate::artifacts::security::{AUTHORITY, FORMER, NEXT, now_s};
+use crate::artifacts::security::{AUTHORITY, FORMER, NEXT, SecurityFiles, now_s};
 use crate::certificates::due::{days_left, first};
 use crate::certificates::issue;
 use crate::cli::{self, CertsCommand, Connection, OutputOptions, Selection};
@@ -13,12 +17,15 @@ use crate::command::Outcome;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::host::session::HostSession;
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, scalar};
 use crate::layout::{BROKER_KEY_STORE, KEY_STORE, TRUST_STORE};
 use crate::plan::resource::certificate;
 use crate::plan::show;
 use crate::plan::{Only, Plan};
-use crate::report::event::{Event, Summary};
+use crate::report::{
+    self,
+    event::{Event, Summary},
+};
 use crate::run::{self, Planned, Run, confirm};
 
 pub async fn run(arguments: cli::Certs) -> Outcome {
@@ -28,6 +35,7 @@ pub async fn run(arguments: cli::Certs) -> Outcome {
                 arguments.list;
             list(&begin(&inventory, &selection, &connection, &output_options).await?).await
         }
+        Some(CertsCommand::Issue(issue)) => issue_to_client(&issue),
         Some(CertsCommand::RotateCa(rotate)) => {
             let cli::RotateCa { inventory, yes, connection } = rotate;
             let output = OutputOptions { output: cli::Output::Text };
@@ -52,6 +60,43 @@ async fn begin(
     let mut run = Run::new(inventory, selection, connection, output_options).await?;
     run.builds = Builds::Never;
     Ok(run)
+}
+
+/// A certificate for somebody who is no host of the inventory: the shell's and other clients' way in.
+fn issue_to_client(arguments: &cli::IssueCert) -> Outcome {
+    let inventory = Inventory::load(&arguments.inventory.inventory)?;
+    if let Err(wrong) = scalar::name(&arguments.name) {
+        let failure = Failure::usage(wrong.message);
+        return Err(match wrong.hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        });
+    }
+    // What the servers and the brokers are called is theirs.
+    let taken = inventory.hosts.iter().any(|host| host.name == arguments.name);
+    if taken || ["broker", "operator"].contains(&arguments.name.as_str()) {
+        let cause = format!(
+            "`{}` is the name of a host, of the brokers or of the operator",
+            arguments.name
+        );
+        return Err(Failure::refused(cause).hint("give the client a name of its own"));
+    }
+    let mut request = String::new();
+    let cannot = |error: io::Error| {
+        Failure::usage(format!(
+            "cannot read the request in {}: {error}",
+            arguments.request.display()
+        ))
+    };
+    let longest = REQUEST_BYTES_MAX as u64 + 1;
+    if arguments.request.as_os_str() == "-" {
+        io::stdin().take(longest).read_to_string(&mut request).map_err(cannot)?;
+    } else {
+        let file = File::open(&arguments.request).map_err(cannot)?;
+        file.take(longest).read_to_string(&mut request).map_err(cannot)?;
+    }
+    report::data(&SecurityFiles::to_client(&inventory, &arguments.name, &request)?);
+    Ok(Exit::Done)
 }
 
 /// All certificates as the hosts hold them. Ends with 1 where one has ended or is missing.

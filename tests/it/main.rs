@@ -4,6 +4,7 @@
 
 mod adoption;
 mod brokers;
+mod certs;
 mod checksum;
 mod cli;
 mod crossbuild;
