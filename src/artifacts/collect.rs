@@ -3,6 +3,7 @@
 
 use std::io::Read as _;
 use std::path::Path;
+use std::process::Stdio;
 use std::sync::Mutex;
 use std::time::SystemTime;
 
@@ -132,20 +133,26 @@ pub fn asked_password(ask: bool) -> Result<Option<Secret>, Failure> {
     Ok(typed.map(|typed| Secret::new(typed.into_bytes())))
 }
 
+/// Reads a line without showing it. A shell does it, since it takes the terminal back also when a signal ends
+/// it; this process keeps the signals' usual meaning. `printf` is the shell's own: nobody sees its words.
+const HIDDEN: &str = "trap 'stty echo; exit 130' INT TERM HUP; stty -echo; IFS= read -r typed; \
+                      stty echo; printf %s \"$typed\"";
+
 /// Asks without echo on a terminal; without one, the first line of stdin is taken.
 fn typed_password(question: &str) -> Result<String, Failure> {
-    let terminal = report::interactive();
-    let echo = |on: &str| {
-        let _ = std::process::Command::new("stty").arg(on).status();
-    };
-    if terminal {
-        echo("-echo");
-    }
-    let line = report::ask(question);
-    if terminal {
-        echo("echo");
+    let line = if report::interactive() {
+        report::prompt(question);
+        let mut shell = std::process::Command::new("/bin/sh");
+        shell.args(["-c", HIDDEN]).stdin(Stdio::inherit()).stderr(Stdio::inherit());
+        let typed = shell
+            .output()
+            .map_err(|error| Failure::failed(format!("cannot ask for a password: {error}")))?;
         report::talk("");
-    }
+        let text = String::from_utf8(typed.stdout).ok();
+        text.filter(|_| typed.status.success()).map(|text| text.trim().to_owned())
+    } else {
+        report::ask(question)
+    };
     line.filter(|line| !line.is_empty())
         .ok_or_else(|| Failure::usage("no password was given").hint("type it, or give it on stdin"))
 }

@@ -17,11 +17,13 @@ pub(super) struct Refused {
     pub(super) failure: Failure,
     /// May pass by itself: worth another attempt.
     pub(super) passing: bool,
+    /// The other side was silent while it let somebody in: it may only be slow.
+    pub(super) slow: bool,
 }
 
 impl Refused {
     pub(super) fn for_good(cause: String) -> Self {
-        Self { failure: Failure::new(Exit::Unreachable, cause), passing: false }
+        Self { failure: Failure::new(Exit::Unreachable, cause), passing: false, slow: false }
     }
 
     /// With what the other side, or a host on the way, has said of its own accord.
@@ -89,7 +91,8 @@ impl Refused {
         ]
         .iter()
         .any(|text| has(text));
-        Self { passing, ..Self::for_good(format!("cannot connect: {last}")) }
+        let slow = has(" timed out") && log.contains("SSH2_MSG_SERVICE_ACCEPT received");
+        Self { passing: passing || slow, slow, ..Self::for_good(format!("cannot connect: {last}")) }
     }
 }
 
@@ -158,6 +161,11 @@ mod tests {
         let dropped = "kex_exchange_identification: Connection closed by remote host\n\
             Connection closed by 10.9.9.9 port 22\n";
         assert!(say(dropped).1, "the server may have had too many at once");
+
+        let silent =
+            "debug1: SSH2_MSG_SERVICE_ACCEPT received\nConnection to 10.9.9.9 port 22 timed out\n";
+        assert!(Refused::understand(&target(), silent).slow, "a directory may take its time");
+        assert!(!Refused::understand(&target(), "Connection timed out\n").slow, "nobody is there");
 
         let banner = "ops only\nSystem is going down. Unprivileged users are not permitted to log in anymore.\n";
         let log = "debug1: x\nPermission denied (publickey).\n";

@@ -27,6 +27,10 @@ const CONNECT_ATTEMPTS: u32 = 4;
 /// lives, [`Link`] is a client.
 const IDLE_S: u32 = 60;
 
+/// After so many of five seconds a connection counts as lost; ssh goes by it while it logs in, too.
+const SILENCES: &str = "ServerAliveCountMax=3";
+/// Where a directory or a name server takes half a minute to let somebody in.
+const SILENCES_SLOW: &str = "ServerAliveCountMax=9";
 /// What a login may take behind the key exchange.
 const LOGIN: Duration = Duration::from_secs(45);
 /// Found whatever the login has made of PATH.
@@ -83,11 +87,12 @@ impl Connector {
     pub async fn connect(&self, host: &Host) -> Result<Link, Failure> {
         let number = self.number.fetch_add(1, Ordering::Relaxed);
         let mut pause = Duration::from_millis(150);
+        let mut silences = SILENCES;
         for attempt in 1.. {
             let refused = {
                 let _permit = self.connects.acquire().await.expect("never closed");
                 let base = self.folder.path().join(format!("{number}-{attempt}"));
-                match self.login(&host.ssh, &base).await {
+                match self.login(&host.ssh, &base, silences).await {
                     Ok(log) => {
                         self.notice(host, &log);
                         let session = openssh::Session::resume_mux(
@@ -104,8 +109,12 @@ impl Connector {
                     Err(refused) => refused,
                 }
             };
-            if !refused.passing || attempt == CONNECT_ATTEMPTS {
+            let too_slow = refused.slow && silences == SILENCES_SLOW;
+            if !refused.passing || too_slow || attempt == CONNECT_ATTEMPTS {
                 return Err(refused.failure.host(&host.name));
+            }
+            if refused.slow {
+                silences = SILENCES_SLOW;
             }
             tokio::time::sleep(jittered(pause)).await;
             pause *= 3;
@@ -122,7 +131,12 @@ impl Connector {
     }
 
     /// Starts the control master and waits until it has logged in; returns its log.
-    async fn login(&self, target: &SshTarget, base: &Path) -> Result<String, Refused> {
+    async fn login(
+        &self,
+        target: &SshTarget,
+        base: &Path,
+        silences: &str,
+    ) -> Result<String, Refused> {
         let local = |error: std::io::Error| Refused::for_good(format!("cannot run `ssh`: {error}"));
         let log_file = base.with_extension("log");
         // Banners, and what a jump host's ssh says, go past the log.
@@ -143,7 +157,7 @@ impl Connector {
             // Debug level 1 tells the host key's fingerprint; the log is ours alone.
             "LogLevel=DEBUG1",
             "ServerAliveInterval=5",
-            "ServerAliveCountMax=3",
+            silences,
             "ForwardAgent=no",
             "ForwardX11=no",
             "ClearAllForwardings=yes",
@@ -499,13 +513,14 @@ fn sudo_ended(said: &str) -> Failure {
 fn sudo_refusal(said: &str) -> Option<Failure> {
     let line = said.lines().find(|line| {
         line.contains("sudo:")
+            || line.contains("sudo-rs:")
             || line.contains("is not in the sudoers file")
             || line.contains("is not allowed to")
     })?;
     let failure = Failure::new(Exit::Unreachable, format!("sudo refused: {}", line.trim()));
     Some(if line.contains("must have a tty") {
         failure.hint("the host's sudoers has `requiretty`, which no automation can satisfy; remove it for this user")
-    } else if line.contains("password") {
+    } else if line.contains("password") || line.contains("authentication is required") {
         failure.hint("use --ask-become-pass, or allow this user sudo without a password")
     } else {
         failure
@@ -520,6 +535,9 @@ mod tests {
     fn sudo_says_no_in_several_ways() {
         let hint = |said: &str| sudo_refusal(said).and_then(|failure| failure.hint);
         assert!(hint("sudo: a password is required\n").is_some_and(|h| h.contains("--ask")));
+        // sudo-rs, which Ubuntu has since 25.10.
+        let rust = "sudo: interactive authentication is required\n";
+        assert!(hint(rust).is_some_and(|h| h.contains("--ask")));
         assert!(
             hint("sudo: sorry, you must have a tty to run sudo")
                 .is_some_and(|h| h.contains("requiretty"))

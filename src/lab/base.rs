@@ -49,6 +49,11 @@ pub(super) fn find_or_build(
         packages.push(JAVA);
     }
     let packages = packages.join(",");
+    // The machine's own release has one base, named or not.
+    let release = match release {
+        Some(release) if archive()?.suite != release.suite() => Some(release),
+        _ => None,
+    };
     let suite = release.map(|release| format!("-{}", release.suite())).unwrap_or_default();
     let digest = crate::digest::sha256(packages.as_bytes());
     let root = directory.join(format!("base{suite}-{}", &digest[..10]));

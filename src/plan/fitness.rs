@@ -7,6 +7,9 @@ use crate::probe::Observed;
 /// Room for a log and a snapshot of a small tree; a real one needs more, and says so itself.
 const DATA_KB_LEAST: u64 = 16_000;
 
+/// The oldest systemd that knows what the units ask of it.
+const SYSTEMD_LEAST: u32 = 235;
+
 /// The oldest Java that Kafka's brokers run on without being told that its days are counted.
 const JAVA_LEAST: u32 = 11;
 
@@ -43,6 +46,15 @@ pub(super) fn fitness(inventory: &Inventory, host: &Host, observed: &Observed) -
             "zkprov needs systemd to run the service; no other init is supported",
         );
     }
+    if let Some(version) = too_old(observed) {
+        return refuse(
+            format!(
+                "{} has systemd {version}, and {SYSTEMD_LEAST} is needed",
+                observed.distribution()
+            ),
+            "the service's protection is not known to it; use a release that its distributor still maintains",
+        );
+    }
     if observed.text("uid").trim() != "0" {
         return refuse(
             format!("the login has uid {}, not root", observed.text("uid").trim()),
@@ -69,6 +81,25 @@ pub(super) fn fitness(inventory: &Inventory, host: &Host, observed: &Observed) -
         return refuse(cause, hint);
     }
     Vec::new()
+}
+
+/// The systemd of a distribution that is known to be too old, by its `os-release`: asking systemd itself
+/// costs every probe a process.
+fn too_old(observed: &Observed) -> Option<u32> {
+    let id = observed.os_release("ID")?;
+    let version = observed.os_release("VERSION_ID").unwrap_or_default();
+    let mut numbers = version.split('.').map(|part| part.parse::<u32>().ok());
+    let (major, minor) = (numbers.next()??, numbers.next().flatten().unwrap_or(0));
+    let (before, systemd) = match id.as_str() {
+        "rhel" | "centos" | "ol" | "scientific" => ((8, 0), 219),
+        // Its first releases were numbered by year.
+        "amzn" if major < 2000 => ((3, 0), 219),
+        "ubuntu" => ((18, 0), 229),
+        "debian" => ((10, 0), 232),
+        "sles" | "opensuse-leap" => ((15, 1), 234),
+        _ => return None,
+    };
+    ((major, minor) < before && systemd < SYSTEMD_LEAST).then_some(systemd)
 }
 
 /// What on this host needs Java, as a person would say it.

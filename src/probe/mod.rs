@@ -304,9 +304,14 @@ impl Observed {
 
     /// The distribution, as it calls itself.
     pub fn distribution(&self) -> String {
+        self.os_release("PRETTY_NAME").unwrap_or_else(|| "Linux".into())
+    }
+
+    /// A value of `/etc/os-release`.
+    pub fn os_release(&self, key: &str) -> Option<String> {
         let os = self.text(&format!("content {OS_RELEASE}"));
-        let name = os.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
-        name.map_or_else(|| "Linux".into(), |name| name.trim_matches('"').to_owned())
+        let value = os.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='))?;
+        Some(value.trim().trim_matches(['"', '\'']).to_owned())
     }
 }
 

@@ -80,13 +80,16 @@ pub fn interactive() -> bool {
     std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }
 
+/// A question, the answer to which is read elsewhere.
+pub fn prompt(question: &str) {
+    let mut stderr = std::io::stderr().lock();
+    let _ = write!(stderr, "{question} ");
+    let _ = stderr.flush();
+}
+
 /// Asks for one line; `None` at the end of input.
 pub fn ask(question: &str) -> Option<String> {
-    {
-        let mut stderr = std::io::stderr().lock();
-        let _ = write!(stderr, "{question} ");
-        let _ = stderr.flush();
-    }
+    prompt(question);
     let mut line = String::new();
     match std::io::stdin().read_line(&mut line) {
         Ok(1..) => Some(line.trim().to_owned()),

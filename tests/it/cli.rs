@@ -1,7 +1,8 @@
 //! The whole command: stdout, stderr and exit code.
 
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use zkprov::exit::Exit;
 
@@ -157,4 +158,62 @@ fn completions_and_pages_name_every_command() {
             assert!(folder.join(format!("man1/zkprov-{command}.1")).exists(), "{command}");
         }
     }
+}
+
+/// On a terminal of its own: what is typed is not shown, and Ctrl-C gives the terminal back as it was.
+#[test]
+fn an_interrupted_question_for_a_password_leaves_the_terminal_as_it_was() {
+    if !Path::new("/usr/bin/script").exists() {
+        crate::skipped(
+            "cli::an_interrupted_question",
+            "there is no script(1), of package bsdutils",
+        );
+        return;
+    }
+    let folder = scratch("password");
+    let yaml = "ensemble: t\nhosts:\n  a: { address: 192.0.2.1, myid: 1, become: sudo }\nkafka: { install: false }\n";
+    std::fs::write(folder.join("inventory.yaml"), yaml).expect("written");
+    let zkprov = env!("CARGO_BIN_EXE_zkprov");
+    let line = format!(
+        "trap : INT; {zkprov} plan --ask-become-pass; echo \"ended $?\"; stty -a; echo all"
+    );
+    let mut terminal = Command::new("/usr/bin/script")
+        .args(["-qec", &line, "/dev/null"])
+        .current_dir(&folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("script runs");
+    let mut keys = terminal.stdin.take().expect("piped");
+    let mut screen = BufReader::new(terminal.stdout.take().expect("piped"));
+    let mut seen = Vec::new();
+    screen.read_until(b':', &mut seen).expect("the question");
+    while !hidden(&folder) {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    keys.write_all(b"hush\x03").expect("typed");
+    screen.read_to_end(&mut seen).expect("the end");
+    terminal.wait().expect("ended");
+    let seen = String::from_utf8_lossy(&seen);
+    assert!(seen.contains("sudo password:") && seen.contains("ended "), "{seen}");
+    assert!(!seen.contains("hush"), "{seen}");
+    assert!(seen.split_whitespace().any(|word| word == "echo"), "{seen}");
+}
+
+/// Whether the terminal of the process that asks in this folder shows nothing of what is typed.
+fn hidden(folder: &Path) -> bool {
+    let folder = folder.canonicalize().expect("a folder");
+    let terminal = |process: PathBuf| {
+        let line = std::fs::read(process.join("cmdline")).ok()?;
+        let asks = String::from_utf8_lossy(&line).contains("read -r typed");
+        let here = std::fs::read_link(process.join("cwd")).ok()? == folder;
+        (asks && here).then(|| std::fs::read_link(process.join("fd/0")).ok())?
+    };
+    let processes = std::fs::read_dir("/proc").expect("processes").flatten();
+    let Some(terminal) = processes.map(|entry| entry.path()).find_map(terminal) else {
+        return false;
+    };
+    let settings = Command::new("stty").arg("-F").arg(terminal).arg("-a").output();
+    let settings = settings.expect("stty runs").stdout;
+    String::from_utf8_lossy(&settings).split_whitespace().any(|word| word == "-echo")
 }

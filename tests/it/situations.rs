@@ -90,8 +90,9 @@ fn trust() -> Trust {
 fn the_table_names_every_situation() {
     let table =
         std::fs::read_to_string(crate::root().join("docs/situations.md")).expect("the table");
-    for entry in std::fs::read_dir(crate::root().join("tests/cases/situations")).expect("the cases")
-    {
+    let folders = ["situations", "hosts"].map(|room| crate::root().join("tests/cases").join(room));
+    let entries = folders.iter().flat_map(|folder| std::fs::read_dir(folder).expect("the cases"));
+    for entry in entries {
         let path = entry.expect("an entry").path();
         let name = path.file_stem().and_then(|name| name.to_str()).expect("a name");
         assert!(

@@ -16,6 +16,7 @@ mod refusals;
 mod rolls;
 mod secured;
 mod sources;
+mod states;
 
 /// Whether `make test` has the time for it.
 #[derive(Clone, Copy, PartialEq, Eq)]
