@@ -284,26 +284,54 @@ fn killed(lab: &Lab, inventory: &Path, to: &str, step: &str) {
     child.wait().expect("ended");
 }
 
+/// Hosts end the step that they were at; a run that was killed before anything began has left nothing to undo.
+#[track_caller]
+fn undone(inventory: &Path) {
+    let mut text = String::new();
+    for _ in 0..60 {
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        let output = run("migrate", inventory, &["--undo", "--yes"]);
+        text = String::from_utf8_lossy(&output.stderr).into_owned();
+        if output.status.code() == Some(0) || text.contains("no move is under way") {
+            return;
+        }
+    }
+    panic!("it cannot be undone:\n{text}");
+}
+
 fn killed_and_undone(lab: &Lab, inventory: &Path) {
     for step in ["bar", "fence", "standing", "taken", "imported"] {
         let load = Load::begin(&lab.servers(), &format!("undone-{step}"));
         killed(lab, inventory, "coordinator", step);
-        ended(&run("plan", inventory, &[]), 4);
-        ended(&run("migrate", inventory, &["--undo", "--yes"]), 0);
+        undone(inventory);
         assert_eq!(lab.engines(), ["10", "10", "10"], "{step}");
         load.end();
     }
     says(&ended(&run("status", inventory, &[]), 0), "healthy");
 }
 
+#[track_caller]
+fn gone_on(inventory: &Path, to: &str) {
+    let mut text = String::new();
+    for _ in 0..60 {
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        let output = run("migrate", inventory, &["--to", to, "--yes"]);
+        text = String::from_utf8_lossy(&output.stderr).into_owned();
+        if output.status.code() == Some(0) {
+            return;
+        }
+    }
+    panic!("it does not go on:\n{text}");
+}
+
 fn killed_and_gone_on(lab: &Lab, inventory: &Path) {
     for (there, back) in [("fence", "seal"), ("imported", "exported"), ("open", "return")] {
         let load = Load::begin(&lab.servers(), &format!("on-{there}"));
         killed(lab, inventory, "coordinator", there);
-        ended(&run("migrate", inventory, &["--to", "coordinator", "--yes"]), 0);
+        gone_on(inventory, "coordinator");
         assert_eq!(lab.engines(), ["01", "01", "01"], "{there}");
         killed(lab, inventory, "zookeeper", back);
-        ended(&run("migrate", inventory, &["--to", "zookeeper", "--yes"]), 0);
+        gone_on(inventory, "zookeeper");
         assert_eq!(lab.engines(), ["10", "10", "10"], "{back}");
         load.end();
     }
@@ -318,13 +346,7 @@ fn host_dies(lab: &Lab, inventory: &Path) {
     let (code, text) = watched.end();
     assert_ne!(code, 0, "{text}");
     lab.lab(&["start", "kafka3"]);
-    let came = (0..60).any(|_| {
-        std::thread::sleep(std::time::Duration::from_secs(1));
-        let output = run("migrate", inventory, &["--undo", "--yes"]);
-        output.status.code() == Some(0)
-            || String::from_utf8_lossy(&output.stderr).contains("no move is under way")
-    });
-    assert!(came, "it cannot be undone");
+    undone(inventory);
     assert_eq!(lab.engines(), ["10", "10", "10"]);
     load.end();
 }
