@@ -149,7 +149,8 @@ fn opening(aim: Aim, random: &mut Seeded) -> Vec<u8> {
                 timeout_ms: 2000,
                 session: 0,
                 password: Some(&[0; 16]),
-                read_only: None,
+                // Who only reads is served where there is no quorum.
+                read_only: [None, Some(false), Some(true)][random.below(3) as usize],
             };
             let mut bytes = Vec::new();
             let start = frame::begin(&mut bytes);
@@ -168,7 +169,7 @@ fn attack(random: &mut Seeded) -> Vec<u8> {
     let create = |path: &str, acl: AclList<'_>, flags: i32| {
         frame_of(1, &Request::Create(Create { path, data: Some(b""), acl, flags, ttl_ms: 0 }))
     };
-    match random.below(9) {
+    match random.below(10) {
         0 => [
             create(HOME, AclList::OPEN, create_mode::PERSISTENT),
             create(LIMITED, AclList::OPEN, create_mode::PERSISTENT),
@@ -236,6 +237,19 @@ fn attack(random: &mut Seeded) -> Vec<u8> {
         6 => frame_of(6, &Request::AddWatch(PathMode { path: "/", mode: 1 })),
         7 => create(&format!("{LIMITED}/e-"), AclList::OPEN, create_mode::EPHEMERAL_SEQUENTIAL)
             .repeat(random.range(1, 20) as usize),
+        // So many ephemerals that their session ends in parts.
+        8 if n.is_multiple_of(4) => {
+            let mut body = Vec::new();
+            for at in 0..500 {
+                let path = format!("{HOME}/e{n}-{at}");
+                let (acl, flags) = (AclList::OPEN, create_mode::EPHEMERAL);
+                let create = Create { path: &path, data: None, acl, flags, ttl_ms: 0 };
+                multi::put_op(&mut body, &Request::Create(create));
+            }
+            multi::put_end(&mut body);
+            let request = Request::decode(OpCode::Multi, &body).expect("it was just made");
+            frame_of(8, &request)
+        }
         // Half a frame, and the beginning of something huge.
         _ => {
             let mut bytes = create(&path, AclList::OPEN, create_mode::PERSISTENT);

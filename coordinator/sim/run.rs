@@ -214,6 +214,18 @@ fn abandon(world: &mut World) {
     }
     world.judge(verdict);
     reaped(world);
+    ended(world);
+}
+
+/// No session that has ended owns a znode any more.
+fn ended(world: &mut World) {
+    for s in 0..world.servers.len() {
+        let Some(node) = world.servers[s].node() else { continue };
+        let left = node.state().ended_sessions_with_ephemerals();
+        if !left.is_empty() {
+            return world.fail(format!("sessions {left:x?} have ended, and own znodes yet"));
+        }
+    }
 }
 
 /// Containers and TTL znodes whose time is over are gone, soon after.

@@ -112,7 +112,7 @@ impl World {
             two_voters: true,
             local_sessions: false,
             local_sessions_upgrade: false,
-            read_only_after_ms: None,
+            read_only_after_ms: Some(2000),
             enforce_quota: s.is_multiple_of(2),
             authentication: Authentication::default(),
             skip_acl: false,

@@ -223,7 +223,10 @@ impl Node {
         let answered = |id| comparison.said.get(&id).is_some_and(|(of, _)| *of == comparison.round);
         let every_ms = self.config.compare_every_ms;
         let late = self.clocks.now_ms() >= comparison.next_ms + PATIENCE * every_ms;
-        let begins = comparison.round == 0 || late || linked.all(answered);
+        // What was decided under a leader before is not said again.
+        let decided = comparison.verdict.is_some_and(|(round, _)| round == comparison.round);
+        let over = decided && comparison.ruled != comparison.round;
+        let begins = comparison.round == 0 || late || over || linked.all(answered);
         drop(linked);
         if begins {
             self.comparison.next_ms = self.clocks.now_ms() + every_ms;

@@ -10,6 +10,7 @@ mod apache_bytes;
 mod backup;
 mod cases;
 mod client;
+mod compare;
 mod config;
 mod connection_script;
 mod connections;
