@@ -176,8 +176,8 @@ pub struct AdminArguments {
     /// The server's socket, `<dataDir>/coordinator/admin.sock` unless configured otherwise
     #[arg(long, value_name = "PATH")]
     pub socket: PathBuf,
-    /// `transfer-leadership [ID]`, `remove-member ID`, `snapshot`, or `backup`, which writes a file
-    /// to stdout
+    /// `transfer-leadership [ID]`, `remove-member ID`, `members`, `snapshot`, or `backup`, which
+    /// writes a file to stdout
     #[arg(value_name = "COMMAND", required = true)]
     pub line: Vec<String>,
 }

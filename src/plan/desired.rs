@@ -278,6 +278,8 @@ pub fn reading(
         }
         reading.space(&host.data_dir);
         reading.function("probe_status", [BINARY, &server(host)]);
+        let socket = format!("{}/coordinator/admin.sock", host.data_dir.trim_end_matches('/'));
+        reading.function("probe_members", [BINARY, &socket, CONFIG_FILE]);
     }
     if let Some(broker) = inventory.broker_on(host) {
         reading.function("probe_memory", []);

@@ -137,6 +137,7 @@ pub fn ensemble(
         });
     }
 
+    membership::note_own_list(inventory, &mut hosts, observed);
     if let [change] = &moved[..] {
         membership::stage(inventory, &mut hosts, observed, change);
     }

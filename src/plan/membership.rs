@@ -141,6 +141,55 @@ pub(super) fn membership_change(
     moved.into_iter().collect()
 }
 
+/// Tells how the list that the ensemble keeps itself (`reconfigEnabled`) differs from the inventory, and
+/// both ways to make them alike. Clients may have changed it: nothing is done about it here.
+pub(super) fn note_own_list(
+    inventory: &Inventory,
+    hosts: &mut [HostPlan],
+    observed: &[(&Host, &Observed)],
+) {
+    // All of them have the same list, but for one that is behind: the newest counts.
+    let told = observed.iter().filter_map(|(host, observed)| {
+        let text = observed.text("members");
+        let lines: Vec<String> =
+            text.trim().strip_prefix("ok: ")?.split_whitespace().map(str::to_owned).collect();
+        let version = lines.last()?.strip_prefix("version=")?;
+        Some((i64::from_str_radix(version, 16).ok()?, host.name.as_str(), lines))
+    });
+    let Some((version, host, lines)) = told.max_by_key(|(version, ..)| *version) else { return };
+    let Some(plan) = hosts.iter_mut().find(|plan| plan.host == host) else { return };
+    let listed: Vec<(u8, &str, &str)> = lines
+        .iter()
+        .filter_map(|line| server_line(line).map(|(id, address)| (id, address, line.as_str())))
+        .collect();
+    let mut note = |text: String| {
+        plan.notes
+            .push((format!("members (version {version:x} of the ensemble's own list)"), text));
+    };
+    for (id, address, line) in &listed {
+        match inventory.members().find(|host| host.myid == *id) {
+            None => note(format!(
+                "{line} is no host of the inventory: add it there with `myid: {id}`, or take it out of \
+                 the ensemble by `reconfig -remove {id}` in `zkprov shell`"
+            )),
+            Some(host) if host.address != *address => note(format!(
+                "server {id} is at {address}, the inventory has {} at {}: change the address there, \
+                 or in the ensemble by `reconfig -add server.{id}=…` in `zkprov shell`",
+                host.name, host.address
+            )),
+            Some(_) => {}
+        }
+    }
+    for host in inventory.members().filter(|host| listed.iter().all(|(id, ..)| *id != host.myid)) {
+        let id = host.myid;
+        note(format!(
+            "{} (server {id}) is not on it: take the host out of the inventory, or add it by \
+             `reconfig -add server.{id}=…` in `zkprov shell`",
+            host.name
+        ));
+    }
+}
+
 /// Id and address of a line `server.ID=ADDRESS:PORT:PORT`.
 fn server_line(line: &str) -> Option<(u8, &str)> {
     let (id, rest) = line.trim().strip_prefix("server.")?.split_once('=')?;

@@ -126,6 +126,14 @@ probe_listing() {
   zk_frame fact "listing $1" "$zk_list"
 }
 
+# probe_members BINARY SOCKET CONFIG: the list of members that the ensemble keeps itself, where it may.
+probe_members() {
+  [ "${zk_main:-0}" != 0 ] && [ -x "$1" ] && [ -S "$2" ] || return 0
+  grep -qs '^[[:blank:]]*reconfigEnabled[[:blank:]]*[=:[:blank:]][[:blank:]]*true' "$3" || return 0
+  zk_said=$(zk_tool timeout 10 "$1" admin --socket "$2" members 2>/dev/null) || return 0
+  zk_frame live members "$zk_said"
+}
+
 # probe_status BINARY SERVER: what the server says about itself, when one runs.
 probe_status() {
   [ "${zk_main:-0}" != 0 ] && [ -x "$1" ] || return 0

@@ -71,11 +71,22 @@ impl<D: Disk> Driver<D> {
                 },
                 Err(_) => format!("error: `{id}` is not a server id"),
             },
+            ["members"] => self.members(),
             ["snapshot"] => {
                 self.node.begin_snapshot();
                 "ok: a snapshot has begun".to_owned()
             }
             _ => format!("error: unknown command `{line}`"),
+        }
+    }
+
+    /// The list that the ensemble keeps itself, in one line.
+    fn members(&self) -> String {
+        match &self.node.state().cluster().membership {
+            Some(membership) => format!("ok: {}", membership.text().replace('\n', " ")),
+            None => "error: the members are those of the `server.N` lines: without \
+                     `reconfigEnabled` the ensemble keeps no list of its own"
+                .to_owned(),
         }
     }
 
