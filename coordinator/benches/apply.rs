@@ -4,6 +4,7 @@
 //! bytes of data, visited in a scattered order so that caches help no more than in life. Means
 //! are processor time, which a busy machine disturbs least; the longest is by the clock.
 #![expect(clippy::print_stdout, reason = "the figures are this program's data")]
+#![allow(clippy::disallowed_methods, reason = "a bench measures by clocks, files and processes")]
 
 use coordinator::state::{Effects, IdentityBuf, Restore, Stamp, State, Txn, WatchKind, Watches};
 use coordinator::wire::acl::AclList;

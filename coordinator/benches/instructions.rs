@@ -5,6 +5,7 @@
 //! second time with twice the operations; the difference is what an operation costs, whatever the
 //! preparation did.
 #![expect(clippy::print_stdout, reason = "the figures are this program's data")]
+#![allow(clippy::disallowed_methods, reason = "a bench measures by clocks, files and processes")]
 
 use std::hint::black_box;
 use std::net::Ipv4Addr;

@@ -3,6 +3,7 @@
 //! `cargo bench -p coordinator --bench memory -- [ZNODES]`: names of 12 bytes under one parent,
 //! 100 bytes of data each, as resident-set difference. One phase after the other on one state.
 #![expect(clippy::print_stdout, reason = "the figures are this program's data")]
+#![allow(clippy::disallowed_methods, reason = "a bench measures by clocks, files and processes")]
 
 use coordinator::state::{Effects, Restore, Stamp, State, Txn, WatchKind, Watches};
 use coordinator::state::{Identity, IdentityBuf};

@@ -2,6 +2,7 @@
 //!
 //! `cargo bench -p coordinator --bench wal -- [DIRECTORY]`; the directory chooses the disk.
 #![expect(clippy::print_stdout, reason = "the figures are this program's data")]
+#![allow(clippy::disallowed_methods, reason = "a bench measures by clocks, files and processes")]
 
 use std::path::PathBuf;
 use std::time::Instant;

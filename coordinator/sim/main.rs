@@ -81,6 +81,7 @@ fn main() -> ExitCode {
     let known = if arguments.failed { seeds::FAILED } else { &[] };
     let next = AtomicU64::new(0);
     let total = Mutex::new((0_u64, Statistics::default(), Vec::new()));
+    #[expect(clippy::disallowed_methods, reason = "how long the runs took, for people")]
     let start = Instant::now();
     std::thread::scope(|scope| {
         for _ in 0..arguments.threads.max(1) {
@@ -267,6 +268,7 @@ mod tests {
 
     #[test]
     fn every_promise_holds_in_fresh_runs() {
+        #[expect(clippy::disallowed_methods, reason = "fresh runs for a bounded time")]
         let start = Instant::now();
         let mut stats = Statistics::default();
         let mut runs = 0;

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use clap::Args;
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 
-use crate::cli::{Failure, exit};
 use crate::client::{Login, Options};
 use crate::config::{ClientConfig, ClientStores, Password, StoreFile, read_line};
+use crate::exit::{self, Failure};
 use crate::tls::{Dialler, Names, PROTOCOLS, client_config, missing_features};
 
 /// Names the client properties where no flag does: a path, and never a secret.

@@ -10,8 +10,8 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::access::Access;
-use crate::cli::{Failure, exit};
 use crate::client::{Client, Error, Options, Servers};
+use crate::exit::{self, Failure};
 use crate::wire::code::Code;
 
 /// More than any cluster that ZooKeeper could carry; what lies beyond is an answer gone wrong.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::Config;
+use crate::exit::{self, Failure, VERSION};
 use crate::{brokers, edge, offline, shell, status, store, tls};
 
 /// A replicated coordination server that speaks the protocol of Apache ZooKeeper.
@@ -182,33 +183,6 @@ pub struct AdminArguments {
     pub line: Vec<String>,
 }
 
-/// Of this build.
-pub const VERSION: &str = env!("CARGO_PKG_VERSION");
-
-/// Exit codes of this binary.
-pub mod exit {
-    pub const OK: u8 = 0;
-    /// The command did not succeed.
-    pub const FAILED: u8 = 1;
-    /// The command line is wrong (clap's own number).
-    pub const USAGE: u8 = 2;
-    /// The configuration is wrong, `EX_CONFIG`.
-    pub const CONFIG: u8 = 78;
-}
-
-/// Why a command failed, for a person, and the code to exit with.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Failure {
-    pub exit: u8,
-    pub message: String,
-}
-
-impl Failure {
-    pub fn new(exit: u8, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into() }
-    }
-}
-
 /// Runs the command and returns its exit code.
 pub fn run(arguments: Arguments) -> Result<u8, Failure> {
     match arguments.command {
@@ -231,6 +205,8 @@ pub fn run(arguments: Arguments) -> Result<u8, Failure> {
 fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
     let (config, warnings) = Config::load(&arguments.config, &arguments.define)
         .map_err(|error| Failure::new(exit::CONFIG, error.to_string()))?;
+    // Data of Apache ZooKeeper is never ignored, and never stands beside an empty ensemble.
+    offline::refuse_foreign_data(&config).map_err(|why| Failure::new(exit::FAILED, why))?;
     edge::serve(config, &warnings).map_err(|why| Failure::new(exit::FAILED, why))?;
     Ok(exit::OK)
 }

@@ -8,8 +8,8 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::access::{Access, Secured};
-use crate::cli::{Failure, exit};
 use crate::client::{Client, CreateOptions, Error, Options, Servers, word_over};
+use crate::exit::{self, Failure};
 use crate::wire::request::create_mode;
 
 #[derive(Debug, Args)]

@@ -4,8 +4,10 @@
 //! only part with sockets, `environment` the only one that asks the system.
 
 pub mod calendar;
+#[expect(clippy::disallowed_methods, reason = "asks the system")]
 pub mod environment;
 pub mod histogram;
+#[expect(clippy::disallowed_methods, reason = "the sockets of the admin server")]
 pub mod http;
 pub mod json;
 pub mod metrics;

@@ -13,7 +13,6 @@ pub mod input;
 pub mod load;
 pub mod log;
 pub mod owner;
-pub mod password;
 pub mod replica;
 pub mod snapshot;
 pub mod txn;

@@ -9,7 +9,7 @@ use super::error::{ConfigError, Warning};
 use super::secret::Secret;
 use super::server::is_wildcard;
 use super::whitelist::Whitelist;
-use crate::state::PasswordRule;
+use crate::session_password::PasswordRule;
 
 use super::{
     Config, JUTE_MAX_BUFFER_DEFAULT, JUTE_MAX_BUFFER_MAX, Listen, PeerType, QuorumTls, Server,

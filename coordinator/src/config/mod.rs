@@ -22,7 +22,7 @@ mod whitelist;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::state::PasswordRule;
+use crate::session_password::PasswordRule;
 
 pub use audit::AuditConfig;
 pub use client::{ClientConfig, ClientStores};

@@ -2,7 +2,6 @@
 
 use super::builder::{Read, permissions};
 use super::entries::{Entries, Result};
-use crate::node::Authentication;
 use crate::sasl::{Users, server_users};
 
 const PROVIDERS: &str = "org.apache.zookeeper.server.auth.";
@@ -24,20 +23,6 @@ pub struct Security {
     /// Empty: nobody must prove anything.
     pub required_schemes: Vec<String>,
     pub refused_may_stay: bool,
-}
-
-impl Security {
-    /// The part that the node holds callers to; nonces have no key yet.
-    pub fn authentication(&self) -> Authentication {
-        Authentication {
-            users: self.users.clone(),
-            super_users: self.super_users.clone(),
-            super_subject: self.super_subject.clone(),
-            required_schemes: self.required_schemes.clone(),
-            refused_may_stay: self.refused_may_stay,
-            ..Authentication::default()
-        }
-    }
 }
 
 impl Entries {

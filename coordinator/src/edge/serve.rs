@@ -32,7 +32,6 @@ use crate::driver::{
 };
 use crate::node::feature::LEVEL;
 use crate::node::{Authentication, Level, Node, NodeConfig, Recovered};
-use crate::offline::refuse_foreign_data;
 use crate::state::{Restore, State};
 use crate::store::{
     RealDisk, SnapshotReader, StoreError, Wal, WalOptions, directory_in, newest_snapshot,
@@ -62,7 +61,6 @@ pub fn serve(config: Config, warnings: &[Warning]) -> Result<(), Failure> {
         logger.warn("skipACL=yes: every client may do everything");
     }
 
-    refuse_foreign_data(&config)?;
     let clock = Clock::start();
     let disk = RealDisk::open(&directory_in(&config.data_dir)).map_err(text)?;
     let same_place = config.data_log_dir == config.data_dir;
@@ -317,7 +315,7 @@ pub(crate) fn node_config(
         authentication: Authentication {
             super_digest: config.super_digest.clone(),
             nonce_key: random(),
-            ..config.security.authentication()
+            ..Authentication::of(&config.security)
         },
         skip_acl: config.skip_acl,
         audit: config.audit.is_some().then(account),

@@ -9,6 +9,7 @@ use sha2::Sha256;
 
 use super::client::{ConnId, Waiting};
 use super::{Level, Node};
+use crate::config::Security;
 use crate::sasl::{Challenge, Refusal, Users};
 use crate::wire::code::Code;
 use crate::wire::opcode::OpCode;
@@ -37,6 +38,18 @@ pub struct Authentication {
 }
 
 impl Authentication {
+    /// As configured; nonces have no key yet.
+    pub fn of(security: &Security) -> Self {
+        Authentication {
+            users: security.users.clone(),
+            super_users: security.super_users.clone(),
+            super_subject: security.super_subject.clone(),
+            required_schemes: security.required_schemes.clone(),
+            refused_may_stay: security.refused_may_stay,
+            ..Authentication::default()
+        }
+    }
+
     fn requires_sasl(&self) -> bool {
         self.required_schemes.iter().any(|scheme| scheme == "sasl")
     }

@@ -8,8 +8,7 @@ use sha2::Sha256;
 
 use super::client::{ConnId, Phase, Waiting};
 use super::{Level, Node};
-use crate::apache::password;
-use crate::state::PasswordRule;
+use crate::session_password::{self, PasswordRule};
 use crate::wire::code::Code;
 use crate::wire::frame;
 use crate::wire::handshake::{ConnectRequest, ConnectResponse, PASSWORD_BYTES};
@@ -97,7 +96,7 @@ impl Node {
             Some(known) => known == rule,
             None => rule.known_at(self.state.cluster().level),
         };
-        (fits && password == password::of_session(session)).then_some(rule)
+        (fits && password == session_password::of_session(session)).then_some(rule)
     }
 
     fn rule_of(&self, session: i64) -> Option<PasswordRule> {
@@ -112,7 +111,7 @@ impl Node {
             return self.refuse_session(conn, read_only);
         }
         let password = match self.rule_of(session) {
-            Some(PasswordRule::Zookeeper) => password::of_session(session),
+            Some(PasswordRule::Zookeeper) => session_password::of_session(session),
             _ => self.keyed_password(session),
         };
         let Some(client) = self.clients.get_mut(conn) else { return };

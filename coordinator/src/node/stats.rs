@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::{Node, TurnCost};
 use crate::admin::histogram::Histogram;
 use crate::admin::view::ResponseSize;
 
@@ -42,21 +41,4 @@ pub struct Stats {
     pub quota_told_ms: u64,
     pub sync_us: Histogram,
     pub batch_entries: Histogram,
-}
-
-impl Node {
-    /// Requests of all clients, since the start or `srst`.
-    pub fn requests_received(&self) -> u64 {
-        self.stats.received
-    }
-
-    /// What the turn at hand has cost so far.
-    pub fn turn_cost(&self) -> TurnCost {
-        self.budget.cost()
-    }
-
-    /// The log's last sync took this long.
-    pub fn record_sync(&mut self, micros: u64) {
-        self.stats.sync_us.record(micros);
-    }
 }

@@ -1,9 +1,14 @@
 //! Each connection's share of a turn, and of what may be in flight.
 
-use super::Node;
 use super::client::ConnId;
+use super::{Node, TurnCost};
 
 impl Node {
+    /// What the turn at hand has cost so far.
+    pub fn turn_cost(&self) -> TurnCost {
+        self.budget.cost()
+    }
+
     pub(super) fn charge(&mut self, conn: ConnId, units: u32) {
         if let Some(client) = self.clients.get_mut(conn) {
             self.budget.charge(client, units);

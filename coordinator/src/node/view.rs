@@ -18,6 +18,16 @@ const LISTED_MAX: usize = 10_000;
 const LISTED_BYTES_MAX: usize = 4 << 20;
 
 impl Node {
+    /// Requests of all clients, since the start or `srst`.
+    pub fn requests_received(&self) -> u64 {
+        self.stats.received
+    }
+
+    /// The log's last sync took this long.
+    pub fn record_sync(&mut self, micros: u64) {
+        self.stats.sync_us.record(micros);
+    }
+
     /// What stands here; directories and the process are the edge's to fill in.
     pub fn view(&self, parts: Parts) -> View {
         let watches = self.watches.summary();

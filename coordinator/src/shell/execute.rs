@@ -18,7 +18,7 @@ pub(super) fn without_server(command: &Command) -> Option<Result<Outcome, Troubl
     match command.spec.kind {
         Kind::Help => Some(help(command)),
         Kind::Version => {
-            Some(Ok(Outcome::Said(format!("coordinator CLI version: {}", crate::cli::VERSION))))
+            Some(Ok(Outcome::Said(format!("coordinator CLI version: {}", crate::exit::VERSION))))
         }
         _ => None,
     }

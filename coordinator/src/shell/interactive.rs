@@ -22,8 +22,8 @@ use super::outcome::{Outcome, Trouble};
 use super::session::exit_code;
 use super::terminal::{Terminal, say};
 use super::{execute, show, words};
-use crate::cli::{Failure, exit};
 use crate::client::{Client, Error};
+use crate::exit::{self, Failure};
 
 /// Between two looks at the socket while nobody types.
 const LOOK_EVERY: Duration = Duration::from_millis(50);

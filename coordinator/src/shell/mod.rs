@@ -21,8 +21,8 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::access::Access;
-use crate::cli::{Failure, exit};
 use crate::client::{Client, Options, Servers};
+use crate::exit::{self, Failure};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Commands:\n  `coordinator shell help` lists them\n\n\

@@ -7,8 +7,8 @@ use super::command::{Command, Kind};
 use super::execute;
 use super::outcome::{Outcome, Trouble};
 use super::terminal::{Closed, Terminal};
-use crate::cli::{Failure, exit};
 use crate::client::Client;
+use crate::exit::{self, Failure};
 
 /// How long each look for an event takes; the next one follows at once.
 const EVENT_WAIT: Duration = Duration::from_mins(1);

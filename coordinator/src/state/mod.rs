@@ -31,10 +31,12 @@ pub use op::reap::ReapCursor;
 pub use permission::may_hear;
 pub use quota::{Exceeded, QuotaUsage};
 pub use read::{ReadResult, WatchRequest};
-pub use session::{PasswordRule, Session};
+pub use session::Session;
 pub use snapshot_codec::{Restore, SnapshotHead};
 pub use txn::{Corrupt, Stamp, Txn};
 pub use watch::{WatchKind, Watches};
+
+pub use crate::session_password::PasswordRule;
 
 use crate::tree::node::Kind;
 use crate::tree::{NewNode, Tree, acl};

@@ -1,7 +1,7 @@
 //! Sessions as the ensemble knows them: how long a client may be silent, and who serves it.
 
-use super::State;
 use super::cluster::PRINCIPALS;
+use super::{PasswordRule, State};
 use crate::wire::code::Code;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,33 +14,10 @@ pub struct Session {
     pub password: PasswordRule,
 }
 
-/// How a session's password comes from its id.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum PasswordRule {
-    /// By the ensemble's key: who knows the id alone cannot take the session over.
-    #[default]
-    Keyed,
-    /// By Apache ZooKeeper's rule, which anybody can compute: for sessions that came from there, or
-    /// that shall be able to go there.
-    Zookeeper,
-}
-
 impl PasswordRule {
-    /// What stands behind the timeout in the body of an operation: nothing, or a byte.
-    pub(super) fn of_body(body: &[u8]) -> Self {
-        if body.get(4) == Some(&1) { Self::Zookeeper } else { Self::Keyed }
-    }
-
     /// Whether members of an ensemble of this level know the rule.
     pub fn known_at(self, level: u16) -> bool {
         self == Self::Keyed || level >= PRINCIPALS
-    }
-
-    /// Appends it to such a body.
-    pub fn encode(self, body: &mut Vec<u8>) {
-        if self == Self::Zookeeper {
-            body.push(1);
-        }
     }
 }
 

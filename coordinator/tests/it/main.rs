@@ -1,4 +1,5 @@
 //! The one test binary of the crate. `UPDATE_CASES=1` records the cases under `tests/cases` anew.
+#![allow(clippy::disallowed_methods, reason = "tests run processes, and look at files and clocks")]
 
 /// The name under which scripts shared with the fuzzer know the library.
 use coordinator as whole;

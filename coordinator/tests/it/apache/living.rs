@@ -176,7 +176,7 @@ fn what_anybody_can_compute_opens_no_session_of_our_own_key() {
     let id = owner.session().id;
     let guessed = Session {
         id,
-        password: coordinator::apache::password::of_session(id),
+        password: coordinator::session_password::of_session(id),
         timeout_ms: SESSION_MS,
     };
     assert_ne!(guessed.password, owner.session().password);
