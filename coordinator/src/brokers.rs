@@ -3,13 +3,16 @@
 //!
 //! The layout is that of Kafka's `zk/ZkData.scala`. Only what anybody may read is read.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::time::Duration;
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::access::Access;
+use crate::answers::{Broker, Brokers, Partition, Registration};
 use crate::client::{Client, Error, Options, Servers};
 use crate::exit::{self, Failure};
 use crate::wire::code::Code;
@@ -32,7 +35,31 @@ pub struct Arguments {
     pub access: Access,
 }
 
-#[expect(clippy::print_stdout, reason = "the answer is this command's data")]
+/// `/brokers/topics/TOPIC`.
+#[derive(Deserialize)]
+struct Topic {
+    partitions: BTreeMap<u32, Vec<u32>>,
+}
+
+/// `/brokers/topics/TOPIC/partitions/N/state`.
+#[derive(Deserialize)]
+struct PartitionState {
+    leader: i64,
+    isr: Vec<u32>,
+}
+
+/// `/controller`.
+#[derive(Deserialize)]
+struct Controller {
+    brokerid: u32,
+}
+
+/// `/config/…`.
+#[derive(Deserialize)]
+struct Settings {
+    config: BTreeMap<String, String>,
+}
+
 pub fn run(arguments: &Arguments) -> Result<u8, Failure> {
     let servers = Servers::parse(&arguments.server)
         .map_err(|error| Failure::new(exit::USAGE, error.to_string()))?;
@@ -44,73 +71,86 @@ pub fn run(arguments: &Arguments) -> Result<u8, Failure> {
     let failed = |error: Error| Failure::new(exit::FAILED, error.to_string());
     let mut client = Client::open(servers, options, None).map_err(failed)?;
     if let Some(id) = arguments.id {
-        let registered = registration(&mut client, id).map_err(failed)?;
+        let registered_ms = registered_ms(&mut client, id).map_err(failed)?;
         let controller = controller(&mut client).map_err(failed)?;
         let _ = client.close();
-        println!("{}", json!({"id": id, "registeredMs": registered, "controller": controller}));
-        return Ok(if registered.is_some() { exit::OK } else { exit::FAILED });
+        print(&Broker { id, registered_ms, controller });
+        return Ok(if registered_ms.is_some() { exit::OK } else { exit::FAILED });
     }
     let answer = cluster(&mut client).map_err(failed)?;
     let _ = client.close();
-    // Whoever closed the pipe has what it wanted.
-    let _ = writeln!(io::stdout().lock(), "{answer}");
+    print(&answer);
     Ok(exit::OK)
 }
 
+fn print(answer: &impl Serialize) {
+    let line = serde_json::to_string(answer).expect("an answer has names for keys");
+    // Whoever closed the pipe has what it wanted.
+    let _ = writeln!(io::stdout().lock(), "{line}");
+}
+
 /// Everything, read after one `sync`: a follower that is behind tells nothing old.
-fn cluster(client: &mut Client) -> Result<Value, Error> {
+fn cluster(client: &mut Client) -> Result<Brokers, Error> {
     client.sync("/brokers")?;
     let mut brokers = Vec::new();
     for id in children(client, "/brokers/ids")?.iter().filter_map(|id| id.parse::<u32>().ok()) {
-        if let Some(registered) = registration(client, id)? {
-            brokers.push(json!({"id": id, "registeredMs": registered}));
-        }
+        let registered_ms = registered_ms(client, id)?;
+        brokers.extend(registered_ms.map(|registered_ms| Registration { id, registered_ms }));
     }
     let mut partitions = Vec::new();
     for topic in children(client, "/brokers/topics")? {
-        let Some(assigned) = data(client, &format!("/brokers/topics/{topic}"))? else { continue };
-        let least = min_insync(client, &format!("/config/topics/{topic}"))?;
-        for (partition, replicas) in assigned["partitions"].as_object().into_iter().flatten() {
+        let Some(assigned) = assigned(client, &format!("/brokers/topics/{topic}"))? else {
+            continue;
+        };
+        let min_insync = min_insync(client, &format!("/config/topics/{topic}"))?;
+        for (partition, replicas) in assigned.partitions {
             let path = format!("/brokers/topics/{topic}/partitions/{partition}/state");
-            let state = data(client, &path)?.unwrap_or(Value::Null);
-            partitions.push(json!({
-                "topic": topic,
-                "partition": partition.parse::<u32>().ok(),
-                "replicas": replicas,
-                "leader": state["leader"],
-                "isr": state["isr"],
-                "minInsync": least,
-            }));
+            let state = data::<PartitionState>(client, &path)?;
+            partitions.push(Partition {
+                topic: topic.clone(),
+                partition,
+                replicas,
+                leader: state.as_ref().map(|state| state.leader),
+                isr: state.map(|state| state.isr),
+                min_insync,
+            });
             if partitions.len() > PARTITIONS_MAX {
                 return Err(Error::Protocol(format!("more than {PARTITIONS_MAX} partitions")));
             }
         }
     }
-    Ok(json!({
-        "controller": controller(client)?,
-        "brokers": brokers,
-        "partitions": partitions,
-        "minInsync": min_insync(client, "/config/brokers/<default>")?,
-    }))
+    Ok(Brokers {
+        controller: controller(client)?,
+        brokers,
+        partitions,
+        min_insync: min_insync(client, "/config/brokers/<default>")?,
+    })
+}
+
+/// The partitions of a topic. One that cannot be read is an error: nobody must take it for healthy.
+fn assigned(client: &mut Client, path: &str) -> Result<Option<Topic>, Error> {
+    let Some(bytes) = bytes(client, path)? else { return Ok(None) };
+    let topic = serde_json::from_slice(&bytes);
+    topic.map(Some).map_err(|error| {
+        Error::Protocol(format!("`{path}` does not hold what Kafka writes: {error}"))
+    })
 }
 
 /// When the broker registered, in milliseconds since 1970: another start is another registration.
-fn registration(client: &mut Client, id: u32) -> Result<Option<i64>, Error> {
-    match client.exists(&format!("/brokers/ids/{id}"), false)? {
-        Some(stat) => Ok(Some(stat.ctime_ms)),
-        None => Ok(None),
-    }
+fn registered_ms(client: &mut Client, id: u32) -> Result<Option<i64>, Error> {
+    let stat = client.exists(&format!("/brokers/ids/{id}"), false)?;
+    Ok(stat.map(|stat| stat.ctime_ms))
 }
 
 /// The broker that is the controller.
-fn controller(client: &mut Client) -> Result<Option<i64>, Error> {
-    Ok(data(client, "/controller")?.and_then(|data| data["brokerid"].as_i64()))
+fn controller(client: &mut Client) -> Result<Option<u32>, Error> {
+    Ok(data::<Controller>(client, "/controller")?.map(|data| data.brokerid))
 }
 
 /// `min.insync.replicas` where somebody has set it.
 fn min_insync(client: &mut Client, path: &str) -> Result<Option<u32>, Error> {
-    let data = data(client, path)?;
-    let set = data.as_ref().and_then(|data| data["config"]["min.insync.replicas"].as_str());
+    let settings = data::<Settings>(client, path)?;
+    let set = settings.as_ref().and_then(|set| set.config.get("min.insync.replicas"));
     Ok(set.and_then(|text| text.parse().ok()))
 }
 
@@ -125,10 +165,15 @@ fn children(client: &mut Client, path: &str) -> Result<Vec<String>, Error> {
     }
 }
 
-/// A znode's JSON; `None` when it is not there, or is none.
-fn data(client: &mut Client, path: &str) -> Result<Option<Value>, Error> {
+/// A znode's JSON; `None` when it is not there, or is not what Kafka writes.
+fn data<T: DeserializeOwned>(client: &mut Client, path: &str) -> Result<Option<T>, Error> {
+    Ok(bytes(client, path)?.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+}
+
+/// A znode's data; `None` when it is not there, or has none.
+fn bytes(client: &mut Client, path: &str) -> Result<Option<Vec<u8>>, Error> {
     match client.get_data(path, false) {
-        Ok((data, _)) => Ok(data.and_then(|bytes| serde_json::from_slice(&bytes).ok())),
+        Ok((data, _)) => Ok(data),
         Err(error) if error.code() == Some(Code::NoNode) => Ok(None),
         Err(error) => Err(error),
     }

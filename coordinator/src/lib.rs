@@ -11,10 +11,11 @@
 #[expect(clippy::disallowed_methods, reason = "reads passwords from files and prompts")]
 pub mod access;
 pub mod admin;
+pub mod answers;
 #[expect(clippy::disallowed_methods, reason = "reads and writes Apache ZooKeeper's files")]
 pub mod apache;
 pub mod brokers;
-mod bytes;
+pub mod bytes;
 pub mod cli;
 #[expect(clippy::disallowed_methods, reason = "sockets and clocks of a client")]
 pub mod client;

@@ -5,9 +5,9 @@ use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use serde_json::{Value, json};
 
 use crate::access::{Access, Secured};
+use crate::answers::{Mode, Peers, Probe, Status};
 use crate::client::{Client, CreateOptions, Error, Options, Servers, word_over};
 use crate::exit::{self, Failure};
 use crate::wire::request::create_mode;
@@ -46,7 +46,7 @@ pub fn run(arguments: &Arguments) -> Result<u8, Failure> {
     }
     let text: String = reports
         .iter()
-        .map(|report| if arguments.json { format!("{}\n", report.json()) } else { report.text() })
+        .map(|report| if arguments.json { report.json() } else { report.text() })
         .collect();
     // Whoever closed the pipe still gets the exit code.
     let _ = io::stdout().lock().write_all(text.as_bytes());
@@ -59,8 +59,7 @@ pub fn run(arguments: &Arguments) -> Result<u8, Failure> {
 #[derive(Debug, Default)]
 struct Report {
     server: String,
-    /// `leader`, `follower`, `observer`, `standalone`, `read-only`.
-    mode: Option<String>,
+    mode: Option<Mode>,
     version: Option<String>,
     zxid: Option<i64>,
     /// Operations behind the newest of the servers asked; `None` across epochs.
@@ -108,7 +107,8 @@ impl Report {
             answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
         };
         let number = |name: &str| field(name).and_then(|text| text.trim().parse().ok());
-        self.mode = field("Mode").map(str::to_owned);
+        let mode = field("Mode").map(str::trim);
+        self.mode = mode.and_then(Mode::from_word);
         self.version = field("Zookeeper version").map(str::to_owned);
         self.zxid = field("Zxid")
             .and_then(|text| text.strip_prefix("0x"))
@@ -116,7 +116,9 @@ impl Report {
         self.connections = number("Connections");
         self.node_count = number("Node count");
         self.outstanding = number("Outstanding");
-        if self.mode.is_none() {
+        if let (None, Some(mode)) = (self.mode, mode) {
+            self.trouble = Some(format!("is in mode `{mode}`, which this release does not know"));
+        } else if self.mode.is_none() {
             self.trouble = Some(match answer.trim() {
                 "" => "closes the connection without an answer".to_owned(),
                 text if text.contains("whitelist") => {
@@ -127,10 +129,8 @@ impl Report {
         }
     }
 
-    /// In a quorum, or alone by design.
     fn serving(&self) -> bool {
-        let modes = ["leader", "follower", "observer", "standalone"];
-        self.mode.as_deref().is_some_and(|mode| modes.contains(&mode))
+        self.mode.is_some_and(Mode::serves)
     }
 
     fn monitored(&self, key: &str) -> Option<i64> {
@@ -147,7 +147,7 @@ impl Report {
 
     /// Whether members have to know a secret; `None` where there are no others, or nobody says.
     fn peers_authenticated(&self) -> Option<bool> {
-        let members = self.mode.as_deref().filter(|mode| *mode != "standalone");
+        let members = self.mode.filter(|mode| *mode != Mode::Standalone);
         members.and_then(|_| Some(self.monitored("zk_peers_authenticated")? != 0))
     }
 
@@ -155,7 +155,7 @@ impl Report {
         let mut lines = vec![("server", self.server.clone())];
         let mut put = |name, value: Option<String>| lines.extend(value.map(|value| (name, value)));
         let number = |value: Option<i64>| value.map(|value| value.to_string());
-        put("mode", self.mode.clone());
+        put("mode", self.mode.map(|mode| mode.word().to_owned()));
         put("trouble", self.trouble.clone());
         put("zxid", self.zxid.map(|zxid| format!("{zxid:#x}")));
         put("lag", number(self.lag));
@@ -191,33 +191,40 @@ impl Report {
         text
     }
 
-    /// Absent values are null, so that readers need not tell missing from unknown.
-    fn json(&self) -> Value {
-        let peers = self.peers().map(|(connected, synced, voters)| {
-            json!({ "connected": connected, "synced": synced, "votersBesides": voters })
+    /// One line.
+    fn json(&self) -> String {
+        let line = serde_json::to_string(&self.status()).expect("a status has names for keys");
+        line + "\n"
+    }
+
+    fn status(&self) -> Status {
+        let peers = self.peers().map(|(connected, synced, voters)| Peers {
+            connected: Some(connected),
+            synced: Some(synced),
+            voters_besides: Some(voters),
         });
         let probe = self.probe.as_ref().map(|probe| match probe {
-            Ok(took) => json!({ "ok": true, "ms": took.as_millis() as u64 }),
-            Err(why) => json!({ "ok": false, "error": why }),
+            Ok(took) => Probe { ok: true, ms: Some(took.as_millis() as u64), error: None },
+            Err(why) => Probe { ok: false, ms: None, error: Some(why.clone()) },
         });
-        json!({
-            "server": self.server,
-            "serving": self.serving(),
-            "mode": self.mode,
-            "error": self.trouble,
-            "version": self.version,
-            "zxid": self.zxid.map(|zxid| format!("{zxid:#x}")),
-            "epoch": self.zxid.map(|zxid| zxid >> 32),
-            "counter": self.zxid.map(|zxid| zxid & 0xffff_ffff),
-            "lag": self.lag,
-            "peers": peers,
-            "peersAuthenticated": self.peers_authenticated(),
-            "sessions": self.monitored("zk_global_sessions"),
-            "connections": self.connections,
-            "outstanding": self.outstanding,
-            "nodeCount": self.node_count,
-            "probe": probe,
-        })
+        Status {
+            server: self.server.clone(),
+            serving: self.serving(),
+            mode: self.mode,
+            error: self.trouble.clone(),
+            version: self.version.clone(),
+            zxid: self.zxid,
+            epoch: self.zxid.map(|zxid| zxid >> 32),
+            counter: self.zxid.map(|zxid| zxid & 0xffff_ffff),
+            lag: self.lag,
+            peers,
+            peers_authenticated: self.peers_authenticated(),
+            sessions: self.monitored("zk_global_sessions"),
+            connections: self.connections,
+            outstanding: self.outstanding,
+            node_count: self.node_count,
+            probe,
+        }
     }
 }
 
@@ -259,7 +266,7 @@ mod tests {
         let leader = report(answer);
         assert!(leader.serving());
         assert_eq!((leader.zxid, leader.connections), (Some(0x3_0000_0007), Some(2)));
-        assert_eq!(leader.json()["epoch"], 3);
+        assert_eq!(leader.status().epoch, Some(3));
         for (answer, trouble) in [
             ("", "closes the connection without an answer"),
             (
@@ -276,6 +283,10 @@ mod tests {
             assert_eq!(report.trouble.as_deref(), Some(trouble));
         }
         assert!(!report("Mode: read-only\n").serving());
+        let later = report("Mode: witness\n");
+        assert!(!later.serving());
+        let trouble = "is in mode `witness`, which this release does not know";
+        assert_eq!(later.trouble.as_deref(), Some(trouble));
     }
 
     #[test]

@@ -149,8 +149,12 @@ async fn brokers(run: &Run, planned: &Planned<'_>) -> (String, Vec<String>) {
             yes(controls),
         ]);
     }
-    let under: Vec<_> =
-        cluster.under_replicated().into_iter().take(PARTITIONS_TOLD).map(Partition::say).collect();
+    let under: Vec<_> = cluster
+        .under_replicated()
+        .into_iter()
+        .take(PARTITIONS_TOLD)
+        .map(Partition::to_string)
+        .collect();
     run.reporter
         .event(Event::Partitions { partitions: cluster.partitions.len(), under_replicated: under });
     (show::columns(&rows), cluster.complaints())

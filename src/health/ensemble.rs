@@ -1,8 +1,9 @@
 //! How the ensemble is, as its hosts say: one [`Member`] for every host of the inventory, whether it
 //! answers or not. Pure: what was observed in, a verdict out.
 
+pub use coordinator::answers::Mode;
+use coordinator::answers::Status;
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::inventory::{Host, Inventory, Role};
 use crate::probe::Observed;
@@ -10,27 +11,6 @@ use crate::probe::Observed;
 /// Operations a member may be behind the leader and still count as in step: under load the answers
 /// of two servers are never of the same moment.
 pub const LAG_MAX: i64 = 2_000;
-
-/// What a server is among the members.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    Leader,
-    Follower,
-    Observer,
-    Standalone,
-}
-
-impl Mode {
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Leader => "leader",
-            Self::Follower => "follower",
-            Self::Observer => "observer",
-            Self::Standalone => "standalone",
-        }
-    }
-}
 
 /// One host of the inventory, as it is now.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -73,8 +53,8 @@ impl Member {
         };
         member.unreachable = None;
         let text = observed.text("status");
-        match serde_json::from_str::<Value>(text.lines().next().unwrap_or_default()) {
-            Ok(status) => member.read(&status),
+        match serde_json::from_str::<Status>(text.lines().next().unwrap_or_default()) {
+            Ok(status) => member.read(status),
             Err(_) if text.trim().is_empty() => {}
             Err(_) => member.error = Some(text.trim().to_owned()),
         }
@@ -93,25 +73,17 @@ impl Member {
     }
 
     /// One line of `coordinator status --json`.
-    pub fn read(&mut self, status: &Value) {
-        let number = |name: &str| status[name].as_i64();
-        self.mode = match status["mode"].as_str() {
-            Some("leader") => Some(Mode::Leader),
-            Some("follower") => Some(Mode::Follower),
-            Some("observer") => Some(Mode::Observer),
-            Some("standalone") => Some(Mode::Standalone),
-            _ => None,
-        };
-        self.error = status["error"].as_str().map(str::to_owned);
-        self.zxid = status["zxid"]
-            .as_str()
-            .and_then(|text| i64::from_str_radix(text.trim_start_matches("0x"), 16).ok());
-        self.sessions = number("sessions");
-        self.connections = number("connections");
-        self.nodes = number("nodeCount");
-        self.version = status["version"].as_str().map(str::to_owned);
-        self.synced = status["peers"]["synced"].as_i64();
-        self.electorate = status["peers"]["votersBesides"].as_i64().map(|others| others + 1);
+    pub fn read(&mut self, status: Status) {
+        self.mode = status.mode.filter(|mode| mode.serves());
+        self.error = status.error;
+        self.zxid = status.zxid;
+        self.sessions = status.sessions;
+        self.connections = status.connections;
+        self.nodes = status.node_count;
+        self.version = status.version;
+        self.synced = status.peers.and_then(|peers| peers.synced);
+        let others = status.peers.and_then(|peers| peers.voters_besides);
+        self.electorate = others.map(|others| others + 1);
     }
 
     pub fn serves(&self) -> bool {
@@ -380,7 +352,7 @@ mod tests {
         let mut member = Member::default();
         let line = r#"{"server":"127.0.0.1:2181","serving":true,"mode":"leader","zxid":"0x200000003",
             "sessions":1,"connections":2,"nodeCount":5,"peers":{"connected":2,"synced":2}}"#;
-        member.read(&serde_json::from_str(line).expect("JSON"));
+        member.read(serde_json::from_str(line).expect("JSON"));
         assert_eq!(member.mode, Some(Mode::Leader));
         assert_eq!((member.zxid, member.epoch()), (Some(0x2_0000_0003), Some(2)));
         assert_eq!(member.synced, Some(2));

@@ -3,7 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use serde::{Deserialize, Serialize};
+use coordinator::answers::Brokers;
+pub use coordinator::answers::Partition;
+use serde::Serialize;
 
 use crate::inventory::Inventory;
 use crate::layout::BROKER_UNIT;
@@ -23,38 +25,6 @@ pub struct Broker {
     pub restarts: u32,
     /// When it registered, in milliseconds since 1970; `None`: it is not registered.
     pub registered_ms: Option<i64>,
-}
-
-/// One partition.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Partition {
-    pub topic: String,
-    pub partition: u32,
-    pub replicas: Vec<u32>,
-    /// `None`: it has never had a leader.
-    pub leader: Option<i64>,
-    pub isr: Option<Vec<u32>>,
-    /// The topic's own `min.insync.replicas`.
-    pub min_insync: Option<usize>,
-}
-
-/// One registered broker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Registered {
-    id: u32,
-    registered_ms: i64,
-}
-
-/// What `coordinator brokers` prints.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Told {
-    controller: Option<u32>,
-    brokers: Vec<Registered>,
-    partitions: Vec<Partition>,
-    min_insync: Option<usize>,
 }
 
 /// The whole cluster at one moment.
@@ -82,11 +52,11 @@ impl Cluster {
         told: Result<&str, String>,
     ) -> Self {
         let parsed = told.and_then(|line| {
-            serde_json::from_str::<Told>(line.trim()).map_err(|_| line.trim().to_owned())
+            serde_json::from_str::<Brokers>(line.trim()).map_err(|_| line.trim().to_owned())
         });
         let (told, silent) = match parsed {
             Ok(told) => (told, None),
-            Err(why) => (Told::default(), Some(why)),
+            Err(why) => (Brokers::default(), Some(why)),
         };
         let brokers = inventory.brokers.iter().map(|broker| {
             let registered = told.brokers.iter().find(|other| other.id == broker.id);
@@ -111,13 +81,13 @@ impl Cluster {
             }
         });
         let written = inventory.brokers.iter().filter_map(|broker| {
-            broker.properties.get("min.insync.replicas")?.trim().parse::<usize>().ok()
+            broker.properties.get("min.insync.replicas")?.trim().parse::<u32>().ok()
         });
         Self {
             brokers: brokers.collect(),
             controller: told.controller,
             partitions: told.partitions,
-            min_insync: told.min_insync.or_else(|| written.max()).unwrap_or(1),
+            min_insync: told.min_insync.or_else(|| written.max()).unwrap_or(1) as usize,
             silent,
         }
     }
@@ -128,12 +98,12 @@ impl Cluster {
 
     /// Partitions that lack a replica in sync, or a leader.
     pub fn under_replicated(&self) -> Vec<&Partition> {
-        self.partitions.iter().filter(|partition| partition.lacks()).collect()
+        self.partitions.iter().filter(|partition| partition.is_under_replicated()).collect()
     }
 
     /// How many replicas in sync a partition needs to take what `acks=all` sends.
     pub fn least(&self, partition: &Partition) -> usize {
-        partition.min_insync.unwrap_or(self.min_insync)
+        partition.min_insync.map_or(self.min_insync, |least| least as usize)
     }
 
     /// Topics that cannot be written to while one of their brokers is down, whatever the order.
@@ -161,35 +131,12 @@ impl Cluster {
         }
         let under = self.under_replicated();
         if let Some(first) = under.first() {
-            complaints.push(format!("{} under-replicated: {}", count(under.len()), first.say()));
+            complaints.push(format!("{} under-replicated: {}", count(under.len()), first));
         }
         if self.controller.is_none() && self.brokers.iter().any(|b| b.registered_ms.is_some()) {
             complaints.push("no broker is the controller".into());
         }
         complaints
-    }
-}
-
-impl Partition {
-    pub fn in_sync(&self) -> &[u32] {
-        self.isr.as_deref().unwrap_or_default()
-    }
-
-    fn lacks(&self) -> bool {
-        let in_sync = self.in_sync();
-        self.leader.is_none_or(|leader| leader < 0)
-            || self.replicas.iter().any(|replica| !in_sync.contains(replica))
-    }
-
-    /// As people write it.
-    pub fn say(&self) -> String {
-        format!(
-            "{}-{} has {:?} of {:?} in sync",
-            self.topic,
-            self.partition,
-            self.in_sync(),
-            self.replicas
-        )
     }
 }
 

@@ -142,7 +142,7 @@ fn closed(cluster: &Cluster, broker: &Broker) -> Option<String> {
     }
     let under = cluster.under_replicated();
     if let Some(first) = under.first() {
-        return Some(format!("{} under-replicated: {}", kafka::count(under.len()), first.say()));
+        return Some(format!("{} under-replicated: {}", kafka::count(under.len()), first));
     }
     let falls = |partition: &&Partition| {
         let least = cluster.least(partition);
@@ -155,7 +155,7 @@ fn closed(cluster: &Cluster, broker: &Broker) -> Option<String> {
         .partitions
         .iter()
         .find(falls)
-        .map(|partition| format!("{} and needs {}", partition.say(), cluster.least(partition)))
+        .map(|partition| format!("{partition} and needs {}", cluster.least(partition)))
 }
 
 /// A process that ends again and again is not waited for.
@@ -184,9 +184,7 @@ fn missing(current: &Current, cluster: &Cluster, broker: Option<&Broker>) -> Opt
         return Some("the broker has not registered yet".into());
     }
     let under = cluster.under_replicated();
-    under
-        .first()
-        .map(|first| format!("{} under-replicated: {}", kafka::count(under.len()), first.say()))
+    under.first().map(|first| format!("{} under-replicated: {}", kafka::count(under.len()), first))
 }
 
 #[cfg(test)]

@@ -132,7 +132,7 @@ impl Roll {
         let rank = |target: &&Target| match view.member(&target.host) {
             None => (0, 0),
             Some(member) => match member.mode {
-                None => (0, member.myid),
+                None | Some(Mode::ReadOnly) => (0, member.myid),
                 Some(Mode::Observer) => (1, member.myid),
                 Some(Mode::Follower) => (2, member.myid),
                 Some(Mode::Leader | Mode::Standalone) => (3, member.myid),

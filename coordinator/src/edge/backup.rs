@@ -15,6 +15,7 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 
 use super::completion::Completions;
+use crate::bytes::hex;
 use crate::driver::Completion;
 use crate::state::SnapshotHead;
 use crate::store::{RealDisk, SnapshotStream, list_snapshots};
@@ -119,14 +120,6 @@ pub fn backup(socket: &Path, out: impl Write) -> Result<BackupReport, String> {
         bytes,
         sha256: hex(&tee.digest.finalize()),
         ensemble: format!("{cluster_id:032x}"),
-    })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut out, byte| {
-        let _ = write!(out, "{byte:02x}");
-        out
     })
 }
 

@@ -13,6 +13,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::directives::{parse, quoted};
 use super::{PROTOCOL, SERVER_NAME};
+use crate::bytes::hex;
 
 /// Longest response (RFC 2831, section 2.1.2).
 pub const TOKEN_BYTES_MAX: usize = 4096;
@@ -251,14 +252,6 @@ impl Response {
         let expected = format!("rspauth={}", self.value(&secret(&self.user, password), ""));
         bool::from(expected.as_bytes().ct_eq(token))
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(32), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}"); // a String takes everything
-        text
-    })
 }
 
 #[cfg(test)]

@@ -1,9 +1,8 @@
 //! A subject as Java's `X500Principal.getName()` prints it: RFC 2253, the id of the scheme `x509`.
 
-use std::fmt::Write as _;
-
 use super::certificate::Certificate;
 use super::der::{Der, Element, OID, SEQUENCE, SET};
+use crate::bytes::hex;
 
 /// The subject of a certificate; `None` when it is none.
 pub fn subject(certificate: &[u8]) -> Option<String> {
@@ -65,12 +64,8 @@ fn attribute(kind: &[u8], value: &Element<'_>) -> Option<String> {
     {
         return Some(format!("{keyword}={}", escaped(&text)));
     }
-    let hex = value.whole.iter().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}"); // a String takes everything
-        hex
-    });
     let name = keyword(kind).map_or_else(|| dotted(kind), |keyword| Some(keyword.to_owned()))?;
-    Some(format!("{name}=#{hex}"))
+    Some(format!("{name}=#{}", hex(value.whole)))
 }
 
 fn dotted(kind: &[u8]) -> Option<String> {
