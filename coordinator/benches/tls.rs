@@ -4,6 +4,7 @@
 //! `cargo bench --profile fast -p coordinator --bench tls`. Stores are those of `tests/tls`; Apache
 //! ZooKeeper is measured where Debian's package is installed. Load and server share the machine.
 #![expect(clippy::print_stdout, reason = "the figures are this program's data")]
+#![allow(clippy::disallowed_methods, reason = "a bench measures by clocks, files and processes")]
 
 use std::fs;
 use std::net::TcpListener;

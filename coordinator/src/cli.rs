@@ -344,6 +344,7 @@ fn check(arguments: &CheckArguments) -> Result<u8, Failure> {
 
 /// The key is only its owner's, and on disk before anybody hears of it.
 #[expect(clippy::print_stdout, reason = "the request is this command's data")]
+#[expect(clippy::disallowed_methods, reason = "writes the private key")]
 fn request(arguments: &RequestArguments) -> Result<u8, Failure> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
