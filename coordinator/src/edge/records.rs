@@ -111,6 +111,12 @@ impl Counter {
     }
 }
 
+/// A number as HMAC and CRC take it, which releases without AES-GCM make alike: without the zeroes
+/// that make a nonce of it.
+fn in_tags(number: &[u8; 12]) -> &[u8] {
+    &number[..8]
+}
+
 fn mac(
     keyed: &Hmac<Sha256>,
     number: [u8; 12],
@@ -118,7 +124,7 @@ fn mac(
     payload: &[u8],
 ) -> [u8; TAG_BYTES] {
     let mut mac = keyed.clone();
-    mac.update(&number);
+    mac.update(in_tags(&number));
     mac.update(&length);
     mac.update(payload);
     let mut tag = [0; TAG_BYTES];
@@ -128,7 +134,7 @@ fn mac(
 
 fn crc(number: [u8; 12], length: [u8; LENGTH_BYTES], payload: &[u8]) -> [u8; CRC_BYTES] {
     let mut crc = crc32fast::Hasher::new();
-    crc.update(&number);
+    crc.update(in_tags(&number));
     crc.update(&length);
     crc.update(payload);
     crc.finalize().to_le_bytes()
@@ -245,6 +251,25 @@ mod tests {
             out.extend(some);
         }
         out
+    }
+
+    #[test]
+    fn what_members_without_aes_gcm_send_is_what_it_was_before_there_was_any() {
+        let tagged = |number: u64, payload: &[u8]| {
+            let length = payload.len() as u32;
+            [&number.to_le_bytes()[..], &length.to_le_bytes(), payload].concat()
+        };
+        let (mut plain, mut keyed) =
+            (Sealer::new(&Protection::Crc), Sealer::new(&Protection::Hmac(KEY)));
+        for (number, payload) in [(0, &b"one"[..]), (1, b""), (2, b"three")] {
+            let bytes = tagged(number, payload);
+            let sent = seal(&mut plain, payload);
+            assert_eq!(sent[sent.len() - 4..], crc32fast::hash(&bytes).to_le_bytes());
+            let mut mac = Hmac::<Sha256>::new_from_slice(&KEY).unwrap();
+            mac.update(&bytes);
+            let sent = seal(&mut keyed, payload);
+            assert_eq!(sent[sent.len() - 16..], mac.finalize().into_bytes()[..16]);
+        }
     }
 
     fn records(protection: &Protection) -> [Vec<u8>; 3] {
