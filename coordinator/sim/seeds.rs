@@ -51,4 +51,8 @@ pub const FAILED: &[(u64, &str)] = &[
         "a restart forgot a change of members that its log did not call committed: no majority",
     ),
     (2_001_528, "a client took the ground for laid when the server had died half-way"),
+    (
+        17_960_800_288,
+        "a wiped member was no member for a moment: the level rose above what its release knows",
+    ),
 ];

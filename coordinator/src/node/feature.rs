@@ -1,9 +1,10 @@
 //! The feature level: what all members of the ensemble understand.
 //!
 //! A level stands for forms of entries and of the state that releases before do not know. Servers
-//! say in their hello how far they go; once every member knows a level, the leader raises the
-//! ensemble to it by an entry, and only then is anything of it used. So servers of two releases
-//! live together, and a release before can take over until then (`docs/compatibility.md`).
+//! say in their hello how far they go. Once every server that reads the log knows a level, the
+//! leader raises the ensemble to it by an entry, and only then is anything of it used. So servers of
+//! two releases live together, and a release before can take over until then
+//! (`docs/compatibility.md`).
 
 use super::entry::Segment;
 use super::{Level, Node};
@@ -24,8 +25,8 @@ impl Node {
         if level >= self.config.level || !self.leading() || self.state.cluster().cluster_id == 0 {
             return;
         }
-        let members = self.membership.members();
-        let known = members.map(|id| self.level_of(id as u8)).min().unwrap_or(0);
+        let readers = self.membership.readers();
+        let known = readers.map(|id| self.level_of(id as u8)).min().unwrap_or(0);
         if known > level {
             self.propose_segment(&Segment::Level { level: known });
         }

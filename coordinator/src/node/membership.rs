@@ -161,6 +161,12 @@ impl Membership {
         self.conf_state.voters.iter().chain(&self.conf_state.learners).copied()
     }
 
+    /// Who must understand what the ensemble uses: members, and those that the server list names. One
+    /// with a new data directory is no member for a moment, and reads the same log afterwards.
+    pub(super) fn readers(&self) -> impl Iterator<Item = u64> {
+        self.members().chain(self.list().map(u64::from))
+    }
+
     pub(super) fn is_voter(&self, id: u64) -> bool {
         self.conf_state.voters.contains(&id)
     }

@@ -199,6 +199,17 @@ fn a_release_that_knows_less_than_the_ensemble_is_refused_by_name() {
     );
 }
 
+#[test]
+fn a_member_that_is_taken_out_for_its_new_directory_goes_on_to_read_the_log() {
+    let mut membership = membership();
+    membership.conf_state.voters = vec![1, 2];
+    assert!(!membership.is_member(3) && membership.readers().any(|id| id == 3));
+    membership.participants = vec![1, 2];
+    assert!(membership.readers().all(|id| id != 3), "no list names it");
+    membership.conf_state.learners = vec![3];
+    assert!(membership.readers().any(|id| id == 3), "it is a member all the same");
+}
+
 // ---- what a leader does next ----
 
 #[test]
