@@ -55,4 +55,8 @@ pub const FAILED: &[(u64, &str)] = &[
         17_960_800_288,
         "a wiped member was no member for a moment: the level rose above what its release knows",
     ),
+    (
+        17_960_808_268,
+        "each snapshot that a far member was offered had been replaced when it asked for it",
+    ),
 ];

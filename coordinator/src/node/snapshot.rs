@@ -25,7 +25,9 @@ impl Node {
         }
         if self.snapshots.in_making().is_none() {
             let wanted = self.raft.store().take_snapshot_wanted();
-            if !wanted && !self.snapshots.due() || self.applied_index == 0 {
+            let now_ms = self.clocks.now_ms();
+            let due = || self.snapshots.due(now_ms, || self.offers_snapshot());
+            if !wanted && !due() || self.applied_index == 0 {
                 return;
             }
             self.begin(wanted);
@@ -105,12 +107,15 @@ impl Node {
 
     /// Gives up the entries behind a snapshot when no follower is being sent one.
     pub(super) fn review_pin(&mut self) {
-        let progress = self.raft.raft.prs();
-        let sending =
-            self.is_leader() && progress.iter().any(|(_, p)| p.state == ProgressState::Snapshot);
-        if !sending && !self.snapshots.recent(self.clocks.now_ms()) {
+        if !self.offers_snapshot() && !self.snapshots.recent(self.clocks.now_ms()) {
             self.raft.mut_store().unpin();
         }
+    }
+
+    /// A member was offered a snapshot of this leader, and has not taken it yet.
+    fn offers_snapshot(&self) -> bool {
+        let mut progress = self.raft.raft.prs().iter();
+        self.is_leader() && progress.any(|(_, p)| p.state == ProgressState::Snapshot)
     }
 
     /// The snapshot could not be written; the log goes on without it.

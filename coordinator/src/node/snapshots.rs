@@ -74,9 +74,11 @@ impl Snapshots {
         self.ops_due = 0;
     }
 
-    /// Enough writes have been applied since the last one.
-    pub(super) fn due(&self) -> bool {
-        self.ops_since >= self.ops_due
+    /// Enough writes have been applied since the last one. One that a member was offered is left time
+    /// to be fetched: few are kept, and on a busy server over a slow link the next ones would replace
+    /// it before it is asked for, again and again.
+    pub(super) fn due(&self, now_ms: u64, offered: impl FnOnce() -> bool) -> bool {
+        self.ops_since >= self.ops_due && !(self.recent(now_ms) && offered())
     }
 
     /// Writes applied since the last one was begun.
@@ -233,16 +235,28 @@ mod tests {
         let mut snapshots = Snapshots::new(100, &mut random);
         let mut dues = Vec::new();
         for _ in 0..2000 {
-            while !snapshots.due() {
+            while !snapshots.due(0, || false) {
                 snapshots.applied_one();
             }
             dues.push(snapshots.ops_since());
             snapshots.begin(point(1), &mut random);
         }
         assert_eq!((dues.iter().min(), dues.iter().max()), (Some(&51), Some(&101)));
-        assert!(!snapshots.due());
+        assert!(!snapshots.due(0, || false));
         snapshots.due_now();
-        assert!(snapshots.due());
+        assert!(snapshots.due(0, || false));
+    }
+
+    #[test]
+    fn a_snapshot_that_was_offered_is_left_time_to_be_fetched() {
+        let mut random = Seeded::new(1);
+        let mut snapshots = Snapshots::new(1, &mut random);
+        snapshots.begin(point(1), &mut random);
+        snapshots.saved(10_000);
+        snapshots.due_now();
+        assert!(snapshots.due(10_001, || false));
+        assert!(!snapshots.due(10_000 + PIN_AFTER_MS - 1, || true));
+        assert!(snapshots.due(10_000 + PIN_AFTER_MS, || true), "the log does not grow for ever");
     }
 
     #[test]
