@@ -97,7 +97,7 @@ impl Node {
     }
 
     /// Replaces what raft has drawn by a draw of our own. That the two can be told apart is what
-    /// [`start_raft`] sees to: were they taken for the same when they are equal by chance, runs of
+    /// `start_raft` sees to: were they taken for the same when they are equal by chance, runs of
     /// one seed would part there.
     pub(super) fn redraw_election_timeout(&mut self) {
         let base = self.raft.raft.election_timeout();
