@@ -221,14 +221,15 @@ impl Node {
             self.stats.sent += fired;
             self.budget.applied(fired.try_into().unwrap_or(u32::MAX));
         }
-        let ends = txn.op == OpCode::CloseSession && code == Code::Ok;
-        let just_ended = ends && !self.effects.closed.is_empty();
-        let over = !ends || self.session_ended(txn.session, just_ended);
+        let closes = txn.op == OpCode::CloseSession;
+        let ended = closes && !self.effects.closed.is_empty();
+        let leaves = closes && self.close_applied(txn, ended);
         let pending = txn.op == OpCode::Reconfig && txn.session != 0 && code == Code::Ok;
         match waiter {
             Some(waiter) if pending => self.membership.set_asker(waiter),
-            Some(waiter) if !over => self.endings.wait(txn.session, waiter),
-            Some(waiter) => self.answer_write(waiter, txn, zxid, code),
+            Some(waiter) if leaves => self.endings.wait(txn.session, waiter),
+            Some(waiter) if self.endings.closes(txn.session, waiter.conn) => {}
+            Some(waiter) => self.answer_write(waiter, txn.op, zxid, code),
             None => {}
         }
         match txn.op {
@@ -237,10 +238,7 @@ impl Node {
                 self.session_arrived(txn.session, origin);
             }
             OpCode::CloseSession if code == Code::Ok => {
-                self.stats.sessions_closed += u64::from(just_ended);
-                if over && let Some(waiter) = self.waiter_of_ending(txn.session) {
-                    self.answer_write(waiter, txn, zxid, code);
-                }
+                self.stats.sessions_closed += u64::from(ended);
                 self.session_gone(txn.session);
             }
             _ => {}
@@ -248,7 +246,7 @@ impl Node {
     }
 
     /// The write at the head of its connection's line is applied.
-    fn answer_write(&mut self, waiter: Waiter, txn: &Txn<'_>, zxid: i64, code: Code) {
+    pub(super) fn answer_write(&mut self, waiter: Waiter, applied: OpCode, zxid: i64, code: Code) {
         let conn = waiter.conn;
         let latency_ms = self.clocks.now_ms().saturating_sub(waiter.since_ms);
         self.stats.write_latency_us.record(latency_ms * 1000);
@@ -261,9 +259,9 @@ impl Node {
         client.stats.last_zxid = zxid;
         client.stats.last_reply_ms = self.clocks.now_ms();
         match client.pop() {
-            Some(Waiting::Upgrade) if txn.op == OpCode::CreateSession => {}
+            Some(Waiting::Upgrade) if applied == OpCode::CreateSession => {}
             Some(Waiting::Connect { read_only }) => self.connected(conn, read_only, code),
-            Some(Waiting::Write { xid, op, .. }) if op == txn.op => {
+            Some(Waiting::Write { xid, op, .. }) if op == applied => {
                 client.reconfiguring = false;
                 match code {
                     Code::Ok => client.put_reply(xid, zxid, &self.reply),
@@ -282,7 +280,7 @@ impl Node {
             other => {
                 self.log(
                     Level::Error,
-                    &format!("closing a connection: it waits for {other:?}, not for {:?}", txn.op),
+                    &format!("closing a connection: it waits for {other:?}, not for {applied:?}"),
                 );
                 return self.close_client(conn);
             }

@@ -430,6 +430,7 @@ impl Node {
         self.propose_entries();
         self.ask_read_index();
         self.handle_ready();
+        self.finish_endings();
         self.finish_syncs();
         self.step_snapshot();
         self.flush_audit();

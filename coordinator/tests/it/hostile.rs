@@ -4,10 +4,14 @@
 //! looks at the sockets, and within each the bystander is answered.
 
 use coordinator::admin::view::Parts;
+use coordinator::node::feature::LEVEL;
 use coordinator::node::{Output, peer};
-use coordinator::state::State;
+use coordinator::state::{ClusterMetadata, Effects, IdentityBuf, Stamp, State, Txn};
+use coordinator::wire::acl::AclList;
 use coordinator::wire::code::Code;
 use coordinator::wire::jute::{put_int, put_string};
+use coordinator::wire::opcode::OpCode;
+use coordinator::wire::request::{Create, Request, create_mode};
 
 use crate::connection_script::{Open, World, buffer, framed, request};
 
@@ -15,6 +19,7 @@ const EXISTS: i32 = 3;
 const GET_DATA: i32 = 4;
 const SET_DATA: i32 = 5;
 const CREATE: i32 = 1;
+const DELETE: i32 = 2;
 const MULTI: i32 = 14;
 const CLOSE: i32 = -11;
 const MULTI_READ: i32 = 22;
@@ -372,4 +377,109 @@ fn a_new_leader_goes_on_with_what_a_session_has_left() {
     world.pass(100);
     assert_ne!(world.nodes[0].leader(), leader);
     assert_eq!(left(&world), [0; 3]);
+}
+
+#[test]
+fn what_others_delete_of_an_ended_session_holds_nothing_up() {
+    const COUNT: usize = 1_500;
+    // The deletions come before, between and behind the parts.
+    for rounds in 0..8 {
+        let mut world =
+            World::start_as(1, &State::new, |config| config.frame_bytes_max = FRAME_MAX);
+        world.pass(50);
+        let bystander = world.bystander(0);
+        let (first, second) = (world.session(0), world.session(0));
+        ephemerals(&mut world, first, COUNT);
+        let mut body = Vec::new();
+        for at in 0..COUNT {
+            put_int(&mut body, DELETE);
+            body.push(0);
+            put_int(&mut body, -1);
+            body.extend_from_slice(&with_path(&format!("/e{at:06}"), &[0xff; 4]));
+        }
+        put_int(&mut body, -1);
+        body.push(1);
+        put_int(&mut body, -1);
+        flood(&mut world, first, &request(CLOSE, &[]));
+        for _ in 0..rounds {
+            world.round();
+        }
+        flood(&mut world, bystander, &request(MULTI, &body));
+        world.pass(2);
+        world.take(bystander);
+        let answers = world.take(first);
+        assert_eq!(answers.len(), 1, "{rounds} rounds: the owner is answered");
+        assert_eq!(answers[0][12..16], [0; 4], "{rounds} rounds: its session has ended in order");
+        assert_eq!(left(&world), [0]);
+        ephemerals(&mut world, second, COUNT);
+        flood(&mut world, second, &request(CLOSE, &[]));
+        world.pass(2);
+        assert_eq!(left(&world), [0], "{rounds} rounds: the next session ends too");
+        assert_eq!(world.take(second).len(), 1);
+        world.works(bystander, 3);
+    }
+}
+
+#[test]
+fn what_is_sent_behind_a_close_is_not_answered() {
+    const COUNT: usize = 1_500;
+    let mut world = World::start_as(1, &State::new, |config| config.frame_bytes_max = FRAME_MAX);
+    world.pass(50);
+    let bystander = world.bystander(0);
+    let hostile = world.session(0);
+    ephemerals(&mut world, hostile, COUNT);
+    // As a leader names parts.
+    let mut part = Vec::new();
+    put_int(&mut part, 2);
+    put_string(&mut part, "/by0");
+    put_string(&mut part, "/e000000");
+    let behind = [
+        request(CLOSE, &part),
+        request(CLOSE, &[]),
+        request(SET_DATA, &with_path("/e000001", &[&buffer(b"x")[..], &[0xff; 4]].concat())),
+    ];
+    flood(&mut world, hostile, &[request(CLOSE, &[]), behind.concat()].concat());
+    world.pass(2);
+    let answers = world.take(hostile);
+    assert_eq!(answers.len(), 1, "the close alone");
+    assert_eq!(answers[0][12..16], [0; 4], "it is well");
+    assert_eq!(left(&world), [0]);
+    world.works(bystander, 3);
+}
+
+/// As a backup has it that was taken while a session ended in parts.
+fn half_ended() -> State {
+    let mut state = State::new();
+    state.cluster_mut().level = LEVEL;
+    let identity = IdentityBuf::superuser();
+    let mut apply = |op, body: &[u8]| {
+        let stamp = Stamp { zxid: state.last_zxid() + 1, time_ms: 0 };
+        let txn = Txn { session: 7, identity: identity.as_identity(), op, body };
+        let code = state.apply(stamp, 1, &txn, &mut Effects::new(false), None);
+        assert_eq!(code, Code::Ok);
+    };
+    apply(OpCode::CreateSession, &60_000i32.to_be_bytes());
+    for at in 0..1_500 {
+        let (path, mut body) = (format!("/e{at}"), Vec::new());
+        let (acl, flags) = (AclList::OPEN, create_mode::EPHEMERAL);
+        let create = Create { path: &path, data: None, acl, flags, ttl_ms: 0 };
+        Request::Create(create).encode(&mut body);
+        apply(OpCode::Create, &body);
+    }
+    apply(OpCode::CloseSession, &[]);
+    state.refound(0, ClusterMetadata::default());
+    state
+}
+
+#[test]
+fn what_a_backup_has_of_an_ended_session_goes_when_all_members_know_how() {
+    for servers in [1, 3] {
+        let mut world = World::start_as(servers, &half_ended, |config| config.level = 1);
+        world.pass(50);
+        assert_eq!(left(&world), vec![1_500; servers]);
+        assert!(world.nodes[0].applied_index() < 100, "no entries that do nothing");
+        let mut world = World::start_as(servers, &half_ended, |_| {});
+        world.pass(50);
+        assert_eq!(left(&world), vec![0; servers]);
+    }
 }
