@@ -68,6 +68,11 @@ impl Node {
         raft.set_randomized_election_timeout(raft.randomized_election_timeout().max(later));
     }
 
+    /// Whether others should lead, for this server's disk or for its state.
+    pub(super) fn should_not_lead(&self) -> bool {
+        self.disk_fails_ensemble() || self.yields_leadership()
+    }
+
     pub(super) fn campaign(&mut self) {
         let installing = self.raft.raft.raft_log.applied < self.applied_index;
         // Raft (0.7 `hup`) looks whether this server is a voter only where its own clock asks.

@@ -11,7 +11,6 @@
 
 use std::collections::BTreeMap;
 
-use super::client::Phase;
 use super::entry::Segment;
 use super::feature::COMPARES;
 use super::{Level, Node, peer};
@@ -240,23 +239,12 @@ impl Node {
             self.comparison.hand_over_ms = self.clocks.now_ms() + HAND_OVER_MS;
             self.transfer_leadership(None);
         }
-        for conn in self.clients.ids() {
-            let phase = self.clients.get(conn).map(|client| client.phase);
-            if matches!(phase, Some(Phase::Open | Phase::Connecting)) {
-                self.stats.connections_dropped += 1;
-                self.close_client(conn);
-            }
-        }
+        self.send_clients_away();
     }
 
-    /// Whether clients and elections should turn to others.
-    pub(super) fn should_not_lead(&self) -> bool {
-        self.disk_fails_ensemble() || self.yields_leadership()
-    }
-
-    /// Whether others should lead. Where nobody does this one helps: its log may be the longest, and
+    /// Whether others should lead since this state differs. Where nobody does this one helps: its log may be the longest, and
     /// who has taken it over leads next.
-    fn yields_leadership(&self) -> bool {
+    pub(super) fn yields_leadership(&self) -> bool {
         let patience_ms = 3 * self.config.election_timeout_ms;
         let since_ms = self.comparison.leaderless_since_ms;
         self.comparison.differs

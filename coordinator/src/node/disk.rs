@@ -3,7 +3,6 @@
 //! As leader it hands leadership over; as any member of an ensemble it sends its clients to the
 //! others. A server alone can only say so.
 
-use super::client::Phase;
 use super::durability::DiskChange;
 use super::{Level, Node};
 
@@ -40,16 +39,10 @@ impl Node {
         if self.is_leader() && self.durability.hand_over_due(now_ms) {
             self.transfer_leadership(None);
         }
-        for conn in self.clients.ids() {
-            let phase = self.clients.get(conn).map(|client| client.phase);
-            if matches!(phase, Some(Phase::Open | Phase::Connecting)) {
-                self.stats.connections_dropped += 1;
-                self.close_client(conn);
-            }
-        }
+        self.send_clients_away();
     }
 
-    /// Whether clients and elections should turn to others.
+    /// Whether clients and elections should turn to others, since there are others.
     pub(super) fn disk_fails_ensemble(&self) -> bool {
         self.durability.disk_hangs() && !self.membership.alone()
     }

@@ -58,7 +58,11 @@ impl Elections {
 
     /// Stands soon, behind so many others.
     pub(super) fn campaign_soon(&mut self, now_ms: u64, others_before: usize) {
-        let at = now_ms + others_before as u64 * CAMPAIGN_STEP_MS;
+        self.stand_by(now_ms + others_before as u64 * CAMPAIGN_STEP_MS);
+    }
+
+    /// Stands then, or earlier where that was planned.
+    fn stand_by(&mut self, at: u64) {
         self.campaign_ms = Some(self.campaign_ms.map_or(at, |earlier| earlier.min(at)));
     }
 
@@ -88,8 +92,7 @@ impl Elections {
 
     /// Another one stands that cannot win, and this server could.
     pub(super) fn stand_instead(&mut self, now_ms: u64) {
-        let at = now_ms + self.tick_ms;
-        self.campaign_ms = Some(self.campaign_ms.map_or(at, |earlier| earlier.min(at)));
+        self.stand_by(now_ms + self.tick_ms);
     }
 
     /// Whether it is this server's turn to stand.

@@ -492,6 +492,17 @@ impl Node {
         }
     }
 
+    /// Ends the connections that are served, for their clients to turn to other members.
+    pub(super) fn send_clients_away(&mut self) {
+        for conn in self.clients.ids() {
+            let phase = self.clients.get(conn).map(|client| client.phase);
+            if matches!(phase, Some(Phase::Open | Phase::Connecting)) {
+                self.stats.connections_dropped += 1;
+                self.close_client(conn);
+            }
+        }
+    }
+
     // ---- what the edge asks ----
 
     /// Connections to look at: something to send, to close, or to read from again.
