@@ -6,9 +6,6 @@
 
 use std::fmt::Write as _;
 
-use super::client::ConnId;
-use super::outbox::Waiter;
-use super::{Node, Output};
 use crate::state::{Identity, State, Txn};
 use crate::wire::acl::{AclList, perms};
 use crate::wire::code::Code;
@@ -29,9 +26,9 @@ pub(super) struct Audit {
 
 /// Who asked.
 #[derive(Clone, Copy)]
-struct Caller<'a> {
-    session: i64,
-    identity: Identity<'a>,
+pub(super) struct Caller<'a> {
+    pub session: i64,
+    pub identity: Identity<'a>,
 }
 
 impl Audit {
@@ -66,7 +63,7 @@ impl Audit {
     }
 
     /// An ephemeral went with its session: the server's own doing.
-    fn put_ephemeral(&mut self, session: i64, path: &str) {
+    pub(super) fn put_ephemeral(&mut self, session: i64, path: &str) {
         let out = &mut self.lines;
         let _ = write!(out, "Isession={session:#x}\t");
         put_field(out, "user", &self.account);
@@ -93,50 +90,21 @@ enum Rest<'a> {
     List(AclList<'a>),
 }
 
-impl Node {
-    /// A write was applied, and its answer is in `self.reply` if a session of this server asked for
-    /// it. A close took these ephemerals with it.
-    pub(super) fn audit_applied(
-        &mut self,
-        waiter: Option<&Waiter>,
-        txn: &Txn<'_>,
-        code: Code,
-        ephemerals: &[String],
-    ) {
-        let Some(audit) = &mut self.audit else { return };
-        if code == Code::Ok {
-            for path in ephemerals {
-                audit.put_ephemeral(txn.session, path);
-            }
-        }
-        let Some(waiter) = waiter else { return };
-        // The log knows local sessions as the server's own.
-        let local = self.clients.get(waiter.conn).filter(|_| txn.session == 0);
-        let session = local.map_or(txn.session, |client| client.session);
-        let caller = Caller { session, identity: txn.identity };
-        audit.request(caller, txn.op, txn.body, code, &self.reply);
-    }
-
-    /// A write was refused before it went into the log.
-    pub(super) fn audit_refused(&mut self, conn: ConnId, op: OpCode, body: &[u8], code: Code) {
-        let (Some(audit), Some(client)) = (&mut self.audit, self.clients.get(conn)) else { return };
-        let caller = Caller { session: client.session, identity: client.identity.as_identity() };
-        audit.request(caller, op, body, code, &[]);
-    }
-
-    /// Hands over what there is to tell.
-    pub(super) fn flush_audit(&mut self) {
-        if let Some(audit) = &mut self.audit
-            && !audit.lines.is_empty()
-        {
-            self.outputs.push(Output::Audit(std::mem::take(&mut audit.lines)));
-        }
-    }
-}
-
 impl Audit {
+    /// Lines since the last call, where there are any.
+    pub(super) fn take_lines(&mut self) -> Option<String> {
+        (!self.lines.is_empty()).then(|| std::mem::take(&mut self.lines))
+    }
+
     /// As `AuditHelper.addAuditLog`: what cannot be decoded is no operation on anything.
-    fn request(&mut self, caller: Caller<'_>, op: OpCode, body: &[u8], code: Code, reply: &[u8]) {
+    pub(super) fn request(
+        &mut self,
+        caller: Caller<'_>,
+        op: OpCode,
+        body: &[u8],
+        code: Code,
+        reply: &[u8],
+    ) {
         let ok = code == Code::Ok;
         let Ok(request) = Request::decode(op, body) else { return };
         match request {

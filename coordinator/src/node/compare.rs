@@ -9,110 +9,70 @@
 //! A member that differs keeps log and vote, since neither hangs on the state. It serves no client,
 //! makes no snapshot, hands leadership over, and stands for election only where nobody else does.
 
-use std::collections::BTreeMap;
-
+use super::comparison::{Difference, Digest, Ruling};
 use super::entry::Segment;
 use super::feature::COMPARES;
 use super::{Level, Node, peer};
 
 /// Sessions or znodes looked at in one tick: half a percent of the thread's time.
 const LOOK_AT: usize = 500;
-/// Members that do not answer hold the next round up for so many intervals.
-const PATIENCE: u64 = 10;
-/// From one try to hand leadership over to the next.
-const HAND_OVER_MS: u64 = 500;
-
-/// What is known of the states of this member and of the others.
-#[derive(Debug, Default)]
-pub(super) struct Comparison {
-    /// Index of the entry that began the last round.
-    round: u64,
-    /// When the next one may begin.
-    next_ms: u64,
-    /// The round whose digest is in the making here.
-    making: Option<u64>,
-    next_step_ms: u64,
-    /// Round and digest: the last one made here, and the last that a majority agreed on.
-    own: Option<(u64, u64)>,
-    verdict: Option<(u64, u64)>,
-    /// The last round in which the two were held against each other.
-    judged: u64,
-    /// As leader: what members have said, and of which round.
-    said: BTreeMap<u8, (u64, u64)>,
-    /// As leader: the round whose verdict was proposed, and the one that has none.
-    ruled: u64,
-    doubted: u64,
-    leaderless_since_ms: Option<u64>,
-    hand_over_ms: u64,
-    /// This member's state is not the majority's.
-    pub differs: bool,
-    /// As leader: members differ, and nobody can know who is right.
-    pub undecided: bool,
-    /// Rounds in which this member's state was the majority's.
-    pub agreed: u64,
-}
 
 impl Node {
     /// Whether this member's state was found to differ from the majority's.
     pub fn differs(&self) -> bool {
-        self.comparison.differs
+        self.comparison.differs()
     }
 
     /// Rounds in which this member's state was found to be the majority's.
     pub fn rounds_agreed(&self) -> u64 {
-        self.comparison.agreed
+        self.comparison.agreed()
+    }
+
+    /// When a round that begins now is followed by the next one.
+    fn next_round_ms(&self) -> u64 {
+        self.clocks.now_ms() + self.config.compare_every_ms
     }
 
     /// A round begins with the entry at hand.
     pub(super) fn begin_comparison(&mut self, index: u64) {
-        let comparison = &mut self.comparison;
-        comparison.round = index;
-        comparison.next_ms = self.clocks.now_ms() + self.config.compare_every_ms;
-        // A member that is slow ends the round that it is at: else it would never end one.
-        if comparison.making.is_none() {
-            comparison.making = Some(index);
+        let next_ms = self.next_round_ms();
+        if self.comparison.round_begins(index, next_ms) {
             self.state.digest_begin();
         }
     }
 
     /// The majority's digest of a round.
-    pub(super) fn compared(&mut self, index: u64, digest: u64) {
-        self.comparison.verdict = Some((index, digest));
+    pub(super) fn compared(&mut self, round: u64, digest: u64) {
+        self.comparison.decided(Digest { round, digest });
         self.judge();
     }
 
     /// The state was replaced by the leader's.
     pub(super) fn forget_comparison(&mut self) {
-        let Comparison { next_ms, agreed, differs, .. } = self.comparison;
-        self.comparison = Comparison { next_ms, agreed, ..Comparison::default() };
-        if differs {
+        if self.comparison.forget() {
             self.log(Level::Info, "this server's state is the leader's now: it serves again");
         }
     }
 
     /// Goes on with the digest that is in the making.
     pub(super) fn step_comparison(&mut self) {
-        let comparison = &mut self.comparison;
-        let Some(round) = comparison.making else { return };
-        if self.clocks.now_ms() < comparison.next_step_ms {
+        if !self.comparison.take_step(self.clocks.now_ms(), self.config.tick_ms) {
             return;
         }
-        comparison.next_step_ms = self.clocks.now_ms() + self.config.tick_ms;
         let Some(digest) = self.state.digest_step(LOOK_AT) else { return };
-        comparison.making = None;
-        comparison.own = Some((round, digest));
-        self.tell_digest();
+        self.comparison.made(digest);
+        if let Some(own) = self.comparison.own() {
+            self.tell_digest(own);
+        }
         self.judge();
     }
 
-    /// Until there is a verdict the leader is told again: it may be another one, or was not linked.
-    fn tell_digest(&mut self) {
-        let Some((round, digest)) = self.comparison.own else { return };
+    fn tell_digest(&mut self, own: Digest) {
         if self.is_leader() {
-            self.comparison.said.insert(self.config.id, (round, digest));
+            self.comparison.told(self.config.id, own);
         } else if self.leader() != 0 {
             let mut message = Vec::new();
-            peer::digest(round, digest, &mut message);
+            peer::digest(own.round, own.digest, &mut message);
             self.peers.send(self.leader(), &message);
         }
     }
@@ -120,33 +80,18 @@ impl Node {
     /// A member says what its state was.
     pub(super) fn digest_told(&mut self, from: u8, round: u64, digest: u64) {
         if self.is_leader() {
-            self.comparison.said.insert(from, (round, digest));
+            self.comparison.told(from, Digest { round, digest });
         }
     }
 
     fn judge(&mut self) {
-        let comparison = &mut self.comparison;
-        let (Some((round, own)), Some((decided, digest))) = (comparison.own, comparison.verdict)
-        else {
-            return;
-        };
-        if round != decided || comparison.judged == round {
-            return;
-        }
-        comparison.judged = round;
-        if own == digest {
-            comparison.agreed += 1;
-            return;
-        }
-        if std::mem::replace(&mut comparison.differs, true) {
-            return;
-        }
+        let Some(Difference { round, own, theirs }) = self.comparison.judge() else { return };
         self.snapshots.abort(&mut self.state);
         self.log(
             Level::Error,
             &format!(
                 "this server's state differs from the majority's (entry {round}: digest \
-                 {own:016x}, theirs {digest:016x}): it serves nobody any more. Its memory or its \
+                 {own:016x}, theirs {theirs:016x}): it serves nobody any more. Its memory or its \
                  disk may be damaged: look at both. Then stop it, move its data directory away, and \
                  start it: it takes everything from the others"
             ),
@@ -156,18 +101,13 @@ impl Node {
 
     /// At times: what is due besides the steps.
     pub(super) fn review_comparison(&mut self) {
-        let now_ms = self.clocks.now_ms();
-        if self.leader() == 0 {
-            self.comparison.leaderless_since_ms.get_or_insert(now_ms);
-        } else {
-            self.comparison.leaderless_since_ms = None;
-        }
-        if self.comparison.differs {
+        self.comparison.heed_leader(self.clocks.now_ms(), self.leader() != 0);
+        if self.differs() {
             self.stay_out();
         }
-        let decided = self.comparison.verdict.map_or(0, |(round, _)| round);
-        if self.comparison.own.is_some_and(|(round, _)| round > decided) {
-            self.tell_digest();
+        // The leader is told again: it may be another one, or was not linked.
+        if let Some(own) = self.comparison.own_without_verdict() {
+            self.tell_digest(own);
         }
         if self.leading() && self.raft.raft.lead_transferee.is_none() {
             self.rule();
@@ -177,77 +117,51 @@ impl Node {
 
     /// As leader: whether a majority of the voters has the same state.
     fn rule(&mut self) {
-        let comparison = &mut self.comparison;
-        let round = comparison.round;
-        if comparison.ruled == round {
-            return;
-        }
-        let voters = self.membership.voters();
-        let mut members_of: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
-        for (&id, &(of, digest)) in &comparison.said {
-            if of == round && voters.contains(&u64::from(id)) {
-                members_of.entry(digest).or_default().push(id);
+        match self.comparison.rule(self.membership.voters()) {
+            Some(Ruling::Majority(Digest { round, digest })) => {
+                self.propose_segment(&Segment::Verdict { index: round, digest });
             }
-        }
-        let majority = members_of.iter().find(|(_, members)| members.len() * 2 > voters.len());
-        if let Some((&digest, _)) = majority {
-            comparison.ruled = round;
-            comparison.undecided = false;
-            return self.propose_segment(&Segment::Verdict { index: round, digest });
-        }
-        if members_of.len() > 1 && std::mem::replace(&mut comparison.doubted, round) != round {
-            comparison.undecided = true;
-            let sides: Vec<_> = members_of.values().map(|ids| format!("{ids:?}")).collect();
-            self.log(
-                Level::Error,
-                &format!(
-                    "the states of servers {} differ (entry {round}), and no side is a majority of \
-                     the voters: nobody can know who is right, and all go on. Bring the other \
-                     members back, or compare with a backup",
-                    sides.join(" and ")
-                ),
-            );
+            Some(Ruling::Doubt { round, sides }) => {
+                let sides: Vec<_> = sides.iter().map(|ids| format!("{ids:?}")).collect();
+                self.log(
+                    Level::Error,
+                    &format!(
+                        "the states of servers {} differ (entry {round}), and no side is a \
+                         majority of the voters: nobody can know who is right, and all go on. \
+                         Bring the other members back, or compare with a backup",
+                        sides.join(" and ")
+                    ),
+                );
+            }
+            None => {}
         }
     }
 
     fn begin_round(&mut self) {
-        let comparison = &self.comparison;
-        let cluster = self.state.cluster();
-        let due = self.clocks.now_ms() >= comparison.next_ms && comparison.making.is_none();
-        if !due || cluster.level < COMPARES || self.membership.alone() {
+        if self.state.cluster().level < COMPARES || self.membership.alone() {
             return;
         }
         let members = self.membership.members().map(|id| id as u8);
-        let mut linked = members.filter(|&id| self.peers.is_up(id));
-        let answered = |id| comparison.said.get(&id).is_some_and(|(of, _)| *of == comparison.round);
-        let every_ms = self.config.compare_every_ms;
-        let late = self.clocks.now_ms() >= comparison.next_ms + PATIENCE * every_ms;
-        // What was decided under a leader before is not said again.
-        let decided = comparison.verdict.is_some_and(|(round, _)| round == comparison.round);
-        let over = decided && comparison.ruled != comparison.round;
-        let begins = comparison.round == 0 || late || over || linked.all(answered);
-        drop(linked);
-        if begins {
-            self.comparison.next_ms = self.clocks.now_ms() + every_ms;
+        let linked = members.filter(|&id| self.peers.is_up(id));
+        let (now_ms, every_ms) = (self.clocks.now_ms(), self.config.compare_every_ms);
+        if self.comparison.may_begin(now_ms, every_ms, linked) {
+            let next_ms = self.next_round_ms();
+            self.comparison.round_proposed(next_ms);
             self.propose_segment(&Segment::Compare);
         }
     }
 
     /// Ends what hangs on a state that is not the majority's.
     fn stay_out(&mut self) {
-        if self.is_leader() && self.clocks.now_ms() >= self.comparison.hand_over_ms {
-            self.comparison.hand_over_ms = self.clocks.now_ms() + HAND_OVER_MS;
+        if self.is_leader() && self.comparison.hand_over_due(self.clocks.now_ms()) {
             self.transfer_leadership(None);
         }
         self.send_clients_away();
     }
 
-    /// Whether others should lead since this state differs. Where nobody does this one helps: its log may be the longest, and
-    /// who has taken it over leads next.
+    /// Whether others should lead since this state differs.
     pub(super) fn yields_leadership(&self) -> bool {
         let patience_ms = 3 * self.config.election_timeout_ms;
-        let since_ms = self.comparison.leaderless_since_ms;
-        self.comparison.differs
-            && since_ms.is_none_or(|since_ms| self.clocks.now_ms() < since_ms + patience_ms)
+        self.comparison.yields_leadership(self.clocks.now_ms(), patience_ms)
     }
 }

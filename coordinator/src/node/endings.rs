@@ -1,19 +1,9 @@
-//! Sessions that end with more ephemerals than one operation may remove without a break.
-//!
-//! The session ends at once: nobody can use it any more. Its ephemerals go in parts, each an operation
-//! that the leader proposes when the one before is applied, so that others get their turn between.
-//! Whoever closed the session is answered when none is left, whoever has removed the last. A leader
-//! that takes over finds what is left: ephemerals whose session is gone.
+//! Sessions that have ended and left ephemerals: whose go next, and who waits for that.
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::Node;
 use super::client::ConnId;
 use super::outbox::Waiter;
-use crate::state::cluster::PARTED_ENDS;
-use crate::state::{State, Txn};
-use crate::wire::code::Code;
-use crate::wire::opcode::OpCode;
 
 #[derive(Debug, Default)]
 pub(super) struct Endings {
@@ -26,23 +16,46 @@ pub(super) struct Endings {
 }
 
 impl Endings {
+    // ---- as leader ----
+
+    /// Leadership begins, with what these sessions have left.
+    pub(super) fn begin(&mut self, left: Vec<i64>) {
+        self.left = left.into();
+        self.proposed = None;
+    }
+
+    /// A session has ended, and has left ephemerals.
+    pub(super) fn left_by(&mut self, session: i64) {
+        self.left.push_back(session);
+    }
+
     /// Whether the next part may be proposed.
     pub(super) fn is_due(&self) -> bool {
         !self.left.is_empty() && self.proposed.is_none()
     }
 
-    /// The next part to propose, of the first session that has anything left.
-    fn take_part(&mut self, state: &State) -> Option<(i64, Vec<u8>)> {
+    /// The next part to propose, of the first session of which `part_of` finds any.
+    pub(super) fn take_part(
+        &mut self,
+        part_of: impl Fn(i64) -> Option<Vec<u8>>,
+    ) -> Option<(i64, Vec<u8>)> {
         while self.is_due() {
             let &session = self.left.front()?;
-            if let Some(body) = state.part_of_end(session) {
-                self.proposed = Some(body.clone());
-                return Some((session, body));
+            if let Some(part) = part_of(session) {
+                self.proposed = Some(part.clone());
+                return Some((session, part));
             }
             self.left.pop_front();
         }
         None
     }
+
+    /// A close with this body was applied, whatever came of it.
+    pub(super) fn applied(&mut self, body: &[u8]) {
+        self.proposed.take_if(|part| part == body);
+    }
+
+    // ---- who waits ----
 
     /// Whether the session's connection is still to be answered.
     pub(super) fn waits(&self, session: i64) -> bool {
@@ -57,53 +70,46 @@ impl Endings {
     pub(super) fn wait(&mut self, session: i64, waiter: Waiter) {
         self.waiting.insert(session, waiter);
     }
+
+    /// Those whose sessions are over.
+    pub(super) fn take_finished(&mut self, is_over: impl Fn(i64) -> bool) -> Vec<(i64, Waiter)> {
+        self.waiting.extract_if(.., |&session, _| is_over(session)).collect()
+    }
 }
 
-impl Node {
-    /// A leader begins: what others have left is its to finish.
-    pub(super) fn find_endings(&mut self) {
-        self.endings.left = self.state.ended_sessions_with_ephemerals().into();
-        self.endings.proposed = None;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_part_at_a_time_and_the_next_when_that_one_is_applied() {
+        let mut endings = Endings::default();
+        endings.begin(vec![1, 2]);
+        endings.left_by(3);
+        let part = |body: &str| Some(body.as_bytes().to_vec());
+        let first = endings.take_part(|session| if session == 1 { None } else { part("a") });
+        assert_eq!(first, Some((2, b"a".to_vec())), "1 has nothing left");
+        assert!(!endings.is_due() && endings.take_part(|_| part("b")).is_none());
+        endings.applied(b"");
+        endings.applied(b"b");
+        assert!(!endings.is_due(), "a close of somebody else's");
+        endings.applied(b"a");
+        assert_eq!(endings.take_part(|_| part("b")), Some((2, b"b".to_vec())));
+        endings.begin(vec![2]);
+        assert!(endings.is_due(), "a new leadership proposes anew");
+        assert_eq!(endings.take_part(|_| None), None);
+        assert!(!endings.is_due());
     }
 
-    /// A close was applied, or a part of one: nothing of a part may have been left to remove. True: the
-    /// session ends with it, and leaves ephemerals.
-    pub(super) fn close_applied(&mut self, txn: &Txn<'_>, ended: bool) -> bool {
-        let leaves = ended && self.state.has_ephemerals(txn.session);
-        if leaves && self.leading() {
-            self.endings.left.push_back(txn.session);
-        }
-        self.endings.proposed.take_if(|part| part == txn.body);
-        leaves
-    }
-
-    /// Whether a part can be proposed. What a backup has of ended sessions waits for the level: members
-    /// below it would take nothing away.
-    pub(super) fn can_end(&self) -> bool {
-        self.endings.is_due()
-            && self.state.cluster().level >= PARTED_ENDS
-            && self.leading()
-            && self.raft.raft.lead_transferee.is_none()
-    }
-
-    /// As leader, proposes the next part.
-    pub(super) fn end_next_part(&mut self) {
-        if self.can_end()
-            && let Some((session, part)) = self.endings.take_part(&self.state)
-        {
-            self.propose_own([(session, OpCode::CloseSession, part)]);
-        }
-    }
-
-    /// Answers those whose sessions have nothing left.
-    pub(super) fn finish_endings(&mut self) {
-        let state = &self.state;
-        let waiting = &mut self.endings.waiting;
-        let over = waiting.extract_if(.., |session, _| !state.has_ephemerals(*session));
-        for (session, waiter) in over.collect::<Vec<_>>() {
-            self.reply.clear();
-            self.answer_write(waiter, OpCode::CloseSession, self.state.last_zxid(), Code::Ok);
-            self.close_session_here(session);
-        }
+    #[test]
+    fn whoever_closed_a_session_is_named_once_when_it_is_over() {
+        let (conn, other) = (ConnId::from_u64(1), ConnId::from_u64(2));
+        let waiter = Waiter { conn, since_ms: 5 };
+        let mut endings = Endings::default();
+        endings.wait(7, waiter);
+        assert!(endings.waits(7) && endings.closes(7, conn) && !endings.closes(7, other));
+        assert_eq!(endings.take_finished(|_| false), []);
+        assert_eq!(endings.take_finished(|session| session == 7), [(7, waiter)]);
+        assert!(!endings.waits(7) && endings.take_finished(|_| true).is_empty());
     }
 }

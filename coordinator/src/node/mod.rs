@@ -14,27 +14,33 @@
 //! * `entry`, `proposals`, `log`, `durability`: from writes to entries, the recent log in memory, and
 //!   what waits for the disk.
 //! * `outbox`, `syncs`, `lease`: what this server has asked of the leader: writes, reads, time.
-//! * `client`, `budget`, `sessions`, `expiry`: connections and their share of a turn; sessions.
+//! * `client`, `budget`, `sessions`, `expiry`, `endings`: connections and their share of a turn;
+//!   sessions, and what they leave.
+//! * `comparison`: whether the members' states are alike.
 //! * `snapshots`, `reaper`, `stats`, `audit`.
 //!
 //! The chapters are `impl Node`: the order in which the parts are asked, and what is done with their
 //! answers. `pipeline` takes a connection's requests and answers in order (`turn`, `handshake`,
 //! `authentication`, `local`, `sync`, `words`), `replicate` drives raft (`candidacy`, `links`, `members`,
 //! `reconfig`, `feature`, `term`, `disk`), `apply` turns committed entries into state, events and
-//! answers, `reports` and `leader` keep sessions honest, `snapshot` and `snapshot_fetch` write and
-//! fetch the state, `view` shows it all to operators.
+//! answers, `reports`, `leader` and `ending` keep sessions honest, `snapshot` and `snapshot_fetch`
+//! write and fetch the state, `compare` holds it against the others', `audited` and `view` show it all
+//! to operators.
 
 mod apply;
 mod audit;
+mod audited;
 mod authentication;
 mod budget;
 mod candidacy;
 mod client;
 mod clock;
 mod compare;
+mod comparison;
 mod disk;
 mod durability;
 mod elections;
+mod ending;
 mod endings;
 pub mod entry;
 mod expiry;
@@ -87,7 +93,7 @@ use audit::Audit;
 use budget::Budget;
 use client::Clients;
 use clock::{Clocks, Doubt};
-use compare::Comparison;
+use comparison::Comparison;
 use durability::Durability;
 use elections::Elections;
 use endings::Endings;

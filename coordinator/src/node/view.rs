@@ -131,7 +131,7 @@ impl Node {
             gauge(
                 "states_undecided",
                 "1 on a leader whose members' states differ without a majority on any side.",
-                self.comparison.undecided.into(),
+                self.comparison.undecided().into(),
             ),
             counter(
                 "states_compared_total",
