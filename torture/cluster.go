@@ -104,16 +104,32 @@ func newCluster(binary, directory string, count int, found *findings) (*cluster,
 			}
 			lines = append(lines, fmt.Sprintf("server.%d=127.0.0.1:%d:%d", other.id, quorum, election))
 		}
-		config := strings.Join(lines, "\n") + "\n"
-		if err := os.WriteFile(filepath.Join(s.directory, "zookeeper.properties"), []byte(config), 0o640); err != nil {
-			return nil, err
-		}
-		myid := filepath.Join(s.directory, "data", "myid")
-		if err := os.WriteFile(myid, []byte(fmt.Sprintln(s.id)), 0o640); err != nil {
+		if err := s.configure(lines); err != nil {
 			return nil, err
 		}
 	}
 	return c, nil
+}
+
+// configure writes the file that the server reads at its start, and its number.
+func (s *server) configure(lines []string) error {
+	text := strings.Join(lines, "\n") + "\n"
+	if err := os.WriteFile(filepath.Join(s.directory, "zookeeper.properties"), []byte(text), 0o640); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(s.directory, "data", "myid"), []byte(fmt.Sprintln(s.id)), 0o640)
+}
+
+// startAll starts the servers; false is a finding: not all of them serve 30 s later.
+func (c *cluster) startAll() bool {
+	for _, s := range c.servers {
+		c.start(s)
+	}
+	_, ok := c.waitServing(30 * time.Second)
+	if !ok {
+		c.findings.add("the ensemble does not serve")
+	}
+	return ok
 }
 
 func (c *cluster) start(s *server) {
@@ -230,11 +246,17 @@ func (c *cluster) waitServing(limit time.Duration) (time.Duration, bool) {
 	return time.Since(start), true
 }
 
-func (c *cluster) end() {
+// end stops the servers and removes their logs and data, unless somebody wants to look at them.
+func (c *cluster) end(keep bool) {
 	for _, s := range c.servers {
 		s.signal(syscall.SIGCONT)
 		s.stop(syscall.SIGTERM)
 		s.disk.unmount()
+	}
+	if keep || len(c.findings.list) > 0 {
+		fmt.Println("logs and data are under", c.directory)
+	} else {
+		os.RemoveAll(c.directory)
 	}
 }
 

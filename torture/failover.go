@@ -65,19 +65,8 @@ func failover(arguments []string) int {
 		defer hog.Wait()
 		defer hog.Process.Kill()
 	}
-	defer func() {
-		c.end()
-		if len(found.list) > 0 {
-			fmt.Println("logs and data are under", directory)
-		} else {
-			os.RemoveAll(directory)
-		}
-	}()
-	for _, s := range c.servers {
-		c.start(s)
-	}
-	if _, ok := c.waitServing(30 * time.Second); !ok {
-		found.add("the ensemble does not serve")
+	defer c.end(false)
+	if !c.startAll() {
 		return 1
 	}
 	random := rand.New(rand.NewSource(*seed))
@@ -138,12 +127,8 @@ func newSpreadCluster(n *network, binary, directory string, found *findings, mor
 		for other := 1; other <= n.count; other++ {
 			config = append(config, fmt.Sprintf("server.%d=%s:2888:3888", other, n.address(other)))
 		}
-		text := strings.Join(append(config, more...), "\n") + "\n"
 		s := &server{id: id, directory: filepath.Dir(data), client: n.address(id) + ":2181", namespace: n.namespace(id)}
-		if err := os.WriteFile(filepath.Join(s.directory, "zookeeper.properties"), []byte(text), 0o640); err != nil {
-			return nil, err
-		}
-		if err := os.WriteFile(filepath.Join(data, "myid"), []byte(fmt.Sprintln(id)), 0o640); err != nil {
+		if err := s.configure(append(config, more...)); err != nil {
 			return nil, err
 		}
 		c.servers = append(c.servers, s)

@@ -65,19 +65,8 @@ func run(arguments []string) int {
 		fmt.Println(err)
 		return 2
 	}
-	defer func() {
-		c.end()
-		if *keep || len(found.list) > 0 {
-			fmt.Println("logs and data are under", directory)
-		} else {
-			os.RemoveAll(directory)
-		}
-	}()
-	for _, s := range c.servers {
-		c.start(s)
-	}
-	if _, ok := c.waitServing(30 * time.Second); !ok {
-		found.add("the ensemble does not serve")
+	defer c.end(*keep)
+	if !c.startAll() {
 		return 1
 	}
 
