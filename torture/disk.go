@@ -27,12 +27,13 @@ func newDisk(path string) disk {
 	return disk{path, ""}
 }
 
-// hang stops all writes for so long. One process ends what it has begun, whatever becomes of this one.
+// hang stops all writes to an ext4 for so long. One process ends what it has begun, whatever becomes of this one.
 func (d disk) hang(hold time.Duration) {
-	if d.kind == "ext4" {
-		script := fmt.Sprintf(`fsfreeze -f "$1" && sleep %.3f; fsfreeze -u "$1"`, hold.Seconds())
-		exec.Command("sh", "-c", script, "sh", d.path).Run()
+	if d.kind != "ext4" {
+		return // never the machine's own file system
 	}
+	script := fmt.Sprintf(`fsfreeze -f "$1" && sleep %.3f; fsfreeze -u "$1"`, hold.Seconds())
+	exec.Command("sh", "-c", script, "sh", d.path).Run()
 }
 
 func (d disk) unmount() {

@@ -75,9 +75,6 @@ var faults = []fault{
 		}
 	}},
 	{"full disk", func(c *cluster, s *server, hold time.Duration, _ *rand.Rand) {
-		if s.disk.kind == "" {
-			return
-		}
 		// A server may end for want of space, with a message; it is started again.
 		s.expected.Store(true)
 		name := filepath.Join(s.directory, "data", "filler")
@@ -147,6 +144,19 @@ func (c *cluster) shut(s *server, from, to, shut bool) {
 	}
 }
 
+// lacks is why a fault cannot strike a server on this machine; empty where it can.
+func (c *cluster) lacks(f fault, s *server) string {
+	switch {
+	case f.name == "full disk" && s.disk.kind == "":
+		return "no disk of its own"
+	case f.name == "hanging disk" && s.disk.kind != "ext4":
+		return "no ext4 of its own"
+	case f.name == "clock jump" && c.clock.library == "":
+		return "no libfaketime"
+	}
+	return ""
+}
+
 // torment strikes until the time is up, now and then the leader by preference.
 func (c *cluster) torment(until time.Time, random *rand.Rand, tell func(string)) map[string]int {
 	counts := map[string]int{}
@@ -159,6 +169,10 @@ func (c *cluster) torment(until time.Time, random *rand.Rand, tell func(string))
 			}
 		}
 		hold := time.Duration(200+random.Intn(5000)) * time.Millisecond
+		if why := c.lacks(f, s); why != "" {
+			counts[f.name+", left out: "+why]++
+			continue
+		}
 		tell(fmt.Sprintf("%s: server %d, %v", f.name, s.id, hold))
 		f.run(c, s, hold, random)
 		counts[f.name]++
