@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use crate::engine::{Bench, Engine, Ensemble, Settings};
-use crate::hostile::{CASES, Case, END_OF_SESSION};
+use crate::hostile::{CASES, Case};
 use crate::plain::Plain;
 use crate::{process, report};
 
@@ -29,7 +29,7 @@ pub fn table(bench: &Bench, engine: Engine, servers: usize, watched: Duration) -
         "| beside a client that asks for | pings | median, ms | p99, ms | slowest, ms | memory, MiB |",
     );
     report::line("|---|--:|--:|--:|--:|--:|");
-    for case in CASES.iter().chain(&END_OF_SESSION) {
+    for case in &CASES {
         let pings = watch(bench, engine, servers, case, watched).context(case.name)?;
         let at = |share: f64| {
             let last = pings.sorted_ms.len() - 1;

@@ -44,7 +44,7 @@ pub enum Attack {
     Sessions,
 }
 
-pub const CASES: [Case; 15] = [
+pub const CASES: [Case; 17] = [
     Case {
         name: "`exists`, pipelined without end",
         prepare: nothing,
@@ -116,10 +116,6 @@ pub const CASES: [Case; 15] = [
         attack: Attack::Words(&["wchp", "wchc", "dump", "cons"]),
     },
     Case { name: "sessions opened and dropped", prepare: nothing, attack: Attack::Sessions },
-];
-
-/// Not bounded by a slice: one operation of the log.
-pub const END_OF_SESSION: [Case; 2] = [
     Case {
         name: "the end of a session with 10,000 ephemerals",
         prepare: nothing,
