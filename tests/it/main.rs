@@ -8,6 +8,7 @@ mod certs;
 mod checksum;
 mod cli;
 mod crossbuild;
+mod documents;
 mod fetch;
 mod hosts;
 mod inventory;
