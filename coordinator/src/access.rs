@@ -2,17 +2,15 @@
 //! No password stands in an argument or the environment: each comes from a file or a prompt.
 
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 
 use crate::client::{Login, Options};
 use crate::config::{ClientConfig, ClientStores, Password, StoreFile, read_line};
 use crate::exit::{self, Failure};
+use crate::password;
 use crate::tls::{Dialler, Names, PROTOCOLS, client_config, missing_features};
 
 /// Names the client properties where no flag does: a path, and never a secret.
@@ -97,7 +95,7 @@ impl Access {
         if let Some(user) = &self.user {
             let password = match &self.password_file {
                 Some(path) => read_line(path).map_err(wrong)?,
-                None => ask(user).map_err(|error| {
+                None => password::ask(&format!("password of {user}:")).map_err(|error| {
                     wrong(format!("cannot ask for the password: {error}; use --password-file"))
                 })?,
             };
@@ -123,22 +121,6 @@ fn dialler(stores: &ClientStores) -> Result<Arc<Dialler>, Failure> {
     client_config(&stores.protocols, key, trust, stores.names)
         .map(Arc::new)
         .map_err(|why| failed(format!("cannot use {path}: {why}")))
-}
-
-/// Reads a line from the terminal, without showing it.
-fn ask(user: &str) -> io::Result<String> {
-    let mut terminal = File::options().read(true).write(true).open("/dev/tty")?;
-    let before = tcgetattr(&terminal)?;
-    let mut silent = before.clone();
-    silent.local_modes -= LocalModes::ECHO;
-    write!(terminal, "password of {user}: ")?;
-    tcsetattr(&terminal, OptionalActions::Flush, &silent)?;
-    let mut line = String::new();
-    let read = BufReader::new(&terminal).read_line(&mut line);
-    tcsetattr(&terminal, OptionalActions::Now, &before)?;
-    writeln!(terminal)?;
-    read?;
-    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 
 use std::io::Read as _;
 use std::path::Path;
-use std::process::Stdio;
 use std::sync::Mutex;
 use std::time::SystemTime;
 
@@ -133,23 +132,14 @@ pub fn asked_password(ask: bool) -> Result<Option<Secret>, Failure> {
     Ok(typed.map(|typed| Secret::new(typed.into_bytes())))
 }
 
-/// Reads a line without showing it. A shell does it, since it takes the terminal back also when a signal ends
-/// it; this process keeps the signals' usual meaning. `printf` is the shell's own: nobody sees its words.
-const HIDDEN: &str = "trap 'stty echo; exit 130' INT TERM HUP; stty -echo; IFS= read -r typed; \
-                      stty echo; printf %s \"$typed\"";
-
 /// Asks without echo on a terminal; without one, the first line of stdin is taken.
 fn typed_password(question: &str) -> Result<String, Failure> {
     let line = if report::interactive() {
-        report::prompt(question);
-        let mut shell = std::process::Command::new("/bin/sh");
-        shell.args(["-c", HIDDEN]).stdin(Stdio::inherit()).stderr(Stdio::inherit());
-        let typed = shell
-            .output()
-            .map_err(|error| Failure::failed(format!("cannot ask for a password: {error}")))?;
-        report::talk("");
-        let text = String::from_utf8(typed.stdout).ok();
-        text.filter(|_| typed.status.success()).map(|text| text.trim().to_owned())
+        let typed = coordinator::password::ask(question);
+        Some(
+            typed
+                .map_err(|error| Failure::failed(format!("cannot ask for a password: {error}")))?,
+        )
     } else {
         report::ask(question)
     };

@@ -80,8 +80,8 @@ pub fn interactive() -> bool {
     std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }
 
-/// A question, the answer to which is read elsewhere.
-pub fn prompt(question: &str) {
+/// Writes a question.
+fn prompt(question: &str) {
     let mut stderr = std::io::stderr().lock();
     let _ = write!(stderr, "{question} ");
     let _ = stderr.flush();

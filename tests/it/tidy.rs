@@ -112,6 +112,7 @@ const COORDINATOR_ROOMS: &[&str] = &[
     "exit",
     "bytes",
     "random",
+    "password",
     "wire",
     "tree",
     "store",
