@@ -61,11 +61,20 @@ impl World {
     }
 
     /// Whether all members are damaged, or none: a leader may have sent its state to others before it
-    /// was found, and then they are the majority.
+    /// was found, and then they are the majority. Where they are as many as the others nobody can tell
+    /// who is right, and all go on.
     pub fn agree_on_damage(&self) -> bool {
-        let mut members = self.members().map(|s| s.node().map(|node| is_damaged(node.state())));
-        let first = members.next().flatten();
-        first.is_some() && members.all(|damaged| damaged == first)
+        let voters = self.setting.voters_of(&self.operator.members);
+        let (mut all, mut hurt, mut voting, mut hurt_voting) = (0, 0, 0, 0);
+        for server in self.members() {
+            let Some(node) = server.node() else { return false };
+            let (damaged, votes) = (is_damaged(node.state()), voters.contains(&server.id));
+            all += 1;
+            hurt += usize::from(damaged);
+            voting += usize::from(votes);
+            hurt_voting += usize::from(damaged && votes);
+        }
+        hurt == 0 || hurt == all || hurt_voting * 2 == voting
     }
 
     /// A member says that its state is not the others'.

@@ -120,7 +120,9 @@ impl World {
     }
 
     fn go_on(&mut self) {
-        let serves = |world: &World, s: usize| world.servers[s].node().is_some_and(Node::serving);
+        // One that differs serves nobody until it gets an empty disk, and that waits for the list.
+        let done = |node: &Node| node.serving() || node.differs();
+        let serves = |world: &World, s: usize| world.servers[s].node().is_some_and(done);
         if let Some(s) = self.operator.awaited {
             if self.servers[s].running.is_none() {
                 self.start_later(s, MS);
@@ -145,7 +147,7 @@ impl World {
         let ids = 1..=self.servers.len() as u8;
         let agreed = |server: &Server| {
             let members = &self.operator.members;
-            let node = server.node().filter(|node| node.serving());
+            let node = server.node().filter(|node| done(node));
             node.is_some_and(|node| ids.clone().all(|id| node.votes(id) == members.contains(&id)))
         };
         if self.members().all(agreed) {

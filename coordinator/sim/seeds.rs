@@ -59,4 +59,13 @@ pub const FAILED: &[(u64, &str)] = &[
         17_960_808_268,
         "each snapshot that a far member was offered had been replaced when it asked for it",
     ),
+    (
+        96_001_081,
+        "a checker waited for a majority between two damaged voters and two sound ones: there is none",
+    ),
+    (
+        97_001_121,
+        "the operator waited for a member that differs, and its empty disk for the operator",
+    ),
+    (97_002_123, "the same, with the list half-way"),
 ];
