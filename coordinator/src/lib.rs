@@ -27,6 +27,8 @@ pub mod driver;
 #[expect(clippy::disallowed_methods, reason = "the server's sockets, threads and clocks")]
 pub mod edge;
 pub mod exit;
+#[expect(clippy::disallowed_methods, reason = "time that a connection has left")]
+pub mod hasty;
 pub mod node;
 #[expect(clippy::disallowed_methods, reason = "works on data directories")]
 pub mod offline;

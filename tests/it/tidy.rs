@@ -113,6 +113,7 @@ const COORDINATOR_ROOMS: &[&str] = &[
     "bytes",
     "random",
     "password",
+    "hasty",
     "wire",
     "tree",
     "store",

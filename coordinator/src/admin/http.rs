@@ -1,13 +1,14 @@
 //! The HTTP side of the admin server: `GET` only, nothing here changes anything.
 //!
-//! Each request is one short-lived thread, a handful at a time, with limits on bytes and time:
-//! whoever reaches the port can keep a few threads busy for seconds, and no more.
+//! Each request is one short-lived thread, a handful at a time, with limits on bytes and time. Where
+//! all are taken the oldest connection ends for the newest: whoever reaches the port can keep a few
+//! threads busy for seconds, and others from being served by nothing less than a flood.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,16 +16,18 @@ use super::environment::Environment;
 use super::view::{Parts, View};
 use super::{json, metrics};
 use crate::config::Config;
+use crate::hasty::Hasty;
 use crate::tls::{Session, Tunnel};
 
-/// Connections served at once; more are closed unread.
+/// Connections served at once.
 const CONNECTIONS_MAX: usize = 16;
 /// A request with all its headers.
 const REQUEST_BYTES_MAX: usize = 8 * 1024;
 /// From accept to the whole request.
 const REQUEST_TIME: Duration = Duration::from_secs(5);
-/// How long one write may wait for a client that does not read.
-const WRITE_TIME: Duration = Duration::from_secs(5);
+/// From the whole request to the whole answer, and what longer answers may take beside it.
+const ANSWER_TIME: Duration = Duration::from_secs(5);
+const BYTES_A_SECOND: usize = 256 << 10;
 /// Waits after a failed accept: with no file descriptor left it would fail again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -63,94 +66,87 @@ pub fn spawn(name: &str, listener: TcpListener, site: Site) -> io::Result<()> {
 }
 
 fn accept(listener: &TcpListener, site: &Arc<Site>) {
-    let open = Arc::new(AtomicUsize::new(0));
-    loop {
+    let open = Arc::new(Open::default());
+    for number in 0.. {
         let Ok((stream, _)) = listener.accept() else {
             thread::sleep(ACCEPT_PAUSE);
             continue;
         };
-        if open.fetch_add(1, Ordering::Relaxed) >= CONNECTIONS_MAX {
-            open.fetch_sub(1, Ordering::Relaxed);
-            continue;
-        }
-        let slot = Slot(Arc::clone(&open));
+        let stream = Arc::new(stream);
+        let place = open.place(number, &stream);
         let site = Arc::clone(site);
-        // Where no thread can be had, the closure is dropped, and with it connection and slot.
+        // Where no thread can be had, the closure is dropped, and with it connection and place.
         let _ = thread::Builder::new().name("http".to_owned()).spawn(move || {
-            let _ = handle(stream, &site);
-            drop(slot);
+            let _ = handle(&stream, &site);
+            drop(place);
         });
     }
 }
 
-/// One of the connections allowed; given back when dropped.
-struct Slot(Arc<AtomicUsize>);
+/// The connections that are served, oldest first.
+#[derive(Default)]
+struct Open {
+    streams: Mutex<BTreeMap<u64, Arc<TcpStream>>>,
+    /// One of them has ended.
+    ended: Condvar,
+}
 
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+impl Open {
+    /// A place for one more. As long as there is none, the oldest connection is shut down: its thread
+    /// notices when it reads or writes next.
+    fn place(self: &Arc<Self>, number: u64, stream: &Arc<TcpStream>) -> Place {
+        let mut streams = self.lock();
+        while streams.len() >= CONNECTIONS_MAX {
+            if let Some(oldest) = streams.values().next() {
+                let _ = oldest.shutdown(Shutdown::Both);
+            }
+            streams = self.ended.wait(streams).unwrap_or_else(PoisonError::into_inner);
+        }
+        streams.insert(number, Arc::clone(stream));
+        Place { open: Arc::clone(self), number }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<TcpStream>>> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn handle(stream: TcpStream, site: &Site) -> io::Result<()> {
-    stream.set_write_timeout(Some(WRITE_TIME))?;
-    let mut timed = Timed { stream, deadline: Instant::now() + REQUEST_TIME };
+/// One of the connections allowed; given back when dropped.
+struct Place {
+    open: Arc<Open>,
+    number: u64,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.open.lock().remove(&self.number);
+        self.open.ended.notify_one();
+    }
+}
+
+fn handle(stream: &TcpStream, site: &Site) -> io::Result<()> {
+    let mut hasty = Hasty { stream, until: Instant::now() + REQUEST_TIME };
     let mut tunnel = match &site.https {
-        Some(https) => timed.secured(https)?,
+        Some(https) => secured(&mut hasty, https)?,
         None => Tunnel::default(),
     };
-    let mut talk = tunnel.over(&mut timed);
+    let mut talk = tunnel.over(&mut hasty);
     let response = match read_request(&mut talk)? {
         Some(head) => respond(&head, site),
         None => Response::plain("431 Request Header Fields Too Large", "request too long\n"),
     };
     let strict = if talk.tls().is_some() { STRICT } else { "" };
-    response.write(&mut talk, strict)?;
-    tunnel.finish(&mut timed)
+    hasty.until = Instant::now() + response.time();
+    response.write(&mut tunnel.over(&mut hasty), strict)?;
+    tunnel.finish(&mut hasty)
 }
 
-/// A connection whose request must have come by a time.
-struct Timed {
-    stream: TcpStream,
-    deadline: Instant,
-}
-
-impl Timed {
-    fn limit(&self) -> io::Result<()> {
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(ErrorKind::TimedOut.into());
-        }
-        self.stream.set_read_timeout(Some(left))
+fn secured(hasty: &mut Hasty<'_>, https: &Https) -> io::Result<Tunnel> {
+    if https.plain_too && hasty.peek()? != Some(HANDSHAKE_RECORD) {
+        return Ok(Tunnel::default());
     }
-
-    fn secured(&mut self, https: &Https) -> io::Result<Tunnel> {
-        self.limit()?;
-        let mut first = [0];
-        let there = self.stream.peek(&mut first)?;
-        if https.plain_too && (there == 0 || first[0] != HANDSHAKE_RECORD) {
-            return Ok(Tunnel::default());
-        }
-        let session = (https.accept)().map_err(io::Error::other)?;
-        Tunnel::shake(session, self)
-    }
-}
-
-impl Read for Timed {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.limit()?;
-        self.stream.read(buffer)
-    }
-}
-
-impl Write for Timed {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.stream.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.stream.flush()
-    }
+    let session = (https.accept)().map_err(io::Error::other)?;
+    Tunnel::shake(session, hasty)
 }
 
 /// The head of the request; `None` when it is too long. Errors close without an answer.
@@ -187,6 +183,11 @@ impl Response {
 
     fn plain(status: &'static str, body: &str) -> Response {
         Response { status, content_type: "text/plain", body: body.to_owned(), head_only: false }
+    }
+
+    /// Whoever reads it at a fair rate gets all of it in this time.
+    fn time(&self) -> Duration {
+        ANSWER_TIME + Duration::from_secs((self.body.len() / BYTES_A_SECOND) as u64)
     }
 
     fn write(&self, stream: &mut impl Write, strict: &str) -> io::Result<()> {

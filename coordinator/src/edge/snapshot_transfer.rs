@@ -20,6 +20,7 @@ use super::peer_io::fresh_nonce;
 use super::peer_tls::PeerTls;
 use super::records::{Opener, RECORD_BYTES_MAX, Sealer};
 use crate::driver::{Completion, ReceivedSnapshot, open_snapshot};
+use crate::hasty::Hasty;
 use crate::node::PeerHello;
 use crate::state::State;
 use crate::store::{RealDisk, SnapshotMeta};
@@ -162,14 +163,12 @@ impl SnapshotTransfer {
     /// Whether it speaks TLS shows its first byte.
     fn accepted(&self, hasty: &mut Hasty<'_>) -> Outcome<Tunnel> {
         let Some(tls) = &self.tls else { return Ok(Tunnel::default()) };
-        hasty.stream.set_read_timeout(Some(hasty.left()?))?;
-        let mut first = [0];
-        let there = hasty.stream.peek(&mut first)?;
-        if there == 1 && first[0] == HANDSHAKE_RECORD {
+        let first = hasty.peek()?;
+        if first == Some(HANDSHAKE_RECORD) {
             let session = tls.handshaker().accept()?;
             return Ok(Tunnel::shake(session, hasty).map_err(|error| why(&error))?);
         }
-        if tls.plain_too || there == 0 {
+        if tls.plain_too || first.is_none() {
             return Ok(Tunnel::default());
         }
         Err("it does not speak TLS".into())
@@ -294,37 +293,6 @@ impl Callers {
         if let Some(stream) = self.strangers.remove(&number) {
             let _ = stream.shutdown(Shutdown::Both);
         }
-    }
-}
-
-/// A connection that must be done by a time, however slowly its bytes come.
-struct Hasty<'a> {
-    stream: &'a TcpStream,
-    until: Instant,
-}
-
-impl Hasty<'_> {
-    fn left(&self) -> io::Result<Duration> {
-        let left = self.until.saturating_duration_since(Instant::now());
-        if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
-    }
-}
-
-impl Read for Hasty<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.stream.set_read_timeout(Some(self.left()?))?;
-        self.stream.read(buffer)
-    }
-}
-
-impl Write for Hasty<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.stream.set_write_timeout(Some(self.left()?))?;
-        self.stream.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 

@@ -116,29 +116,55 @@ fn http_reads_and_refuses() {
     assert_eq!(head.split(' ').nth(1), Some("431"));
 }
 
-/// Silent connections hold their slots, the next is closed unread, and a freed slot serves again.
+/// Silent connections hold no place that somebody else asks for: the oldest goes.
 #[test]
 fn http_connections_are_bounded() {
     let address = serve(false);
     let mut silent: Vec<TcpStream> =
         (0..64).map(|_| TcpStream::connect(address).unwrap()).collect();
-    // The listener takes connections in order: those beyond the limit find themselves closed.
-    let closed = silent.last_mut().unwrap().read(&mut [0; 1]);
+    let closed = silent[0].read(&mut [0; 1]);
     assert!(matches!(closed, Ok(0) | Err(_)), "{closed:?}");
-    let mut first = silent.swap_remove(0);
-    write!(first, "GET /metrics HTTP/1.1\r\n\r\n").unwrap();
+    let mut last = silent.pop().unwrap();
+    write!(last, "GET /metrics HTTP/1.1\r\n\r\n").unwrap();
     let mut answer = String::new();
-    first.read_to_string(&mut answer).unwrap();
+    last.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
 }
 
+/// As many as are served at once ask for much and take it a byte at a time: the next one is served.
+#[test]
+fn http_readers_that_are_slow_keep_nobody_waiting() {
+    let address = serve_view(true, || {
+        // More than all buffers on the way hold.
+        let ephemerals = vec!["/".repeat(6 << 20)];
+        View { ephemeral_list: vec![(1, ephemerals)], ..view("leader") }
+    });
+    let request = "GET /commands/dump HTTP/1.1\r\n\r\n";
+    let slow: Vec<TcpStream> = (0..16)
+        .map(|_| {
+            let mut stream = TcpStream::connect(address).unwrap();
+            stream.write_all(request.as_bytes()).unwrap();
+            // Its answer has begun: it has a place.
+            stream.read_exact(&mut [0; 12]).unwrap();
+            stream
+        })
+        .collect();
+    let (head, _) = get(address, "HEAD /commands/ruok HTTP/1.1\r\n\r\n");
+    assert!(head.starts_with("HTTP/1.1 200 OK"), "{head}");
+    drop(slow);
+}
+
 fn serve(commands: bool) -> SocketAddr {
+    serve_view(commands, || view("leader"))
+}
+
+fn serve_view(commands: bool, view: fn() -> View) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
     let site = Site {
         config: Arc::new(config("leader")),
         environment: Arc::new(environment()),
-        source: Box::new(|_| Some(Box::new(view("leader")))),
+        source: Box::new(move |_| Some(Box::new(view()))),
         command_url: commands.then(|| "/commands".to_owned()),
         https: None,
     };
