@@ -67,6 +67,8 @@ pub struct Status {
     pub peers: Option<Peers>,
     /// Members prove to each other who they are.
     pub peers_authenticated: Option<bool>,
+    /// Members to which everything goes in a form that can be read on the way.
+    pub peers_unencrypted: Option<i64>,
     pub sessions: Option<i64>,
     pub connections: Option<i64>,
     pub outstanding: Option<i64>,

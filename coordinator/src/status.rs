@@ -145,10 +145,33 @@ impl Report {
         Some((self.monitored("zk_learners")?, synced + observers, voters - 1))
     }
 
-    /// Whether members have to know a secret; `None` where there are no others, or nobody says.
+    /// A figure about the other members; `None` where there are none, or nobody says.
+    fn of_members(&self, key: &str) -> Option<i64> {
+        self.mode.filter(|mode| *mode != Mode::Standalone)?;
+        self.monitored(key)
+    }
+
+    /// Whether members have to know a secret.
     fn peers_authenticated(&self) -> Option<bool> {
-        let members = self.mode.filter(|mode| *mode != Mode::Standalone);
-        members.and_then(|_| Some(self.monitored("zk_peers_authenticated")? != 0))
+        Some(self.of_members("zk_peers_authenticated")? != 0)
+    }
+
+    /// Linked members to which everything goes in a form that can be read on the way.
+    fn peers_unencrypted(&self) -> Option<i64> {
+        self.of_members("zk_peers_unencrypted")
+    }
+
+    /// What the network between the members is trusted with.
+    fn trusted_network(&self) -> Option<String> {
+        if self.peers_authenticated() == Some(false) {
+            let text = "the members do not authenticate each other: set `coordinator.secretFile`";
+            return Some(text.to_owned());
+        }
+        let count = self.peers_unencrypted().filter(|&count| count > 0)?;
+        Some(format!(
+            "what goes to {count} of the members can be read on the way: a processor lacks AES; see \
+             the log, or use TLS between members"
+        ))
     }
 
     fn text(&self) -> String {
@@ -165,13 +188,7 @@ impl Report {
                 format!("{connected} connected, {synced} synced, {voters} voters besides")
             }),
         );
-        put(
-            "security",
-            (self.peers_authenticated() == Some(false)).then(|| {
-                "the members do not authenticate each other: set `coordinator.secretFile`"
-                    .to_owned()
-            }),
-        );
+        put("security", self.trusted_network());
         put("sessions", number(self.monitored("zk_global_sessions")));
         put("connections", number(self.connections));
         put("outstanding", number(self.outstanding));
@@ -219,6 +236,7 @@ impl Report {
             lag: self.lag,
             peers,
             peers_authenticated: self.peers_authenticated(),
+            peers_unencrypted: self.peers_unencrypted(),
             sessions: self.monitored("zk_global_sessions"),
             connections: self.connections,
             outstanding: self.outstanding,
@@ -287,6 +305,25 @@ mod tests {
         assert!(!later.serving());
         let trouble = "is in mode `witness`, which this release does not know";
         assert_eq!(later.trouble.as_deref(), Some(trouble));
+    }
+
+    #[test]
+    fn a_link_that_can_be_read_is_told() {
+        let with = |authenticated: &str, unencrypted: &str| {
+            let mut report = report("Mode: follower\n");
+            report.monitor = [("authenticated", authenticated), ("unencrypted", unencrypted)]
+                .map(|(name, value)| (format!("zk_peers_{name}"), value.to_owned()))
+                .into();
+            report
+        };
+        assert!(!with("1", "0").text().contains("security:"));
+        assert!(with("0", "2").text().contains("do not authenticate each other"));
+        let readable = with("1", "2");
+        assert!(readable.text().contains("what goes to 2 of the members can be read"));
+        assert_eq!(readable.status().peers_unencrypted, Some(2));
+        let mut alone = with("1", "2");
+        alone.mode = Some(Mode::Standalone);
+        assert_eq!((alone.trusted_network(), alone.status().peers_unencrypted), (None, None));
     }
 
     #[test]

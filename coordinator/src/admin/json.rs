@@ -301,6 +301,7 @@ fn raft(context: &Context<'_>) -> Value {
         "server_id": context.config.id,
         "cluster_id": format!("{:032x}", raft.cluster_id),
         "peers_authenticated": raft.peers_authenticated,
+        "peers_unencrypted": raft.peers_unencrypted,
         "role": monitor::server_state(context.view),
         "serving": context.view.serving != Serving::No,
         "zxid": format!("{:#x}", context.view.zxid),

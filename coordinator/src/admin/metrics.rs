@@ -139,6 +139,11 @@ fn ours(view: &View, out: &mut Text) {
         "1 where every member has to know a secret.",
         flag(raft.peers_authenticated),
     );
+    out.gauge(
+        "coordinator_peers_unencrypted",
+        "Linked members to which everything goes in a form that can be read on the way.",
+        raft.peers_unencrypted as f64,
+    );
     out.gauge("coordinator_raft_term", "Term of the replication.", raft.term as f64);
     for (name, help, index) in [
         ("commit", "Last entry known to be committed.", raft.commit_index),

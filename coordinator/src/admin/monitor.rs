@@ -172,6 +172,7 @@ fn clients(view: &View, list: &mut List) {
     list.gauge("non_mtls_local_conn_count", 0);
     list.gauge("non_mtls_remote_conn_count", 0);
     list.gauge("peers_authenticated", view.raft.peers_authenticated);
+    list.gauge("peers_unencrypted", view.raft.peers_unencrypted);
     list.gauge("global_sessions", view.sessions.count);
     list.gauge("local_sessions", view.sessions.local);
     list.counter("bytes_received_count", traffic.bytes_received);

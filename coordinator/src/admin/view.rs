@@ -190,6 +190,8 @@ pub struct RaftView {
     pub cluster_id: u128,
     /// Every member has to know a secret.
     pub peers_authenticated: bool,
+    /// Linked members to which everything goes in a form that can be read on the way.
+    pub peers_unencrypted: u64,
     /// This member's state is not the majority's: it serves nobody.
     pub state_differs: bool,
     pub term: u64,

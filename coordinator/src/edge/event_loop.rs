@@ -295,6 +295,7 @@ impl Host for RealHost {
         let secret = self.config.secret.as_ref();
         view.raft.peers_authenticated = secret.is_some_and(Secret::is_required)
             || self.config.quorum_tls.as_ref().is_some_and(QuorumTls::is_mutual);
+        view.raft.peers_unencrypted = self.peers.unencrypted() as u64;
         if let Some(audit) = &self.audit {
             view.extra.push(Extra {
                 name: "audit_lines_lost_total",

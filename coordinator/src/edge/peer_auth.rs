@@ -337,6 +337,8 @@ fn decode_hello(mut input: &[u8]) -> Option<(PeerHello, Features)> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
     const NO_SECRET: &[&[u8]] = &[];
@@ -369,13 +371,23 @@ mod tests {
         dialler: &Key,
         acceptor: &KeyRing,
     ) -> Result<(PeerHello, PeerHello), AuthError> {
+        introduce_over(|_, frame| frame, dialler, acceptor)
+    }
+
+    /// `way` is what lies between the two: it gets each frame, counted from 0.
+    fn introduce_over(
+        way: impl Fn(usize, Vec<u8>) -> Vec<u8>,
+        dialler: &Key,
+        acceptor: &KeyRing,
+    ) -> Result<(PeerHello, PeerHello), AuthError> {
         let (d, a) = ([1; 32], [2; 32]);
-        let first = opening(dialler, Port::Quorum, &d);
+        let first = way(0, opening(dialler, Port::Quorum, &d));
         let (theirs, key) = opened(acceptor, Port::Quorum, &first)?;
-        let second = challenge(&key, Port::Quorum, &theirs, &a);
+        let second = way(1, challenge(&key, Port::Quorum, &theirs, &a));
         let (third, seen) = answer(dialler, Port::Quorum, &d, &second, &hello(1))?;
+        let third = way(2, third);
         let (from_dialler, can) = check_answer(&key, Port::Quorum, &theirs, &a, &third)?;
-        let fourth = welcome(&key, Port::Quorum, &theirs, &a, Ok(&hello(2)));
+        let fourth = way(3, welcome(&key, Port::Quorum, &theirs, &a, Ok(&hello(2))));
         let (from_acceptor, acceptor_can) =
             check_welcome(dialler, Port::Quorum, (&d, &seen), &fourth)?;
         // One of them may be of a release, or on a processor, that can do less.
@@ -428,6 +440,46 @@ mod tests {
             answer(other.nth(0), Port::Quorum, &d, &second, &hello(1)).unwrap()
         };
         assert!(check_answer(key.nth(0), Port::Quorum, &d, &a, &third).is_err());
+    }
+
+    #[test]
+    fn nobody_on_the_way_changes_what_two_members_agree_on() {
+        let ring = ring(&[b"secret"]);
+        let over =
+            |way: &dyn Fn(usize, Vec<u8>) -> Vec<u8>| introduce_over(way, ring.nth(0), &ring);
+        let frame_bytes = Cell::new([0; 4]);
+        let watch = |at: usize, frame: Vec<u8>| {
+            let mut bytes = frame_bytes.get();
+            bytes[at] = frame.len();
+            frame_bytes.set(bytes);
+            frame
+        };
+        assert!(over(&watch).is_ok());
+        for (changed, bytes) in frame_bytes.get().into_iter().enumerate() {
+            for byte in 0..bytes {
+                let way = |at: usize, mut frame: Vec<u8>| {
+                    if at == changed {
+                        frame[byte] ^= 1;
+                    }
+                    frame
+                };
+                assert!(over(&way).is_err(), "byte {byte} of frame {changed}");
+            }
+        }
+        // A hello that ends before it says what its sender can do is that of an earlier release, whose
+        // records anybody can read.
+        let field = [&[FIELD_FEATURES][..], &8_u32.to_le_bytes(), &Features::own().0.to_le_bytes()];
+        let field = field.concat();
+        for changed in [2, 3] {
+            let way = |at: usize, mut frame: Vec<u8>| {
+                if at == changed {
+                    assert!(frame.ends_with(&field));
+                    frame.truncate(frame.len() - field.len());
+                }
+                frame
+            };
+            assert!(over(&way).is_err(), "frame {changed} says nothing of what its sender can do");
+        }
     }
 
     #[test]

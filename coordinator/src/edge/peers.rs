@@ -454,12 +454,27 @@ impl Peers {
         let member = self.members.get_mut(&id).expect("it was dialled");
         let sealer = Box::new(sealer);
         let how = if channel.tls().is_some() { " by TLS" } else { "" };
+        let readable = channel.tls().is_none() && !sealer.encrypts();
+        // Where there is no secret the start has told.
+        let fallen_back = readable && sealer.authenticates();
         member.link = Dialled::Up { channel, writable: true, sealer, sealed: None };
         member.retry_after = RETRY_FIRST;
         member.told.clear();
         self.logger.info(&format!("linked to server {id}{how}"));
+        if fallen_back {
+            self.logger.warn(&readable_on_the_way(id, &crate::tls::missing_features()));
+        }
         node.peer_connected(hello);
         Ok(())
+    }
+
+    /// Linked members to which everything goes in a form that can be read on the way.
+    pub(super) fn unencrypted(&self) -> usize {
+        let readable = |member: &&Member| match &member.link {
+            Dialled::Up { channel, sealer, .. } => channel.tls().is_none() && !sealer.encrypts(),
+            _ => false,
+        };
+        self.members.values().filter(readable).count()
     }
 
     /// Writes what the node has for its peers.
@@ -520,4 +535,17 @@ impl Peers {
             }
         }
     }
+}
+
+/// What the log says of a link whose records carry an HMAC alone.
+fn readable_on_the_way(id: u8, missing_here: &[&str]) -> String {
+    let whose = if missing_here.is_empty() {
+        format!("the processor of server {id}, or its release, has no AES-GCM")
+    } else {
+        format!("this server's processor lacks {}", missing_here.join(", "))
+    };
+    format!(
+        "what goes to server {id} is authentic, but can be read on the way: {whose}; use TLS between \
+         members (`sslQuorum`) or another processor"
+    )
 }

@@ -157,6 +157,16 @@ impl Sealer {
         Sealer(Counter::new(protection))
     }
 
+    /// Whether nobody on the way can read what is sealed.
+    pub(super) fn encrypts(&self) -> bool {
+        matches!(self.0.tags, Tags::Gcm(_))
+    }
+
+    /// Whether nobody on the way can forge what is sealed.
+    pub(super) fn authenticates(&self) -> bool {
+        !matches!(self.0.tags, Tags::Crc)
+    }
+
     /// Makes a record of the bytes, in place; they are at most [`RECORD_BYTES_MAX`].
     pub(super) fn seal(&mut self, payload: &mut [u8]) -> Sealed {
         assert!(payload.len() <= RECORD_BYTES_MAX, "the caller cuts longer ones");
