@@ -3,8 +3,13 @@
 
 use server as whole;
 
+#[path = "../corpus.rs"]
+mod corpus;
 #[path = "../../tests/it/secure_bytes.rs"]
-#[expect(dead_code, reason = "the tests begin with a client's hello, the fuzzer with its corpus")]
+#[expect(dead_code, reason = "the tests count the kinds of input")]
 mod secure_bytes;
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| secure_bytes::run(bytes));
+libfuzzer_sys::fuzz_target!(
+    init: corpus::begin("secure", secure_bytes::seeds()),
+    |bytes: &[u8]| secure_bytes::run(bytes)
+);

@@ -358,7 +358,14 @@ impl Client {
             let timeout = (left / count as u32)
                 .clamp(Duration::from_millis(100), left.max(Duration::from_millis(100)));
             let last = match self.handshake(timeout) {
-                Ok(()) => return self.resume(),
+                Ok(()) => {
+                    let resumed = self.resume();
+                    if let (Err(error), true) = (&resumed, self.link.is_some()) {
+                        // Nobody goes on without the login, credentials and watches it asked for.
+                        self.lose(&error.to_string());
+                    }
+                    return resumed;
+                }
                 Err(Error::SessionExpired) => {
                     self.expired = true;
                     return Err(Error::SessionExpired);

@@ -13,6 +13,9 @@ const REPLY_BYTES_MAX: usize = 256 << 20;
 const READ_BYTES: usize = 64 << 10;
 /// How long a full socket may block before replies are drained again.
 const WRITE_STALL: Duration = Duration::from_millis(20);
+/// So many times as long as a server may be silent, it may take none of what it is sent, and send a
+/// whole answer.
+const PATIENCE: u32 = 4;
 
 /// A connection to one server, with what was received and not yet taken.
 #[derive(Debug)]
@@ -25,6 +28,8 @@ pub struct Link {
     /// Bytes of `received` already taken.
     taken: usize,
     read_timeout: Option<Duration>,
+    /// How long the server may take nothing of what it is sent.
+    stall_max: Duration,
 }
 
 impl Link {
@@ -76,6 +81,7 @@ impl Link {
                         received: Vec::new(),
                         taken: 0,
                         read_timeout: None,
+                        stall_max: timeout * PATIENCE,
                     });
                 }
                 Err(error) => last = error,
@@ -154,8 +160,10 @@ impl Link {
     }
 
     /// Sends all. While the server does not take it, receives: a server that waits for its
-    /// replies to be read would otherwise wait for ever.
+    /// replies to be read would otherwise wait for ever. One that takes nothing for long, whatever it
+    /// says meanwhile, is given up.
     pub fn send(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        let mut moved = Instant::now();
         loop {
             let sent = match &mut self.tls {
                 Some(tls) if tls.has_output() => tls.send(&mut self.stream),
@@ -169,9 +177,17 @@ impl Link {
             };
             match sent {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(_) => {}
+                Ok(_) => moved = Instant::now(),
                 Err(error) if is_timeout(&error) => {
+                    if moved.elapsed() > self.stall_max {
+                        let why = "server does not take what it is sent";
+                        return Err(io::Error::new(ErrorKind::TimedOut, why));
+                    }
                     self.receive(Duration::ZERO)?;
+                    if self.received.len() > REPLY_BYTES_MAX {
+                        let why = "server says too much, and takes nothing";
+                        return Err(io::Error::new(ErrorKind::InvalidData, why));
+                    }
                 }
                 Err(error) => return Err(error),
             }
@@ -180,8 +196,13 @@ impl Link {
 
     /// All that comes until the end of the stream, at most `bytes_max`.
     fn rest(&mut self, bytes_max: usize, timeout: Duration) -> io::Result<Vec<u8>> {
+        let deadline = Instant::now() + timeout * PATIENCE;
         loop {
             match self.receive(timeout) {
+                Ok(true) if Instant::now() > deadline => {
+                    let why = "the answer does not end";
+                    return Err(io::Error::new(ErrorKind::TimedOut, why));
+                }
                 Ok(true) if self.received.len() <= bytes_max => {}
                 Ok(true) => break,
                 Ok(false) => return Err(ErrorKind::TimedOut.into()),
@@ -228,4 +249,37 @@ pub fn word_over(
     let answer = link.rest(ANSWER_BYTES_MAX, timeout)?;
     String::from_utf8(answer)
         .map_err(|_| io::Error::new(ErrorKind::InvalidData, "answer is not text"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    /// What a server does with the one connection it gets.
+    fn served(by: impl FnOnce(TcpStream) + Send + 'static) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        std::thread::spawn(move || by(listener.accept().unwrap().0));
+        address
+    }
+
+    #[test]
+    fn a_server_that_takes_nothing_is_given_up() {
+        // It goes when the test does.
+        let mute = served(|stream| {
+            let _ = (&stream).read(&mut [0; 1]);
+            std::thread::park();
+        });
+        let mut link = Link::connect(&mute, Duration::from_millis(25)).unwrap();
+        let error = link.send(&vec![0; 64 << 20]).unwrap_err();
+        assert_eq!(error.to_string(), "server does not take what it is sent");
+    }
+
+    #[test]
+    fn an_answer_without_end_is_given_up() {
+        let dripping = served(|mut stream| while stream.write_all(b"x").is_ok() {});
+        let error = word(&dripping, "ruok", Duration::from_millis(25)).unwrap_err();
+        assert_eq!(error.to_string(), "the answer does not end");
+    }
 }

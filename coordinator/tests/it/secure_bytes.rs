@@ -28,12 +28,46 @@ fn sides() -> &'static (Context, Dialler) {
     })
 }
 
-/// What a client says first, for the fuzzer to begin with.
-pub(crate) fn client_hello() -> Vec<u8> {
+/// What a client says first.
+fn client_hello() -> Vec<u8> {
     let mut session = sides().1.dial("localhost").expect("a name");
     let mut hello = Vec::new();
     session.send(&mut hello).expect("a vector takes all");
     hello
+}
+
+/// What a server says to it.
+fn server_flight() -> Vec<u8> {
+    let (mut session, mut plain, mut flight) =
+        (sides().0.accept().unwrap(), Vec::new(), Vec::new());
+    session.receive(&client_hello(), &mut plain).expect("a hello");
+    while session.has_output() {
+        session.send(&mut flight).expect("a vector takes all");
+    }
+    flight
+}
+
+/// Real inputs, each behind the byte that says what it is. Stores without a cipher: a password's
+/// rounds would be what is tested.
+pub(crate) fn seeds() -> Vec<Vec<u8>> {
+    let certificate = Store::read(STORE, "").expect("a store of ours").trusted.remove(0);
+    let challenge = Challenge::new(&[7; 32]).token();
+    let response = Response::to(&challenge, "alice", "queen", "cnonce").expect("a challenge");
+    let jaas = b"Server { org.apache.zookeeper.server.auth.DigestLoginModule required\n\
+                 user_a=\"b\\n\\051\"; }; /* c */ Client { x.Y required username='a'; };";
+    let seeds: [(u8, &[u8]); 10] = [
+        (0, STORE),
+        (0, include_bytes!("../tls/stores/server-pkcs1.pem")),
+        (0, include_bytes!("../tls/stores/ca.pem")),
+        (1, certificate.as_ref()),
+        (2, &client_hello()),
+        (3, &client_hello()),
+        (3, &server_flight()),
+        (4, &challenge),
+        (4, &response.token()),
+        (5, jaas),
+    ];
+    seeds.iter().map(|(kind, bytes)| [&[*kind], *bytes].concat()).collect()
 }
 
 /// The first byte says what the others are.

@@ -1,34 +1,8 @@
 //! The inputs of `secure_bytes` from fixed seeds: what the fuzzer does, bounded.
 
-use std::fs;
-
 use coordinator::random::Seeded;
 
-use crate::secure_bytes::{KINDS, client_hello, run};
-use crate::tls::stores;
-
-/// Real inputs, each behind the byte that says what it is.
-fn seeds() -> Vec<Vec<u8>> {
-    let mut seeds = Vec::new();
-    // Stores without a cipher: a password's rounds would be what is tested.
-    for name in ["server-all.pem", "server-pkcs1.pem", "ca.pem"] {
-        seeds.push([&[0], &fs::read(stores().join(name)).unwrap()[..]].concat());
-    }
-    let certificate =
-        coordinator::tls::Store::read(&fs::read(stores().join("server.pem")).unwrap(), "");
-    seeds.push([&[1], certificate.unwrap().trusted[0].as_ref()].concat());
-    seeds.push([&[2], &client_hello()[..]].concat());
-    seeds.push([&[3], &client_hello()[..]].concat());
-    let challenge = coordinator::sasl::Challenge::new(&[7; 32]).token();
-    let response =
-        coordinator::sasl::Response::to(&challenge, "alice", "queen", "cnonce").unwrap().token();
-    seeds.push([&[4], &challenge[..]].concat());
-    seeds.push([&[4], &response[..]].concat());
-    let jaas = b"Server { org.apache.zookeeper.server.auth.DigestLoginModule required\n\
-                 user_a=\"b\\n\\051\"; }; /* c */ Client { x.Y required username='a'; };";
-    seeds.push([&[5], &jaas[..]].concat());
-    seeds
-}
+use crate::secure_bytes::{KINDS, run, seeds};
 
 #[test]
 fn arbitrary_and_mutated_bytes_let_nobody_in() {

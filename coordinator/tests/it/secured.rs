@@ -196,7 +196,7 @@ fn commands_reach_a_secured_server_by_flags_and_by_apaches_client_properties() {
 
 #[test]
 fn a_login_comes_back_with_every_connection() {
-    let secured = Secured::start("login_again");
+    let mut secured = Secured::start("login_again");
     let login = Login { user: "alice".to_owned(), password: "wonderland".to_owned() };
     let options = Options {
         tls: Some(dialler(Some("client.jks"))),
@@ -213,7 +213,17 @@ fn a_login_comes_back_with_every_connection() {
         zk.disconnect();
     }
     assert_eq!(zk.session(), session);
-    zk.close().unwrap();
+    // Where who is refused may stay, nobody goes on as someone else than he asked for.
+    let jaas = secured.ensemble.directory().join("jaas.conf");
+    fs::write(&jaas, JAAS.replace("wonderland", "changed")).unwrap();
+    secured.ensemble.kill(0);
+    secured.ensemble.add_keys(0, &["allowSaslFailedClients=true".to_owned()]);
+    secured.ensemble.start_server(0);
+    secured.ensemble.wait_until_serving(0);
+    for _ in 0..2 {
+        let refused = zk.exists("/", false);
+        assert!(matches!(refused, Err(Error::AuthFailed { .. })), "{refused:?}");
+    }
     let login = Login { user: "alice".to_owned(), password: "queen".to_owned() };
     let refused = Client::open(servers, Options { login: Some(login), ..options }, None);
     assert!(matches!(refused, Err(Error::AuthFailed { scheme }) if scheme == "sasl"));
