@@ -1,6 +1,6 @@
 # The same commands on a laptop and in CI. What they grow into lives in `.ci/`.
 .DEFAULT_GOAL := help
-.PHONY: help build demo demo-local clean-demo demo-kafka demo-vagrant kafka-dist test bench bench-quick soak torture failover fuzz conformance apps e2e
+.PHONY: help build demo demo-local clean-demo demo-kafka demo-vagrant kafka-dist test bench bench-quick soak torture torture-releases failover fuzz conformance apps e2e
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ soak: ## an hour of simulated faults (SOAK_SECONDS, SOAK_SEED); says which seed 
 TORTURE_SECONDS ?= 300
 torture: ## real coordinators under faults with recording clients, three and then five (TORTURE_SECONDS each)
 	@.ci/torture $(TORTURE_SECONDS)
+
+torture-releases: ## the same with servers of another commit and of this one (FORMER, TORTURE_SECONDS)
+	@.ci/torture releases $(FORMER) $(TORTURE_SECONDS)
 
 FAILOVER_TRIES ?= 40
 failover: ## how long clients wait when the leader is cut off, mute or frozen, as root (FAILOVER_TRIES)

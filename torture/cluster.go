@@ -18,6 +18,7 @@ import (
 // server is a process of the ensemble. Only its own process is ever signalled.
 type server struct {
 	id         int
+	binary     string // of the release that it runs, or runs next
 	directory  string
 	client     string
 	quorum     int
@@ -33,6 +34,7 @@ type server struct {
 
 type cluster struct {
 	binary    string
+	former    string // of another release; empty without one
 	directory string
 	servers   []*server
 	gates     [][]*gate // from, to
@@ -60,19 +62,26 @@ func freePort() int {
 	}
 }
 
-func newCluster(binary, directory string, count int, found *findings) (*cluster, error) {
-	c := &cluster{binary: binary, directory: directory, findings: found, clock: findClock()}
+func newCluster(binary, former, directory string, count int, found *findings) (*cluster, error) {
+	c := &cluster{binary: binary, former: former, directory: directory, findings: found, clock: findClock()}
 	for id := 1; id <= count; id++ {
 		s := &server{
-			id: id, directory: filepath.Join(directory, fmt.Sprint("server", id)),
+			id: id, binary: binary, directory: filepath.Join(directory, fmt.Sprint("server", id)),
 			client: fmt.Sprintf("127.0.0.1:%d", freePort()), quorum: freePort(), election: freePort(),
 		}
 		if err := os.MkdirAll(filepath.Join(s.directory, "data"), 0o750); err != nil {
 			return nil, err
 		}
+		if former != "" {
+			s.binary = former
+		}
 		data := filepath.Join(s.directory, "data")
 		s.disk = newDisk(data)
 		c.servers = append(c.servers, s)
+	}
+	secret := filepath.Join(directory, "secret")
+	if err := os.WriteFile(secret, []byte("the members of this ensemble know it\n"), 0o600); err != nil {
+		return nil, err
 	}
 	for from := range c.servers {
 		c.gates = append(c.gates, make([]*gate, count))
@@ -84,6 +93,7 @@ func newCluster(binary, directory string, count int, found *findings) (*cluster,
 		lines := []string{
 			"tickTime=1000", "initLimit=20", "syncLimit=10", "snapCount=2000", "maxClientCnxns=0",
 			"admin.enableServer=false", "4lw.commands.whitelist=*", "minSessionTimeout=2000",
+			"coordinator.secretFile=" + secret,
 			"dataDir=" + filepath.Join(s.directory, "data"),
 			"clientPortAddress=127.0.0.1", "clientPort=" + s.client[strings.LastIndex(s.client, ":")+1:],
 		}
@@ -144,7 +154,7 @@ func (c *cluster) start(s *server) {
 		return
 	}
 	defer log.Close()
-	arguments := []string{c.binary, "serve", filepath.Join(s.directory, "zookeeper.properties")}
+	arguments := []string{s.binary, "serve", filepath.Join(s.directory, "zookeeper.properties")}
 	if s.descriptor > 0 {
 		limit := fmt.Sprintf(`ulimit -n %d; exec "$@"`, s.descriptor)
 		arguments = append([]string{"sh", "-c", limit, "sh"}, arguments...)

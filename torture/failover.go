@@ -127,7 +127,7 @@ func newSpreadCluster(n *network, binary, directory string, found *findings, mor
 		for other := 1; other <= n.count; other++ {
 			config = append(config, fmt.Sprintf("server.%d=%s:2888:3888", other, n.address(other)))
 		}
-		s := &server{id: id, directory: filepath.Dir(data), client: n.address(id) + ":2181", namespace: n.namespace(id)}
+		s := &server{id: id, binary: binary, directory: filepath.Dir(data), client: n.address(id) + ":2181", namespace: n.namespace(id)}
 		if err := s.configure(append(config, more...)); err != nil {
 			return nil, err
 		}

@@ -157,11 +157,14 @@ func (c *cluster) lacks(f fault, s *server) string {
 	return ""
 }
 
-// torment strikes until the time is up, now and then the leader by preference.
-func (c *cluster) torment(until time.Time, random *rand.Rand, tell func(string)) map[string]int {
-	counts := map[string]int{}
+// torment strikes until the time is up, now and then the leader by preference. Servers of mixed releases go
+// from one to the other besides.
+func (c *cluster) torment(until time.Time, mixed bool, random *rand.Rand, counts map[string]int, tell func(string)) bool {
 	for time.Now().Before(until) {
 		f := faults[random.Intn(len(faults))]
+		if mixed && random.Intn(3) == 0 {
+			f = otherRelease
+		}
 		s := c.servers[random.Intn(len(c.servers))]
 		if random.Intn(2) == 0 {
 			if leader := c.leader(); leader != nil {
@@ -179,10 +182,10 @@ func (c *cluster) torment(until time.Time, random *rand.Rand, tell func(string))
 		took, ok := c.waitServing(30 * time.Second)
 		if !ok {
 			c.findings.add("30 s after `%s` of server %d not all serve", f.name, s.id)
-			return counts
+			return false
 		}
 		tell(fmt.Sprintf("all serve %v after `%s`", took.Round(time.Millisecond), f.name))
 		time.Sleep(time.Duration(random.Intn(1500)) * time.Millisecond)
 	}
-	return counts
+	return true
 }

@@ -48,6 +48,7 @@ func main() {
 func run(arguments []string) int {
 	flag := flag.NewFlagSet("run", flag.ExitOnError)
 	binary := flag.String("coordinator", "", "the server's binary")
+	former := flag.String("former", "", "a binary of another release: begin with it, mix them, then go over to this one")
 	count := flag.Int("servers", 3, "how many servers")
 	seconds := flag.Int("seconds", 300, "how long faults go on")
 	seed := flag.Int64("seed", time.Now().UnixNano(), "which faults in which order; processes take their own time")
@@ -60,7 +61,7 @@ func run(arguments []string) int {
 	}
 	fmt.Printf("%d servers, %d s, seed %d, under %s\n", *count, *seconds, *seed, directory)
 	found := &findings{}
-	c, err := newCluster(*binary, directory, *count, found)
+	c, err := newCluster(*binary, *former, directory, *count, found)
 	if err != nil {
 		fmt.Println(err)
 		return 2
@@ -100,9 +101,20 @@ func run(arguments []string) int {
 	spawn(func(_ int, random *rand.Rand) { r.changeWatched(addresses, random) }, 1)
 	spawn(func(_ int, random *rand.Rand) { r.lostClient(addresses, random) }, 1)
 
-	until := time.Now().Add(time.Duration(*seconds) * time.Second)
+	counts, random := map[string]int{}, rand.New(rand.NewSource(*seed))
 	tell := func(text string) { fmt.Printf("%8.3f %s\n", time.Since(r.start).Seconds(), text) }
-	counts := c.torment(until, rand.New(rand.NewSource(*seed)), tell)
+	torment := func(share int, mixed bool) bool {
+		until := time.Now().Add(time.Duration(*seconds) * time.Second / time.Duration(share))
+		return c.torment(until, mixed, random, counts, tell)
+	}
+	if *former == "" {
+		torment(1, false)
+	} else if torment(2, true) {
+		rose := c.upgrade(tell)
+		if torment(2, false) {
+			c.goBack(c.servers[random.Intn(len(c.servers))], rose, tell)
+		}
+	}
 	r.ended.Store(true)
 	clients.Wait()
 	time.Sleep(sessionTimeout + 3*time.Second)
