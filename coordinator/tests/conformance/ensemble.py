@@ -16,6 +16,12 @@ DEBIAN_JAR = Path("/usr/share/java/zookeeper.jar")
 DEBIAN_NETTY = "".join(
     f":/usr/share/java/netty-{part}.jar" for part in ("codec", "resolver", "transport-native-unix-common")
 )
+SHIM = Path(__file__).resolve().parent / "shim"
+# Beside the one jar: what Netty needs, which the harness asks the server to use.
+HARNESS_JARS = [
+    "zookeeper", "netty-buffer", "netty-codec", "netty-common", "netty-handler", "netty-resolver",
+    "netty-transport", "netty-transport-native-unix-common", "slf4j-log4j12", "log4j-1.2",
+]  # fmt: skip
 ENGINES = ("coordinator", "apache")
 START_SECONDS = 60
 STOP_SECONDS = 20
@@ -56,6 +62,15 @@ def missing(engine):
         if not DEBIAN_JAR.exists():
             return f"{DEBIAN_JAR} is missing (Debian's package zookeeper)"
     return None
+
+
+def harness_environment(engine):
+    """For a harness that starts `java … QuorumPeerMain CFG` by itself."""
+    found = {**os.environ, "ZOOKEEPER_CLASSPATH": ":".join(f"/usr/share/java/{jar}.jar" for jar in HARNESS_JARS)}
+    if engine == "coordinator":
+        found["COORDINATOR"] = str(coordinator_binary())
+        found["PATH"] = f"{SHIM}:{found['PATH']}"
+    return found
 
 
 given = set()

@@ -21,15 +21,8 @@ import ensemble as ensembles
 
 OUT = ensembles.ROOT / "out" / "conformance"
 PAGE = ensembles.ROOT / "docs" / "conformance.md"
-SHIM = Path(__file__).resolve().parent / "shim"
 TEST_SECONDS = 300
 ZOOKEEPER = "3.8.0"
-# Beside the one jar: what Netty needs, which the harness asks the server to use.
-JARS = [
-    "zookeeper", "netty-buffer", "netty-codec", "netty-common", "netty-handler", "netty-resolver",
-    "netty-transport", "netty-transport-native-unix-common", "slf4j-log4j12", "log4j-1.2",
-]  # fmt: skip
-
 # Half a minute that touches every kind of operation.
 QUICK = [
     "test_lock.py::KazooLockTests::test_lock",
@@ -55,15 +48,8 @@ def port_offset():
 
 
 def suite(engine, arguments, results):
-    environment = {
-        **os.environ,
-        "ZOOKEEPER_VERSION": ZOOKEEPER,
-        "ZOOKEEPER_PORT_OFFSET": str(port_offset()),
-        "ZOOKEEPER_CLASSPATH": ":".join(f"/usr/share/java/{jar}.jar" for jar in JARS),
-    }
-    if engine == "coordinator":
-        environment["COORDINATOR"] = str(ensembles.coordinator_binary())
-        environment["PATH"] = f"{SHIM}:{environment['PATH']}"
+    environment = ensembles.harness_environment(engine)
+    environment |= {"ZOOKEEPER_VERSION": ZOOKEEPER, "ZOOKEEPER_PORT_OFFSET": str(port_offset())}
     results.parent.mkdir(parents=True, exist_ok=True)
     results.unlink(missing_ok=True)
     subprocess.run(

@@ -2,12 +2,12 @@
 
 import re
 import struct
-import time
 
 import pytest
 
 import ensemble as ensembles
 import raw
+from waiting import until
 
 CREATE_CONTAINER, CREATE_TTL, SET_ACL, CREATE2, AUTH, RECONFIG, CHECK = 19, 21, 7, 15, 100, 16, 13
 EPHEMERAL, SEQUENTIAL, EPHEMERAL_SEQUENTIAL, CONTAINER, TTL = 1, 2, 3, 4, 5
@@ -115,10 +115,7 @@ def run(engine, size):
         asked, other = running.servers[0], running.servers[-1]
         codes = script(asked)
         # The end of the session reaches every server; what comes later is a line less on one engine.
-        deadline = time.monotonic() + 20
-        while "znode=/e\t" not in other.audit().split("DeletionOnSession", 1)[-1]:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        until(lambda: "znode=/e\t" in other.audit().split("DeletionOnSession", 1)[-1])
         asked.stop()
         return codes, lines_of(asked.audit()), lines_of(other.audit()), asked.audit()
 

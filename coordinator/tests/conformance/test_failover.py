@@ -1,11 +1,11 @@
 """Clients while servers die, stop and come back: what ZooKeeper's own clients see of it."""
 
 import threading
-import time
 
 import pytest
 
 import ensemble as ensembles
+from waiting import until
 
 pytest.importorskip("kazoo", reason="kazoo is missing (pip)")
 
@@ -53,12 +53,12 @@ def test_a_leader_goes_and_the_others_clients_do_not_notice(three, kill):
         arguments = (witness, f"/w/{number}", over, written[number])
         threads.append(threading.Thread(target=write_until, args=arguments))
         threads[-1].start()
-    wait_for(lambda: all(len(one) > 20 for one in written))
+    until(lambda: all(len(one) > 20 for one in written))
     code = leader.stop(kill=kill)
     if not kill:
         assert code == 0, "an orderly stop ends with 0"
     before = [len(one) for one in written]
-    wait_for(lambda: all(len(one) > n + 20 for one, n in zip(written, before)))
+    until(lambda: all(len(one) > n + 20 for one, n in zip(written, before)))
     over.set()
     for thread in threads:
         thread.join(30)
@@ -89,7 +89,7 @@ def test_a_session_outlives_its_server(three):
     session = witness.client.client_id
     witness.client.set_hosts(",".join(others))
     victim.stop(kill=True)
-    wait_for(lambda: witness.states[-1:] == [KazooState.CONNECTED])
+    until(lambda: witness.states[-1:] == [KazooState.CONNECTED])
     assert KazooState.LOST not in witness.states
     assert witness.client.client_id == session
     assert witness.client.exists("/mine").owner_session_id == session[0]
@@ -103,7 +103,7 @@ def test_without_quorum_nobody_is_served_and_words_are_answered(three):
         if server is not last:
             server.stop(kill=True)
     refused = "This ZooKeeper instance is not currently serving requests\n"
-    wait_for(lambda: ensembles.four_letter_word(last.client_port, "srvr") == refused)
+    until(lambda: ensembles.four_letter_word(last.client_port, "srvr") == refused)
     assert ensembles.four_letter_word(last.client_port, "ruok") == "imok"
     assert ensembles.four_letter_word(last.client_port, "isro") == "null"
     client = KazooClient(last.address, timeout=4)
@@ -112,7 +112,7 @@ def test_without_quorum_nobody_is_served_and_words_are_answered(three):
     client.stop()
     client.close()
     follower.start()
-    wait_for(lambda: last.mode() in ("leader", "follower"))
+    until(lambda: last.mode() in ("leader", "follower"))
 
 
 def test_everything_survives_a_power_cut_of_all(three):
@@ -126,17 +126,10 @@ def test_everything_survives_a_power_cut_of_all(three):
     for server in three.servers:
         server.start()
     three.wait()
-    wait_for(lambda: witness.client.connected)
+    until(lambda: witness.client.connected)
     assert witness.client.client_id == session, "the session goes on"
     assert witness.client.exists("/mine").owner_session_id == session[0]
     for number in range(500):
         assert witness.client.get(f"/n{number}")[0] == str(number).encode()
     witness.client.stop()
     witness.client.close()
-
-
-def wait_for(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "nothing came in time"
-        time.sleep(0.02)

@@ -16,6 +16,7 @@ import pytest
 
 import raw
 from ensemble import four_letter_word
+from waiting import until
 
 JUTE_MAX_BUFFER = 0xFFFFF
 
@@ -63,7 +64,7 @@ def bystander(ensemble, server):
     yield
     before = rounds[0]
     # A round that began after the test's last word comes to its end.
-    wait_for(lambda: failures or rounds[0] >= before + 2)
+    until(lambda: failures or rounds[0] >= before + 2)
     over.set()
     thread.join(60)
     connection.close()
@@ -87,7 +88,7 @@ def test_http_on_the_client_port_is_named_in_the_log(ensemble, server):
     connection.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
     assert connection.is_closed()
     if ensemble.engine == "coordinator":
-        wait_for(lambda: "GET " in server.log() or "HTTP" in server.log())
+        until(lambda: "GET " in server.log() or "HTTP" in server.log())
 
 
 def test_tls_hello_on_the_client_port(server):
@@ -264,7 +265,7 @@ def test_ten_thousand_connections(ensemble, server):
     finally:
         for connection in connections:
             connection.close()
-    wait_for(lambda: connections_of(server) < 100)
+    until(lambda: connections_of(server) < 100)
 
 
 def connections_of(server):
@@ -296,7 +297,7 @@ def test_a_million_watches(server, root):
     assert xid == -1 and event == struct.pack(">ii", 1, 3) + raw.buffer(made)
     for connection in connections:
         connection.close()
-    wait_for(lambda: watches_of(server) < 100)
+    until(lambda: watches_of(server) < 100)
 
 
 def watches_of(server):
@@ -341,7 +342,7 @@ def test_half_open_connections_expire(ensemble, server, root, client):
     # Taken before its last word, so a busy machine only makes it longer.
     start = time.monotonic()
     assert connection.call(raw.CREATE, raw.create_body(path.encode(), flags=1))[0] == 0
-    wait_for(lambda: watching.exists(path) is None)
+    until(lambda: watching.exists(path) is None)
     elapsed = time.monotonic() - start
     # The server's clock goes in steps of 20 ms.
     assert elapsed > 3.9, f"gone after {elapsed} s, before its time"
@@ -385,10 +386,3 @@ def test_random_bytes(server):
                                        100, 101, 102, 103, 104, 105, 106, 107])  # fmt: skip
                 connection.request(op, generator.randbytes(generator.randrange(0, 60)))
         connection.close()
-
-
-def wait_for(condition, seconds=30):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "nothing came in time"
-        time.sleep(0.05)

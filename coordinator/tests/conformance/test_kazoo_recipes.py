@@ -5,6 +5,7 @@ import time
 import uuid
 
 import pytest
+from waiting import until
 
 pytest.importorskip("kazoo", reason="kazoo is missing (pip)")
 
@@ -85,9 +86,7 @@ def test_election_moves_on_when_the_leader_leaves(each, root):
         election = connected.Election(f"{root}/election", f"client-{number}")
         threads.append(threading.Thread(target=election.run, args=(lead, number)))
         threads[-1].start()
-    deadline = time.monotonic() + 30
-    while not leaders and time.monotonic() < deadline:
-        time.sleep(0.01)
+    until(lambda: leaders)
     assert len(leaders) == 1
     leave.set()
     for thread in threads:
@@ -206,9 +205,9 @@ def test_watchers_and_caches(each, root):
         a.set(f"{root}/w", str(number).encode())
     a.create(f"{root}/x")
     a.delete(f"{root}/w")
-    wait_for(lambda: data and data[-1] is None)
-    wait_for(lambda: children and children[-1] == ["x"])
-    wait_for(lambda: cache.get_data(f"{root}/x") and cache.get_data(f"{root}/w") is None)
+    until(lambda: data and data[-1] is None)
+    until(lambda: children and children[-1] == ["x"])
+    until(lambda: cache.get_data(f"{root}/x") and cache.get_data(f"{root}/w") is None)
     cache.close()
 
 
@@ -264,7 +263,7 @@ def test_session_moves_to_another_server(ensemble, client, root):
     states = []
     moving.add_listener(states.append)
     moving._connection._socket.shutdown(2)
-    wait_for(lambda: KazooState.SUSPENDED in states and states[-1] == KazooState.CONNECTED)
+    until(lambda: KazooState.SUSPENDED in states and states[-1] == KazooState.CONNECTED)
     assert moving.client_id == session
     assert moving.exists(f"{root}/mine").owner_session_id == session[0]
 
@@ -273,10 +272,3 @@ def test_missing_nodes(each, root):
     with pytest.raises(NoNodeError):
         each[0].get(f"{root}/none")
     assert each[0].exists(f"{root}/none") is None
-
-
-def wait_for(condition, seconds=30):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "nothing came in time"
-        time.sleep(0.01)

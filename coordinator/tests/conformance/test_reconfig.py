@@ -12,6 +12,7 @@ import pytest
 
 import ensemble as ensembles
 import raw
+from waiting import until
 
 OK, UNIMPLEMENTED, BAD_ARGUMENTS, MARSHALLING, NO_QUORUM = 0, -6, -8, -5, -13
 NO_AUTH, BAD_VERSION, DISABLED = -102, -103, -123
@@ -21,7 +22,6 @@ SUPER = {
     # super:test
     "DigestAuthenticationProvider.superDigest": "super:D/InIHSb7yEEbrWz8b9l71RjZJU=",
 }
-SECONDS = 40
 
 
 class Growing(ensembles.Ensemble):
@@ -79,14 +79,6 @@ def config(answer):
     if not lines[-1].startswith("version="):
         return [], 0
     return sorted(lines[:-1]), int(lines[-1].removeprefix("version="), 16)
-
-
-def until(what):
-    deadline = time.monotonic() + SECONDS
-    while not (found := what()):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    return found
 
 
 def test_checks_and_their_order(engine):

@@ -2,13 +2,13 @@
 
 import json
 import re
-import time
 import urllib.request
 
 import pytest
 
 import ensemble as ensembles
 import raw
+from waiting import until
 
 WORDS = "conf cons dirs dump envi isro mntr ruok srvr stat wchs wchc wchp srst crst".split()
 # Lines of ZooKeeper's that have no counterpart: the Java virtual machine, and queues between its
@@ -54,13 +54,12 @@ def answers():
 
 def wait_until_listed(server):
     """The session stands in `cons`, and connections that are gone do not any more."""
-    deadline = time.monotonic() + 30
-    while True:
+
+    def listed():
         lines = [l for l in ensembles.four_letter_word(server.client_port, "cons").splitlines() if l]
-        if len(lines) <= 2 and any("sid=" in line for line in lines):
-            return
-        assert time.monotonic() < deadline, lines
-        time.sleep(0.05)
+        return len(lines) <= 2 and any("sid=" in line for line in lines)
+
+    until(listed)
 
 
 def get(port, path):

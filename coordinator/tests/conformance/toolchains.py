@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import jars
 from ensemble import ROOT
 
 HERE = Path(__file__).resolve().parent
@@ -54,17 +55,10 @@ def run(*command, environment=None):
 
 def java_session(profile, name):
     """Compiles a Java session against the jars of a profile; gives the command without hosts."""
-    need("java", "javac", "mvn")
-    jars, classes = OUT / "java" / profile / "jars", OUT / "java" / profile / "classes"
-    pom = HERE / "java" / "pom.xml"
-    stamp = OUT / "java" / profile / "stamp"
-    if not stamp.exists() or stamp.read_text() != pom.read_text():
-        shutil.rmtree(jars, ignore_errors=True)
-        build(
-            "mvn", "-q", "-B", "-f", pom, f"-P{profile}", "dependency:copy-dependencies",
-            f"-DoutputDirectory={jars}",
-        )  # fmt: skip
-        stamp.write_text(pom.read_text())
-    classes.mkdir(parents=True, exist_ok=True)
-    build("javac", "-cp", f"{jars}/*", "-d", classes, HERE / "java" / f"{name}.java")
-    return ["java", "-cp", f"{classes}:{jars}/*", name]
+    folder = OUT / "java" / profile
+    try:
+        found = jars.fetch(HERE / "java" / "pom.xml", folder / "jars", profile)
+        classes = jars.compile([HERE / "java" / f"{name}.java"], found, folder / "classes")
+    except jars.Missing as missing:
+        pytest.skip(str(missing))
+    return ["java", "-cp", f"{classes}:{found}/*", name]

@@ -14,8 +14,9 @@ import urllib.request
 from pathlib import Path
 
 import ensemble as ensembles
+from waiting import seconds_until, until
 
-SECONDS = 90
+SERVERS = 3
 NAMES = ("one", "two")
 
 
@@ -36,15 +37,6 @@ def missing():
         except KeyError:
             return "there is no account postgres, and PostgreSQL refuses to run as root"
     return None
-
-
-def until(what, seconds=SECONDS):
-    """Seconds until it holds."""
-    began = time.monotonic()
-    while not what():
-        assert time.monotonic() - began < seconds, "it did not come to be"
-        time.sleep(0.05)
-    return round(time.monotonic() - began, 2)
 
 
 class Node:
@@ -187,7 +179,7 @@ def run(ensemble, folder, report, quick=False):
     try:
         for node in nodes:
             node.start()
-        report("bootstrap, s", until(lambda: any(node.is_primary() for node in nodes)))
+        report("bootstrap, s", seconds_until(lambda: any(node.is_primary() for node in nodes)))
         primary = next(node for node in nodes if node.is_primary())
         replica = next(node for node in nodes if node is not primary)
         until(lambda: replica.says("synchronous"))
@@ -209,7 +201,7 @@ def run(ensemble, folder, report, quick=False):
         until(leader.mode)
 
         primary.kill()
-        report("primary killed: another one after, s", until(replica.is_primary))
+        report("primary killed: another one after, s", seconds_until(replica.is_primary))
         until(lambda: time.monotonic() - writer.last < 1)
         report("… longest time without a commit, s", writer.gap())
         primary, replica = replica, primary
@@ -218,10 +210,10 @@ def run(ensemble, folder, report, quick=False):
 
         for server in ensemble.servers[:2]:
             server.stop(kill=True)
-        report("a majority down: primary demoted after, s", until(lambda: not primary.accepts_writes()))
+        report("a majority down: primary demoted after, s", seconds_until(lambda: not primary.accepts_writes()))
         for server in ensemble.servers[:2]:
             server.start()
-        report("… back: a primary that takes writes after, s", until(lambda: any(node.accepts_writes() for node in nodes)))
+        report("… back: a primary that takes writes after, s", seconds_until(lambda: any(node.accepts_writes() for node in nodes)))
         before = len(writer.acknowledged)
         until(lambda: len(writer.acknowledged) > before + 50)
         writer.stop = True

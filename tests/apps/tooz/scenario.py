@@ -8,7 +8,9 @@ import threading
 import time
 import xml.etree.ElementTree as xml
 
-SECONDS = 60
+from waiting import seconds_until, until
+
+SERVERS = 3
 
 
 def missing():
@@ -42,18 +44,6 @@ def own_tests(ensemble, folder, report):
     report("its own tests", f"{count['tests'] - failed - count['skipped']} passed, {failed} failed, {count['skipped']} skipped")
     names = [case.get("name") for case in root.iter("testcase") if case.find("failure") is not None or case.find("error") is not None]
     assert not failed, names
-
-
-def until(what, seconds=SECONDS):
-    began = time.monotonic()
-    while True:
-        try:
-            if what():
-                return round(time.monotonic() - began, 2)
-        except Exception:  # the ensemble may be away
-            pass
-        assert time.monotonic() - began < seconds, "it did not come back"
-        time.sleep(0.05)
 
 
 class Workers:
@@ -125,7 +115,7 @@ def run(ensemble, folder, report, quick=False):
         for server in ensemble.servers[:2]:
             server.start()
         before = workers.turns
-        report("a majority down for 4 s: back to work after, s", until(lambda: workers.turns > before + 5))
+        report("a majority down for 4 s: back to work after, s", seconds_until(lambda: workers.turns > before + 5))
         until(lambda: set(member.get_members(b"group").get()) == {b"worker-0", b"worker-1"})
         report("turns of the lock", workers.turns)
         report("two inside at once", workers.overlaps)
