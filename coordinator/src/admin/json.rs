@@ -152,8 +152,8 @@ fn configuration(context: &Context<'_>) -> Value {
         body["init_limit"] = config.init_limit_ticks.into();
         body["sync_limit"] = config.sync_limit_ticks.into();
         body["election_alg"] = 3.into();
-        body["election_port"] = own.election_port.into();
-        body["quorum_port"] = own.quorum_port.into();
+        body["election_port"] = own.first().election_port.into();
+        body["quorum_port"] = own.first().quorum_port.into();
         body["peer_type"] = u8::from(own.role == PeerType::Observer).into();
     }
     body
@@ -236,7 +236,7 @@ fn leader(context: &Context<'_>) -> Value {
     json!({
         "is_leader": view.role == Role::Leader,
         "leader_id": id,
-        "leader_ip": config.servers.get(&id).map(|server| server.host.as_str()),
+        "leader_ip": config.servers.get(&id).map(|server| server.first().host.as_str()),
     })
 }
 
@@ -397,8 +397,8 @@ fn voting_view(context: &Context<'_>) -> Value {
     let members: BTreeMap<String, Value> = members
         .map(|(id, server)| {
             let body = json!({
-                "server_addresses": [address(&server.host, server.quorum_port)],
-                "election_addresses": [address(&server.host, server.election_port)],
+                "server_addresses": texts(&server.quorum_addresses()),
+                "election_addresses": texts(&server.election_addresses()),
                 "client_address": client_address(context, *id, server),
                 "learner_type": server.role.to_string(),
             });
@@ -445,20 +445,26 @@ fn zabstate(context: &Context<'_>) -> Value {
         "zabstate": "broadcast",
     });
     if let Some(own) = config.own_server() {
-        body["quorum_address"] = addresses(own, own.quorum_port);
-        body["election_address"] = addresses(own, own.election_port);
+        body["quorum_address"] = addresses(&own.quorum_addresses());
+        body["election_address"] = addresses(&own.election_addresses());
         body["client_address"] = client_address(context, config.id, own).into();
     }
     body
 }
 
-fn addresses(server: &Server, port: u16) -> Value {
-    let one = address(&server.host, port);
+fn texts(addresses: &[(String, u16)]) -> Vec<String> {
+    addresses.iter().map(|(host, port)| address(host, *port)).collect()
+}
+
+fn addresses(addresses: &[(String, u16)]) -> Value {
+    let texts = texts(addresses);
+    let (hosts, ports): (Vec<&str>, Vec<u16>) =
+        addresses.iter().map(|(host, port)| (host.as_str(), *port)).unzip();
     json!({
         "empty": false,
-        "one": one,
-        "all_addresses": [one],
-        "all_ports": [port],
-        "all_host_strings": [server.host],
+        "one": texts.first(),
+        "all_addresses": texts,
+        "all_ports": ports,
+        "all_host_strings": hosts,
     })
 }

@@ -278,8 +278,8 @@ fn conf(view: &View, config: &Config, out: &mut Vec<u8>) -> Written {
     writeln!(out, "initLimit={}", config.init_limit_ticks)?;
     writeln!(out, "syncLimit={}", config.sync_limit_ticks)?;
     writeln!(out, "electionAlg=3")?;
-    writeln!(out, "electionPort={}", own.election_port)?;
-    writeln!(out, "quorumPort={}", own.quorum_port)?;
+    writeln!(out, "electionPort={}", own.first().election_port)?;
+    writeln!(out, "quorumPort={}", own.first().quorum_port)?;
     writeln!(out, "peerType={}", u8::from(own.role == PeerType::Observer))?;
     writeln!(out, "membership: ")?;
     for (id, server) in &config.servers {

@@ -7,7 +7,6 @@ use std::path::Path;
 use super::entries::{Entries, Result};
 use super::error::{ConfigError, Warning};
 use super::secret::Secret;
-use super::server::is_wildcard;
 use super::whitelist::Whitelist;
 use crate::session_password::PasswordRule;
 
@@ -131,6 +130,7 @@ impl Entries {
     // Members.
 
     fn servers(&self) -> Result<BTreeMap<u8, Server>> {
+        let several = self.switch("multiAddress.enabled", false)?;
         let mut servers = BTreeMap::new();
         for (key, value) in self.iter() {
             let Some(number) = key.strip_prefix("server.") else { continue };
@@ -140,6 +140,13 @@ impl Entries {
                 return Err(self.error(key, message, form));
             };
             let server = Server::parse(value).map_err(|what| self.error_value(key, what, form))?;
+            if server.addresses.len() > 1 && !several {
+                return Err(self.error_value(
+                    key,
+                    "several addresses (`|`) need multiAddress.enabled=true",
+                    "name one address, or set multiAddress.enabled=true on all servers",
+                ));
+            }
             if servers.insert(id, server).is_some() {
                 return Err(self.error(key, format!("id {id} is given twice"), form));
             }
@@ -189,15 +196,16 @@ impl Entries {
         let mut taken = BTreeMap::new();
         for (&id, server) in servers {
             let key = format!("server.{id}");
-            if id != own && is_wildcard(&server.host) {
+            if id != own && server.is_wildcard() {
                 return Err(self.error_value(
                     &key,
                     format!("the wildcard address is for the own id ({own}) only"),
                     "name the address at which the others reach that server",
                 ));
             }
-            for port in [server.quorum_port, server.election_port] {
-                if let Some(other) = taken.insert((server.host.clone(), port), id) {
+            let ports = server.quorum_addresses().into_iter().chain(server.election_addresses());
+            for (host, port) in ports {
+                if let Some(other) = taken.insert((host, port), id) {
                     return Err(self.error_value(
                         &key,
                         format!("server.{other} has the same host and port {port}"),

@@ -189,12 +189,10 @@ const KEYS: &[(&str, Treatment)] = &[
     ("dynamicConfigFile", Used),
     ("localSessionsEnabled", Used),
     ("localSessionsUpgradingEnabled", Used),
+    ("multiAddress.enabled", Used),
     (
         "multiAddress.*",
-        Refused {
-            unless: &["false"],
-            hint: "give each server one address, and remove the multiAddress keys",
-        },
+        NoEffect("each address is dialled in turn: whether it answers is found by dialling it"),
     ),
     (
         "db.autocreate",

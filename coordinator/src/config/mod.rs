@@ -30,7 +30,7 @@ pub use error::{ConfigError, EXIT_CODE, Warning};
 pub use http::{AdminConfig, HttpPort, HttpTls};
 pub use secret::Secret;
 pub use security::Security;
-pub use server::{Listen, PeerType, Server};
+pub use server::{Listen, PeerAddress, PeerType, Server};
 pub use store_file::{Password, StoreFile, read_line};
 pub use tls::{ClientTls, QuorumTls, TlsStores};
 pub use whitelist::Whitelist;

@@ -19,76 +19,136 @@ impl fmt::Display for PeerType {
     }
 }
 
-/// One `server.N` line, `host:quorumPort:electionPort[:role][;[clientHost:]clientPort]`.
+/// The most addresses of one member.
+const ADDRESSES_MAX: usize = 8;
+
+/// Where a member is reached on one network.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Server {
+pub struct PeerAddress {
     /// Name or address, without the brackets of an IPv6 address.
     pub host: String,
     /// Replication traffic of the peers.
     pub quorum_port: u16,
     /// Bulk transfers of the peers, so that a snapshot never delays a heartbeat.
     pub election_port: u16,
+}
+
+/// One `server.N` line, `ADDRESS[|ADDRESS]…[:role][;[clientHost:]clientPort]`, where an `ADDRESS` is
+/// `host:quorumPort:electionPort`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// At least one; they are tried in this order.
+    pub addresses: Vec<PeerAddress>,
     pub role: PeerType,
     /// What stands behind the `;`, if anything.
     pub client: Option<Listen>,
 }
 
 impl Server {
-    /// Is the host a wildcard address, which only the server itself can make sense of?
+    /// The one that stands for the member where there is room for one.
+    pub fn first(&self) -> &PeerAddress {
+        &self.addresses[0]
+    }
+
+    pub fn hosts(&self) -> impl Iterator<Item = &str> {
+        self.addresses.iter().map(|address| address.host.as_str())
+    }
+
+    /// Hosts and ports for replication traffic.
+    pub fn quorum_addresses(&self) -> Vec<(String, u16)> {
+        self.addresses.iter().map(|at| (at.host.clone(), at.quorum_port)).collect()
+    }
+
+    /// Hosts and ports for bulk transfers.
+    pub fn election_addresses(&self) -> Vec<(String, u16)> {
+        self.addresses.iter().map(|at| (at.host.clone(), at.election_port)).collect()
+    }
+
+    /// Is a host a wildcard address, which only the server itself can make sense of?
     pub fn is_wildcard(&self) -> bool {
-        is_wildcard(&self.host)
+        self.hosts().any(is_wildcard)
     }
 
     /// Where the server listens for its peers' replication traffic.
-    pub fn quorum_listen(&self, all_addresses: bool) -> Listen {
-        self.listen(all_addresses, self.quorum_port)
+    pub fn quorum_listen(&self, all_addresses: bool) -> Vec<Listen> {
+        listens(self.quorum_addresses(), all_addresses)
     }
 
     /// Where the server listens for its peers' bulk transfers.
-    pub fn election_listen(&self, all_addresses: bool) -> Listen {
-        self.listen(all_addresses, self.election_port)
-    }
-
-    fn listen(&self, all_addresses: bool, port: u16) -> Listen {
-        let host = (!all_addresses && !self.is_wildcard()).then(|| self.host.clone());
-        Listen { host, port }
+    pub fn election_listen(&self, all_addresses: bool) -> Vec<Listen> {
+        listens(self.election_addresses(), all_addresses)
     }
 
     /// Parses the value; the error says what is wrong with it.
     pub(crate) fn parse(value: &str) -> Result<Server, String> {
-        if value.contains('|') {
-            return Err("lists of addresses (`|`) are not supported: name one address".to_owned());
-        }
-        let (peer, client) = match value.split_once(';') {
+        let (peers, client) = match value.split_once(';') {
             Some((peer, client)) => (peer.trim(), Some(Listen::parse(client.trim())?)),
             None => (value, None),
         };
-        let (host, rest) = split_host(peer)?;
-        let mut parts = rest.split(':').map(str::trim);
-        let quorum_port = port(parts.next(), "quorum")?;
-        let election_port = port(parts.next(), "election")?;
-        let role = match parts.next().map(str::to_ascii_lowercase).as_deref() {
-            None | Some("participant") => PeerType::Participant,
-            Some("observer") => PeerType::Observer,
-            Some(other) => {
-                return Err(format!("role `{other}` is neither participant nor observer"));
+        let (mut addresses, mut role) = (Vec::new(), None);
+        for peer in peers.split('|') {
+            let (address, named) = address(peer.trim())?;
+            if addresses.contains(&address) {
+                return Err(format!("the address `{}` is there twice", peer.trim()));
             }
-        };
-        if let Some(extra) = parts.next() {
-            return Err(format!("`{extra}` after the role is not understood"));
+            addresses.push(address);
+            if named.is_some() && role.is_some() && named != role {
+                return Err("its addresses have different roles".to_owned());
+            }
+            role = role.or(named);
         }
-        if quorum_port == election_port {
-            return Err(format!("quorum and election port are both {quorum_port}"));
+        if addresses.len() > ADDRESSES_MAX {
+            return Err(format!("{} addresses, at most {ADDRESSES_MAX} are used", addresses.len()));
         }
-        Ok(Server { host: host.to_owned(), quorum_port, election_port, role, client })
+        Ok(Server { addresses, role: role.unwrap_or(PeerType::Participant), client })
     }
+}
+
+/// `host:quorumPort:electionPort[:role]`.
+fn address(peer: &str) -> Result<(PeerAddress, Option<PeerType>), String> {
+    let (host, rest) = split_host(peer)?;
+    let mut parts = rest.split(':').map(str::trim);
+    let quorum_port = port(parts.next(), "quorum")?;
+    let election_port = port(parts.next(), "election")?;
+    let role = match parts.next().map(str::to_ascii_lowercase).as_deref() {
+        None => None,
+        Some("participant") => Some(PeerType::Participant),
+        Some("observer") => Some(PeerType::Observer),
+        Some(other) => {
+            return Err(format!("role `{other}` is neither participant nor observer"));
+        }
+    };
+    if let Some(extra) = parts.next() {
+        return Err(format!("`{extra}` after the role is not understood"));
+    }
+    if quorum_port == election_port {
+        return Err(format!("quorum and election port are both {quorum_port}"));
+    }
+    Ok((PeerAddress { host: host.to_owned(), quorum_port, election_port }, role))
+}
+
+/// Each of the addresses, or their ports on all addresses of the machine.
+fn listens(addresses: Vec<(String, u16)>, all_addresses: bool) -> Vec<Listen> {
+    let mut listens: Vec<Listen> = Vec::new();
+    for (host, port) in addresses {
+        let host = (!all_addresses && !is_wildcard(&host)).then_some(host);
+        let listen = Listen { host, port };
+        if !listens.contains(&listen) {
+            listens.push(listen);
+        }
+    }
+    listens
 }
 
 impl fmt::Display for Server {
     /// The line as `conf` and `/zookeeper/config` show it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Server { quorum_port, election_port, role, .. } = self;
-        write!(f, "{}:{quorum_port}:{election_port}:{role}", Bracketed(&self.host))?;
+        for (at, address) in self.addresses.iter().enumerate() {
+            let PeerAddress { host, quorum_port, election_port } = address;
+            let before = if at == 0 { "" } else { "|" };
+            write!(f, "{before}{}:{quorum_port}:{election_port}", Bracketed(host))?;
+        }
+        write!(f, ":{}", self.role)?;
         match &self.client {
             Some(listen) => write!(f, ";{listen}"),
             None => Ok(()),

@@ -11,8 +11,8 @@ pub(super) struct ListedAddresses(Arc<RwLock<BTreeMap<u8, Vec<IpAddr>>>>);
 
 impl ListedAddresses {
     /// What the host of a member means now.
-    pub(super) fn set(&self, member: u8, addresses: &[SocketAddr]) {
-        let addresses = addresses.iter().map(|address| address.ip().to_canonical()).collect();
+    pub(super) fn set(&self, member: u8, addresses: &[(SocketAddr, String)]) {
+        let addresses = addresses.iter().map(|(address, _)| address.ip().to_canonical()).collect();
         self.0.write().unwrap_or_else(PoisonError::into_inner).insert(member, addresses);
     }
 

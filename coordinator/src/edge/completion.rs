@@ -12,8 +12,8 @@ use crate::driver::Completion;
 pub(super) enum Letter {
     /// For the driver.
     Completed(Completion),
-    /// The addresses of a member's host name.
-    Resolved { member: u8, addresses: Vec<SocketAddr> },
+    /// The addresses of a member's host names, each with the name that led there.
+    Resolved { member: u8, addresses: Vec<(SocketAddr, String)> },
 }
 
 /// The way to the server's thread; waking it up included.
@@ -34,7 +34,7 @@ impl Completions {
         self.deliver(Letter::Completed(completion));
     }
 
-    pub(super) fn resolved(&self, member: u8, addresses: Vec<SocketAddr>) {
+    pub(super) fn resolved(&self, member: u8, addresses: Vec<(SocketAddr, String)>) {
         self.deliver(Letter::Resolved { member, addresses });
     }
 

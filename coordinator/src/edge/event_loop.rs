@@ -31,7 +31,8 @@ use crate::store::RealDisk;
 
 pub(super) const WAKER: Token = Token(0);
 pub(super) const CLIENT_LISTENER: Token = Token(1);
-pub(super) const QUORUM_LISTENER: Token = Token(2);
+/// As many as a member has addresses.
+pub(super) const QUORUM_LISTENERS: usize = 2;
 
 /// Events taken from the system at once.
 const EVENTS: usize = 1024;
@@ -53,7 +54,7 @@ pub(super) struct RealHost {
     /// Where clients with TLS come from.
     pub tls_ports: Option<TlsPorts>,
     pub peers: Peers,
-    pub quorum_listener: Option<TcpListener>,
+    pub quorum_listeners: Vec<TcpListener>,
     pub log: LogThread<RealDisk>,
     pub snapshots: Sender<SnapshotWork>,
     pub transfer: SnapshotTransfer,
@@ -128,8 +129,8 @@ impl RealHost {
             self.peers.dialled_ready(event, self.poll.registry(), node);
         } else if event.token() == CLIENT_LISTENER {
             self.accept_clients(node);
-        } else if event.token() == QUORUM_LISTENER
-            && let Some(listener) = &self.quorum_listener
+        } else if let Some(at) = token.checked_sub(QUORUM_LISTENERS)
+            && let Some(listener) = self.quorum_listeners.get(at)
         {
             self.peers.accept(listener, self.poll.registry(), node);
         }
@@ -206,10 +207,11 @@ impl Host for RealHost {
 
     fn tend_links(&mut self, node: &mut Node) {
         self.peers.tick(self.poll.registry(), node);
-        if self.peers.accept_again
-            && let Some(listener) = &self.quorum_listener
-        {
-            self.peers.accept(listener, self.poll.registry(), node);
+        if self.peers.accept_again {
+            self.peers.accept_again = false;
+            for listener in &self.quorum_listeners {
+                self.peers.accept(listener, self.poll.registry(), node);
+            }
         }
         if self.clients.accept_again {
             self.accept_clients(node);
@@ -262,8 +264,8 @@ impl Host for RealHost {
 
     fn fetch_snapshot(&mut self, member: u8, index: u64) {
         if let Some(server) = self.members.get(&member) {
-            let address = (server.host.clone(), server.election_port);
-            self.transfer.clone().fetch(address, index, self.completions.clone());
+            let addresses = server.election_addresses();
+            self.transfer.clone().fetch(addresses, index, self.completions.clone());
         }
     }
 

@@ -10,7 +10,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use super::logging::Logger;
 use super::stores::{Handshaker, Stores};
-use crate::config::QuorumTls;
+use crate::config::{QuorumTls, Server};
 use crate::tls::{Session, covers, subject};
 
 /// Shared by both ports of members.
@@ -24,7 +24,7 @@ pub(super) struct PeerTls {
     names_of_diallers: bool,
     names_of_dialled: bool,
     /// By member, what stands in its `server.N`.
-    hosts: Arc<RwLock<BTreeMap<u8, String>>>,
+    hosts: Arc<RwLock<BTreeMap<u8, Vec<String>>>>,
 }
 
 impl PeerTls {
@@ -47,8 +47,10 @@ impl PeerTls {
         self.stores.now()
     }
 
-    pub(super) fn set_hosts(&self, hosts: impl Iterator<Item = (u8, String)>) {
-        *self.hosts.write().unwrap_or_else(PoisonError::into_inner) = hosts.collect();
+    pub(super) fn set_hosts(&self, members: &BTreeMap<u8, Server>) {
+        let hosts = |server: &Server| server.hosts().map(str::to_owned).collect();
+        *self.hosts.write().unwrap_or_else(PoisonError::into_inner) =
+            members.iter().map(|(&id, server)| (id, hosts(server))).collect();
     }
 
     /// Whether what this server has dialled is the host that it meant.
@@ -58,7 +60,7 @@ impl PeerTls {
         host: &str,
         ip: IpAddr,
     ) -> Result<(), String> {
-        if self.names_of_dialled { check(session, host, ip) } else { Ok(()) }
+        if self.names_of_dialled { check(session, &[host.to_owned()], ip) } else { Ok(()) }
     }
 
     /// Whether the certificate is for the member that its owner says it is.
@@ -72,21 +74,22 @@ impl PeerTls {
             return Ok(());
         }
         let hosts = self.hosts.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(host) = hosts.get(&member) else {
+        let Some(hosts) = hosts.get(&member) else {
             return Err(format!("server {member} is not in this server's list of members"));
         };
-        check(session, host, ip)
+        check(session, hosts, ip)
     }
 }
 
-fn check(session: &Session, host: &str, ip: IpAddr) -> Result<(), String> {
+fn check(session: &Session, hosts: &[String], ip: IpAddr) -> Result<(), String> {
     // Where none is asked for, there is none.
     let Some(certificate) = session.peer_certificate() else { return Ok(()) };
     let ip = ip.to_canonical().to_string();
-    if covers(certificate, host) || covers(certificate, &ip) {
+    if hosts.iter().any(|host| covers(certificate, host)) || covers(certificate, &ip) {
         return Ok(());
     }
     let shown = subject(certificate).unwrap_or_default();
-    let names = if host == ip { ip } else { format!("{host} nor for {ip}") };
+    let names =
+        if *hosts == [ip.as_str()] { ip } else { format!("{} nor for {ip}", hosts.join(", ")) };
     Err(format!("its certificate, `{shown}`, is not for {names}"))
 }

@@ -35,7 +35,7 @@ const CONNECT_TIME: Duration = Duration::from_millis(1200);
 /// Each step of a handshake is one round trip, and ends after this.
 const STEP_TIME: Duration = Duration::from_millis(1200);
 /// Of one member: what its name resolves to, and where it was heard from.
-const ADDRESSES_MAX: usize = 8;
+const ADDRESSES_MAX: usize = 16;
 /// A member that does not take its messages is given up at this backlog.
 const BACKLOG_BYTES_MAX: usize = 128 << 20;
 pub(super) const RETRY_FIRST: Duration = Duration::from_millis(20);
@@ -49,11 +49,14 @@ pub(super) enum Dialled {
     Connecting {
         stream: TcpStream,
         address: SocketAddr,
+        /// Whom the certificate must be for.
+        host: String,
         since: Instant,
     },
     /// The thread of handshakes has it, under this number.
     Securing {
         number: u64,
+        host: String,
         since: Instant,
     },
     Proving {
@@ -73,9 +76,10 @@ pub(super) enum Dialled {
 }
 
 pub(super) struct Member {
-    host: String,
-    port: u16,
-    addresses: Vec<SocketAddr>,
+    /// As they stand in the server list, with the port of each.
+    hosts: Vec<(String, u16)>,
+    /// What they mean now, each with the host that led there.
+    addresses: Vec<(SocketAddr, String)>,
     next_address: usize,
     /// Which of this server's secrets it is dialled with: each is tried at every address.
     key: usize,
@@ -89,10 +93,9 @@ pub(super) struct Member {
 }
 
 impl Member {
-    fn at(host: String, port: u16) -> Self {
+    fn at(hosts: Vec<(String, u16)>) -> Self {
         Member {
-            host,
-            port,
+            hosts,
             addresses: Vec::new(),
             next_address: 0,
             key: 0,
@@ -107,14 +110,28 @@ impl Member {
     /// It has proved from this address who it is: it is dialled there, too, besides where its name
     /// or address in the server list leads.
     pub(super) fn also_at(&mut self, ip: IpAddr) {
-        let address = SocketAddr::new(ip.to_canonical(), self.port);
+        let Some((host, port)) = self.hosts.first() else { return };
+        let address = SocketAddr::new(ip.to_canonical(), *port);
         // Not before the list's own addresses are known: those come first.
-        if self.addresses.is_empty() || self.addresses.contains(&address) {
+        if self.addresses.is_empty() || self.addresses.iter().any(|(known, _)| *known == address) {
             return;
         }
         self.addresses.truncate(ADDRESSES_MAX - 1);
-        self.addresses.push(address);
+        self.addresses.push((address, host.clone()));
     }
+
+    fn has_names(&self) -> bool {
+        self.hosts.iter().any(|(host, _)| host.parse::<IpAddr>().is_err())
+    }
+}
+
+/// What the hosts mean now; names that mean nothing are left out.
+fn resolve(hosts: &[(String, u16)]) -> Vec<(SocketAddr, String)> {
+    let addresses = hosts.iter().flat_map(|(host, port)| {
+        let found = std::net::ToSocketAddrs::to_socket_addrs(&(host.as_str(), *port));
+        found.into_iter().flatten().map(|address| (address, host.clone()))
+    });
+    addresses.collect()
 }
 
 /// All links of this server.
@@ -145,13 +162,13 @@ impl Peers {
         me: u8,
         (ring, listed): (KeyRing, ListedAddresses),
         tls: Option<(PeerTls, TlsPorts)>,
-        members: impl Iterator<Item = (u8, String, u16)>,
+        members: impl Iterator<Item = (u8, Vec<(String, u16)>)>,
         silence: Duration,
         completions: Completions,
         logger: Logger,
     ) -> Self {
         let others = members.filter(|(id, ..)| *id != me);
-        let members = others.map(|(id, host, port)| (id, Member::at(host, port))).collect();
+        let members = others.map(|(id, hosts)| (id, Member::at(hosts))).collect();
         Peers {
             me,
             ring,
@@ -174,16 +191,16 @@ impl Peers {
     /// The ensemble has decided who its members are. Links to those that have left end by themselves.
     pub(super) fn set_members(&mut self, members: &BTreeMap<u8, Server>, node: &mut Node) {
         for (&id, server) in members.iter().filter(|(id, _)| **id != self.me) {
-            let at = (&server.host, server.quorum_port);
-            if self.members.get(&id).is_none_or(|member| (&member.host, member.port) != at) {
+            let hosts = server.quorum_addresses();
+            if self.members.get(&id).is_none_or(|member| member.hosts != hosts) {
                 node.peer_disconnected(id);
-                self.members.insert(id, Member::at(server.host.clone(), server.quorum_port));
+                self.members.insert(id, Member::at(hosts));
             }
         }
         self.members.iter_mut().for_each(|(id, member)| member.left = !members.contains_key(id));
         self.listed.keep(|id| members.contains_key(&id));
         if let Some((tls, _)) = &self.tls {
-            tls.set_hosts(members.iter().map(|(&id, server)| (id, server.host.clone())));
+            tls.set_hosts(members);
         }
     }
 
@@ -216,23 +233,18 @@ impl Peers {
         let completions = self.completions.clone();
         let Some(member) = self.members.get_mut(&id) else { return };
         if member.addresses.is_empty() {
-            if let Ok(ip) = member.host.parse::<IpAddr>() {
-                member.addresses.push(SocketAddr::new(ip, member.port));
-                self.listed.set(id, &member.addresses);
-            } else {
+            if member.has_names() {
                 // A resolver may take seconds: not on this thread.
                 member.link = Dialled::Resolving;
-                let (host, port) = (member.host.clone(), member.port);
-                std::thread::spawn(move || {
-                    let found = std::net::ToSocketAddrs::to_socket_addrs(&(host.as_str(), port));
-                    let addresses = found.map(Iterator::collect).unwrap_or_default();
-                    completions.resolved(id, addresses);
-                });
+                let hosts = member.hosts.clone();
+                std::thread::spawn(move || completions.resolved(id, resolve(&hosts)));
                 return;
             }
+            member.addresses = resolve(&member.hosts);
+            self.listed.set(id, &member.addresses);
         }
         let count = member.addresses.len();
-        let address = member.addresses[member.next_address % count];
+        let (address, host) = member.addresses[member.next_address % count].clone();
         member.key = member.next_address / count;
         member.next_address += 1;
         let connected = TcpStream::connect(address).and_then(|mut stream| {
@@ -242,7 +254,7 @@ impl Peers {
         });
         match connected {
             Ok(stream) => {
-                member.link = Dialled::Connecting { stream, address, since: Instant::now() };
+                member.link = Dialled::Connecting { stream, address, host, since: Instant::now() };
             }
             Err(error) => {
                 let why = error.to_string();
@@ -251,10 +263,11 @@ impl Peers {
         }
     }
 
-    pub(super) fn resolved(&mut self, id: u8, addresses: Vec<SocketAddr>) {
+    pub(super) fn resolved(&mut self, id: u8, addresses: Vec<(SocketAddr, String)>) {
         let Some(member) = self.members.get_mut(&id) else { return };
         if addresses.is_empty() {
-            let why = format!("cannot resolve the host name `{}`", member.host);
+            let hosts: Vec<&str> = member.hosts.iter().map(|(host, _)| host.as_str()).collect();
+            let why = format!("cannot resolve the host name `{}`", hosts.join("`, `"));
             return self.retry(id, &why);
         }
         self.listed.set(id, &addresses);
@@ -268,13 +281,14 @@ impl Peers {
         member.link = Dialled::Waiting;
         member.retry_at = Instant::now() + member.retry_after;
         member.retry_after = (member.retry_after * 2).min(RETRY_MAX);
-        if member.host.parse::<IpAddr>().is_err() && member.retry_after >= RETRY_MAX {
+        if member.has_names() && member.retry_after >= RETRY_MAX {
             member.addresses.clear(); // its name may mean another address by now
         }
         if member.told != why {
             why.clone_into(&mut member.told);
-            let (host, port) = (&member.host, member.port);
-            self.logger.warn(&format!("no link to server {id} ({host}:{port}): {why}"));
+            let at: Vec<String> =
+                member.hosts.iter().map(|(host, port)| format!("{host}:{port}")).collect();
+            self.logger.warn(&format!("no link to server {id} ({}): {why}", at.join(", ")));
         }
     }
 
@@ -311,12 +325,12 @@ impl Peers {
         let text = |e: io::Error| e.to_string();
         let Some(member) = self.members.get_mut(&id) else { return Ok(()) };
         match std::mem::replace(&mut member.link, Dialled::Waiting) {
-            Dialled::Connecting { mut stream, address, since } => {
+            Dialled::Connecting { mut stream, address, host, since } => {
                 if let Some(error) = stream.take_error().map_err(text)? {
                     return Err(text(error));
                 }
                 if stream.peer_addr().is_err() {
-                    member.link = Dialled::Connecting { stream, address, since };
+                    member.link = Dialled::Connecting { stream, address, host, since };
                     return Ok(());
                 }
                 stream.set_nodelay(true).map_err(text)?;
@@ -329,8 +343,8 @@ impl Peers {
                         registry.deregister(&mut stream).map_err(text)?;
                         self.handed += 1;
                         let number = self.handed;
-                        ports.dial(number, stream, address, member.host.clone());
-                        member.link = Dialled::Securing { number, since: Instant::now() };
+                        ports.dial(number, stream, address, host.clone());
+                        member.link = Dialled::Securing { number, host, since: Instant::now() };
                         Ok(())
                     }
                     _ => self.prove(id, Channel::plain(stream), Vec::new()),
@@ -405,11 +419,13 @@ impl Peers {
                     let mut members = self.members.iter();
                     let waits = |member: &Member| matches!(member.link, Dialled::Securing { number: own, .. } if own == number);
                     // What was given up in the meantime ends here.
-                    let Some((&id, _)) = members.find(|(_, member)| waits(member)) else {
+                    let Some((&id, member)) = members.find(|(_, member)| waits(member)) else {
                         continue;
                     };
+                    let Dialled::Securing { host, .. } = &member.link else { continue };
+                    let host = host.clone();
                     if let Err(why) =
-                        outcome.and_then(|arrival| self.secured(id, arrival, registry))
+                        outcome.and_then(|arrival| self.secured(id, &host, arrival, registry))
                     {
                         self.drop_link(id, node, &why);
                     }
@@ -418,12 +434,16 @@ impl Peers {
         }
     }
 
-    fn secured(&mut self, id: u8, arrival: Arrival, registry: &Registry) -> Result<(), String> {
-        let (Some((tls, _)), Some(member)) = (&self.tls, self.members.get(&id)) else {
-            return Ok(());
-        };
+    fn secured(
+        &mut self,
+        id: u8,
+        host: &str,
+        arrival: Arrival,
+        registry: &Registry,
+    ) -> Result<(), String> {
+        let Some((tls, _)) = &self.tls else { return Ok(()) };
         if let Some(session) = &arrival.tls {
-            tls.check_dialled(session, &member.host, arrival.address.ip())?;
+            tls.check_dialled(session, host, arrival.address.ip())?;
         }
         let (mut channel, early) = Channel::arrived(arrival);
         channel

@@ -45,13 +45,12 @@ impl Incoming {
 
 impl Peers {
     pub(super) fn accept(&mut self, listener: &TcpListener, registry: &Registry, node: &mut Node) {
-        self.accept_again = false;
         loop {
             let (stream, address) = match listener.accept() {
                 Ok(accepted) => accepted,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 Err(e) => {
-                    self.accept_again = e.kind() != io::ErrorKind::WouldBlock;
+                    self.accept_again |= e.kind() != io::ErrorKind::WouldBlock;
                     return;
                 }
             };

@@ -60,7 +60,7 @@ pub(super) fn members(config: &Config, logger: Logger) -> Result<Option<PeerTls>
     let Some(tls) = &config.quorum_tls else { return Ok(None) };
     demand_features("sslQuorum and portUnification")?;
     let peer_tls = PeerTls::open(tls, logger)?;
-    peer_tls.set_hosts(config.servers.iter().map(|(&id, server)| (id, server.host.clone())));
+    peer_tls.set_hosts(&config.servers);
     Ok(Some(peer_tls))
 }
 
@@ -72,10 +72,12 @@ pub(super) fn quorum_port(
     waker: Arc<Waker>,
     logger: Logger,
 ) -> Result<TlsPorts, Failure> {
-    let (listener, address) = bind_for_members(config)?;
     let besides = if tls.plain_too { " and without" } else { "" };
-    logger.info(&format!("listening for members with TLS{besides} on {address}"));
-    let ports = vec![Port { listener: Some(listener), plain_too: tls.plain_too }];
+    let mut ports = Vec::new();
+    for (listener, address) in bind_for_members(config, logger)? {
+        logger.info(&format!("listening for members with TLS{besides} on {address}"));
+        ports.push(Port { listener: Some(listener), plain_too: tls.plain_too });
+    }
     let crowd = Crowd::Members(Lobby::default(), listed);
     tls_port::start("the quorum port", tls.stores(), ports, crowd, waker, logger)
 }

@@ -8,7 +8,7 @@ use std::sync::mpsc::{channel, sync_channel};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use mio::{Interest, Poll, Waker};
+use mio::{Interest, Poll, Token, Waker};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::addresses::ListedAddresses;
@@ -16,7 +16,7 @@ use super::audit::{AuditLog, account};
 use super::clients::Clients;
 use super::completion::Completions;
 use super::event_loop::{
-    CLIENT_LISTENER, Clock, QUORUM_LISTENER, RealHost, WAKER, events, wall_ms,
+    CLIENT_LISTENER, Clock, QUORUM_LISTENERS, RealHost, WAKER, events, wall_ms,
 };
 use super::log_thread::LogThread;
 use super::logging::Logger;
@@ -101,7 +101,8 @@ pub fn serve(config: Config, warnings: &[Warning]) -> Result<(), Failure> {
         None => None,
     };
     let plain = !alone && quorum_tls.is_none();
-    let quorum_listener = if plain { Some(listen_to_peers(&config, &poll, logger)?) } else { None };
+    let quorum_listeners =
+        if plain { listen_to_peers(&config, &poll, logger)? } else { Vec::new() };
     let reloads = tls_ports.iter().chain(quorum_tls.iter().map(|(_, ports)| ports));
     let reloads = reloads.map(|ports| ports.reload.clone()).collect();
     heed_signals(completions.clone(), reloads).map_err(text)?;
@@ -114,9 +115,10 @@ pub fn serve(config: Config, warnings: &[Warning]) -> Result<(), Failure> {
         hello: node.hello(),
     };
     if let (false, Some(own)) = (alone, config.own_server()) {
-        let listen = own.election_listen(config.quorum_listen_on_all_ips);
-        let (listener, _) = bind(&listen, "election port")?;
-        transfer.clone().listen(listener).map_err(text)?;
+        let listens = own.election_listen(config.quorum_listen_on_all_ips);
+        for (listener, _) in bind_each(&listens, "election port", logger)? {
+            transfer.clone().listen(listener).map_err(text)?;
+        }
     }
     admin_socket::listen(&config.admin_socket, disk.clone(), completions.clone())
         .map_err(|e| format!("cannot listen on {}: {e}", config.admin_socket.display()))?;
@@ -125,7 +127,7 @@ pub fn serve(config: Config, warnings: &[Warning]) -> Result<(), Failure> {
         .servers
         .iter()
         .filter(|_| !alone)
-        .map(|(&id, server)| (id, server.host.clone(), server.quorum_port));
+        .map(|(&id, server)| (id, server.quorum_addresses()));
     let peers = Peers::new(
         config.id,
         (ring, listed),
@@ -177,7 +179,7 @@ pub fn serve(config: Config, warnings: &[Warning]) -> Result<(), Failure> {
         members,
         tls_ports,
         peers,
-        quorum_listener,
+        quorum_listeners,
         log,
         snapshots,
         transfer,
@@ -332,19 +334,28 @@ pub(crate) fn node_config(
 
 /// Binds the first address that can be bound.
 fn bind(listen: &Listen, what: &str) -> Result<(std::net::TcpListener, SocketAddr), Failure> {
+    try_bind(listen).map_err(|error| cannot_listen(listen, what, &error))
+}
+
+fn try_bind(listen: &Listen) -> io::Result<(std::net::TcpListener, SocketAddr)> {
     let mut last = io::Error::other("no address to listen on");
-    for address in listen.candidates().map_err(|e| format!("{what}: {e}"))? {
+    for address in listen.candidates()? {
         match std::net::TcpListener::bind(address) {
             Ok(listener) => return Ok((listener, address)),
             Err(error) => last = error,
         }
     }
-    let hint = if last.kind() == io::ErrorKind::AddrInUse {
+    Err(last)
+}
+
+fn cannot_listen(listen: &Listen, what: &str, error: &io::Error) -> Failure {
+    let hint = if error.kind() == io::ErrorKind::AddrInUse {
         "; another server (a ZooKeeper?) listens there: `ss -ltnp` shows which"
     } else {
         ""
     };
-    Err(format!("cannot listen on the {what} {}: {last}{hint}", listen.port))
+    let at = listen.host.as_ref().map_or(String::new(), |host| format!(" of {host}"));
+    format!("cannot listen on the {what} {}{at}: {error}{hint}", listen.port)
 }
 
 /// Where clients without TLS connect, alone or with others.
@@ -386,25 +397,62 @@ pub(super) fn client_listener(
     Ok(listener)
 }
 
+/// A network that is not there yet keeps nobody from the others, but one must be there.
+fn bind_each(
+    listens: &[Listen],
+    what: &str,
+    logger: Logger,
+) -> Result<Vec<(std::net::TcpListener, SocketAddr)>, Failure> {
+    let mut bound = Vec::new();
+    let mut absent = Vec::new();
+    for listen in listens {
+        match try_bind(listen) {
+            Ok(listener) => bound.push(listener),
+            Err(error) => {
+                let why = cannot_listen(listen, what, &error);
+                if error.kind() != io::ErrorKind::AddrNotAvailable {
+                    return Err(why);
+                }
+                absent.push(why);
+            }
+        }
+    }
+    match absent.pop() {
+        Some(why) if bound.is_empty() => Err(why),
+        last => {
+            absent.into_iter().chain(last).for_each(|why| logger.warn(&why));
+            Ok(bound)
+        }
+    }
+}
+
 pub(super) fn bind_for_members(
     config: &Config,
-) -> Result<(mio::net::TcpListener, SocketAddr), Failure> {
+    logger: Logger,
+) -> Result<Vec<(mio::net::TcpListener, SocketAddr)>, Failure> {
     let own = config.own_server().ok_or("this server is not in its own server list")?;
-    let (listener, address) =
-        bind(&own.quorum_listen(config.quorum_listen_on_all_ips), "quorum port")?;
-    listener.set_nonblocking(true).map_err(text)?;
-    Ok((mio::net::TcpListener::from_std(listener), address))
+    let listens = own.quorum_listen(config.quorum_listen_on_all_ips);
+    let mut listeners = Vec::new();
+    for (listener, address) in bind_each(&listens, "quorum port", logger)? {
+        listener.set_nonblocking(true).map_err(text)?;
+        listeners.push((mio::net::TcpListener::from_std(listener), address));
+    }
+    Ok(listeners)
 }
 
 fn listen_to_peers(
     config: &Config,
     poll: &Poll,
     logger: Logger,
-) -> Result<mio::net::TcpListener, Failure> {
-    let (mut listener, address) = bind_for_members(config)?;
-    poll.registry().register(&mut listener, QUORUM_LISTENER, Interest::READABLE).map_err(text)?;
-    logger.info(&format!("listening for members on {address}"));
-    Ok(listener)
+) -> Result<Vec<mio::net::TcpListener>, Failure> {
+    let mut listeners = Vec::new();
+    for (mut listener, address) in bind_for_members(config, logger)? {
+        let token = Token(QUORUM_LISTENERS + listeners.len());
+        poll.registry().register(&mut listener, token, Interest::READABLE).map_err(text)?;
+        logger.info(&format!("listening for members on {address}"));
+        listeners.push(listener);
+    }
+    Ok(listeners)
 }
 
 /// A port that only shows things must not keep the server from its work: trouble is a warning, as

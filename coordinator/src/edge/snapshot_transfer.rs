@@ -218,17 +218,21 @@ impl SnapshotTransfer {
     }
 
     /// Fetches a snapshot in the background; the result is a completion.
-    pub(super) fn fetch(self, (host, port): (String, u16), index: u64, completions: Completions) {
+    /// The addresses are tried in turn.
+    pub(super) fn fetch(self, addresses: Vec<(String, u16)>, index: u64, completions: Completions) {
         std::thread::spawn(move || {
-            let state = match self.receive(&host, port, index) {
-                Ok(state) => Some(Box::new(state)),
-                Err(error) => {
-                    self.logger.warn(&format!(
+            let mut state = None;
+            for (host, port) in addresses {
+                match self.receive(&host, port, index) {
+                    Ok(received) => {
+                        state = Some(Box::new(received));
+                        break;
+                    }
+                    Err(error) => self.logger.warn(&format!(
                         "fetching the snapshot of index {index} from {host}:{port}: {error}"
-                    ));
-                    None
+                    )),
                 }
-            };
+            }
             completions.send(Completion::Fetched { index, state });
         });
     }

@@ -293,8 +293,8 @@ fn refuse_living(config: &Config) -> Result<(), String> {
         .client_listen
         .iter()
         .cloned()
-        .chain(own.map(|s| s.quorum_listen(config.quorum_listen_on_all_ips)))
-        .chain(own.map(|s| s.election_listen(config.quorum_listen_on_all_ips)));
+        .chain(own.into_iter().flat_map(|s| s.quorum_listen(config.quorum_listen_on_all_ips)))
+        .chain(own.into_iter().flat_map(|s| s.election_listen(config.quorum_listen_on_all_ips)));
     for listen in ports {
         for address in listen.candidates().unwrap_or_default() {
             match std::net::TcpListener::bind(address) {

@@ -4,7 +4,7 @@
 //! A request that passes becomes pending. The leader then takes the servers there one by one, and
 //! an entry of its own makes the list the present one, with that entry's zxid as its version.
 
-use crate::config::{PeerType, Server};
+use crate::config::{PeerAddress, PeerType, Server};
 use crate::wire::code::Code;
 use crate::wire::request::Reconfig;
 use std::collections::BTreeMap;
@@ -110,7 +110,11 @@ pub fn asked(
         return Err(Code::BadVersion);
     }
     let next = match request.new_members {
-        Some(text) => bulk(text)?,
+        Some(text) => {
+            let members = bulk(text)?;
+            members.values().try_for_each(single)?;
+            members
+        }
         None => changed(membership, request)?,
     };
     let voters = |server: &&Server| server.role == PeerType::Participant;
@@ -148,6 +152,12 @@ fn bulk(text: &str) -> Result<Members, Code> {
     Ok(members)
 }
 
+/// Several addresses come from configuration files alone: all members judge a request alike, whatever
+/// their own files say of `multiAddress.enabled`.
+fn single(server: &Server) -> Result<(), Code> {
+    if server.addresses.len() == 1 { Ok(()) } else { Err(Code::BadArguments) }
+}
+
 /// The present list without those that leave, with those that join.
 fn changed(membership: &Membership, request: &Reconfig<'_>) -> Result<Members, Code> {
     let present = membership.present.iter();
@@ -165,6 +175,7 @@ fn changed(membership: &Membership, request: &Reconfig<'_>) -> Result<Members, C
         let id = name.rsplit('.').next().unwrap_or_default();
         let id = id.trim().parse::<i64>().map_err(|_| Code::MarshallingError)?;
         let server = Server::parse(spec).map_err(|_| Code::BadArguments)?;
+        single(&server)?;
         if server.client.is_none() {
             return Err(Code::BadArguments);
         }
@@ -178,13 +189,16 @@ fn changed(membership: &Membership, request: &Reconfig<'_>) -> Result<Members, C
 
 /// `QuorumServer.checkAddressDuplicate`: loopback and wildcard addresses are not looked at.
 fn same_address(one: &Server, other: &Server) -> bool {
-    let special =
-        one.host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback() || ip.is_unspecified());
-    let ports = |server: &Server| [server.quorum_port, server.election_port];
-    one.host == other.host
-        && !special
-        && one.host != "localhost"
-        && ports(one).iter().any(|port| ports(other).contains(port))
+    let special = |host: &str| {
+        let ip = host.parse::<IpAddr>();
+        host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback() || ip.is_unspecified())
+    };
+    let ports = |at: &PeerAddress| [at.quorum_port, at.election_port];
+    let same = |one: &PeerAddress, other: &PeerAddress| {
+        one.host == other.host && ports(one).iter().any(|port| ports(other).contains(port))
+    };
+    let mut of_one = one.addresses.iter().filter(|at| !special(&at.host));
+    of_one.any(|at| other.addresses.iter().any(|known| same(at, known)))
 }
 
 #[cfg(test)]

@@ -18,6 +18,8 @@ use crate::quorum_tls;
 /// next try TCP has put off for long; a new one gets through when the cut is over.
 struct Wire {
     cut: Arc<AtomicBool>,
+    /// Connections end, and new ones get no answer: a network that is gone, as TCP finds out in the end.
+    gone: Arc<AtomicBool>,
     address: String,
 }
 
@@ -26,40 +28,41 @@ impl Wire {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let cut = Arc::new(AtomicBool::new(false));
-        let is_cut = Arc::clone(&cut);
+        let gone = Arc::new(AtomicBool::new(false));
+        let flags = (Arc::clone(&cut), Arc::clone(&gone));
         std::thread::spawn(move || {
             for near in listener.incoming().flatten() {
-                let (target, is_cut) = (target.clone(), Arc::clone(&is_cut));
+                let (target, (is_cut, is_gone)) = (target.clone(), flags.clone());
                 std::thread::spawn(move || {
-                    if is_cut.load(Ordering::SeqCst) {
+                    if is_cut.load(Ordering::SeqCst) || is_gone.load(Ordering::SeqCst) {
                         std::thread::sleep(Duration::from_mins(1)); // it says nothing
                         return;
                     }
                     let Ok(far) = TcpStream::connect(target) else { return };
                     let back = (far.try_clone().unwrap(), near.try_clone().unwrap());
-                    let stop = Arc::clone(&is_cut);
-                    let other = std::thread::spawn(move || pump(back.0, back.1, &stop));
-                    pump(near, far, &is_cut);
+                    let stop = (Arc::clone(&is_cut), Arc::clone(&is_gone));
+                    let other = std::thread::spawn(move || pump(back.0, back.1, &stop.0, &stop.1));
+                    pump(near, far, &is_cut, &is_gone);
                     let _ = other.join();
                 });
             }
         });
-        Wire { cut, address }
+        Wire { cut, gone, address }
     }
 }
 
-fn pump(mut from: TcpStream, mut to: TcpStream, cut: &AtomicBool) {
+fn pump(mut from: TcpStream, mut to: TcpStream, cut: &AtomicBool, gone: &AtomicBool) {
     let mut buffer = [0; 16 << 10];
     while let Ok(n) = from.read(&mut buffer) {
         if cut.load(Ordering::SeqCst) {
             std::thread::sleep(Duration::from_mins(2));
             return;
         }
-        if n == 0 || to.write_all(&buffer[..n]).is_err() {
+        if n == 0 || gone.load(Ordering::SeqCst) || to.write_all(&buffer[..n]).is_err() {
             break;
         }
     }
-    let _ = to.shutdown(Shutdown::Both);
+    let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
 }
 
 /// Until `done`, for which nothing but a broken server needs so long.
@@ -119,6 +122,62 @@ fn a_member_that_was_cut_off_comes_back_over_new_connections() {
         assert!(ensemble.log(victim).contains("nothing was heard from it for long"));
         bystander.close().unwrap();
     }
+}
+
+/// Each member has an address behind a wire and one at 127.0.0.2; one has a third that this machine
+/// does not have.
+#[test]
+fn members_go_on_over_their_second_addresses_when_the_first_network_dies() {
+    let mut ensemble = Ensemble::prepare(Engine::Ours, "two_networks", 3);
+    let wires: Vec<Vec<Wire>> =
+        (0..3).map(|_| (0..3).map(|to| Wire::to(ensemble.quorum_address(to))).collect()).collect();
+    // Nobody listens there any more: snapshots go over the second network, too.
+    let dead = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
+    for (at, wires) in wires.iter().enumerate() {
+        let member = |to: usize| {
+            let (quorum, election) = (ensemble.quorum_address(to), ensemble.election_port(to));
+            let port = quorum.rsplit_once(':').unwrap().1;
+            let second = format!("127.0.0.2:{port}:{election}");
+            let addresses = match to == at {
+                true if at == 0 => {
+                    format!("{quorum}:{election}|{second}|192.0.2.1:{port}:{election}")
+                }
+                true => format!("{quorum}:{election}|{second}"),
+                false => format!("{}:{}|{second}", wires[to].address, dead[to].port()),
+            };
+            format!("server.{}={addresses}", to + 1)
+        };
+        let lines = (0..3).map(member).chain(["multiAddress.enabled=true".to_owned()]);
+        ensemble.add_keys(at, &lines.collect::<Vec<String>>());
+    }
+    for at in 0..3 {
+        ensemble.start_server(at);
+    }
+    for at in 0..3 {
+        ensemble.wait_until_serving(at);
+    }
+    assert!(ensemble.log(0).contains("of 192.0.2.1: "), "{}", ensemble.log(0));
+    let write = |at: usize, path: &str| {
+        let mut client = Client::connect(ensemble.address(at))?;
+        client.create(path, None, CreateOptions::default())?;
+        client.close()
+    };
+    write(0, "/before").unwrap();
+    for wire in wires.iter().flatten() {
+        wire.gone.store(true, Ordering::SeqCst);
+    }
+    for at in 0..3 {
+        wait("a write over the second addresses", || write(at, &format!("/after{at}")).is_ok());
+    }
+    // Whoever starts now has nothing but the second ones; it needs a snapshot, too.
+    let follower = (ensemble.leader() + 1) % 3;
+    ensemble.kill(follower);
+    fs::remove_dir_all(ensemble.data(follower)).unwrap();
+    ensemble.start_server(follower);
+    ensemble.wait_until_serving(follower);
+    let mut client = Client::connect(ensemble.address(follower)).unwrap();
+    assert!(client.exists("/after2", false).unwrap().is_some());
+    client.close().unwrap();
 }
 
 #[test]
