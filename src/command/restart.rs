@@ -12,6 +12,7 @@ use crate::rolling::engine::{self, Recorded, RollOptions};
 use crate::rolling::gate::Target;
 use crate::rolling::journal::Journal;
 use crate::rolling::previous::Switches;
+use crate::rolling::service;
 use crate::run::{self, Run, confirm, selection};
 
 pub async fn run(arguments: cli::Restart) -> Outcome {
@@ -51,13 +52,8 @@ async fn whole(run: &Run, arguments: &cli::Restart) -> Outcome {
                 .summary("0 to restart", Summary { restarted: Some(0), ..Summary::default() });
             return Ok(run::worst(&planned.failures));
         }
-        for target in &members {
-            run.reporter.text(&format!("restart {}  ({})\n", target.host, target.why));
-        }
-        for target in &brokers {
-            run.reporter.text(&format!("restart broker on {}  ({})\n", target.host, target.why));
-        }
-        let what = engine::restarted(members.len(), brokers.len());
+        run.reporter.text(&service::asked(&members, &brokers));
+        let what = service::counted(members.len(), brokers.len());
         confirm::confirm(arguments.yes, &format!("Restart {what} one after the other?"))?;
         let operator = Operator::me();
         Box::pin(lock::holding(&operator, &planned.sessions, || run.lose_lock(), async {

@@ -20,6 +20,7 @@ use crate::report::event::Summary;
 use crate::rolling::engine::{self, Recorded, RollOptions};
 use crate::rolling::gate::Target;
 use crate::rolling::previous::{self, Keep, PreviousState, Switches};
+use crate::rolling::service;
 use crate::run::selection;
 use crate::run::{self, Run, confirm};
 use crate::script;
@@ -88,7 +89,7 @@ async fn go(
             .summary(back.nothing(), Summary { rolled_back: Some(0), ..Summary::default() });
         return Ok(run::worst(failures));
     }
-    let what = engine::restarted(members.len(), brokers.len());
+    let what = service::counted(members.len(), brokers.len());
     if arguments.dry_run {
         let text = format!("{what} would go back");
         run.reporter.summary(

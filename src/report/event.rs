@@ -161,6 +161,12 @@ impl RollStep {
             Self::Rollback => "rollback",
         }
     }
+
+    /// The line for people.
+    pub fn line(self, elapsed_s: f64, host: &str, why: &str) -> String {
+        let host = if host.is_empty() { String::new() } else { format!("{host}  ") };
+        format!("{elapsed_s:7.1}s  {:<8}  {host}{why}", self.word())
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -6,7 +6,7 @@
 //! counts as back when it runs anew, has registered anew, and every partition has all its replicas.
 
 use crate::health::kafka::{self, Broker, Cluster, Partition};
-use crate::rolling::gate::{CRASHES_MAX, Gate, Next, PAUSE_MS, Pace, Restarted, Target};
+use crate::rolling::gate::{CRASHES_MAX, Gate, Machine, Next, PAUSE_MS, Pace, Restarted, Target};
 
 /// What holds for one roll.
 #[derive(Clone, Copy, Debug)]
@@ -36,57 +36,6 @@ pub struct BrokerRoll {
 impl BrokerRoll {
     pub fn new(policy: Policy, targets: Vec<Target>) -> Self {
         Self { policy, pending: targets, current: None, gate: Gate::default() }
-    }
-
-    /// Brokers whose turn has not come.
-    pub fn pending(&self) -> &[Target] {
-        &self.pending
-    }
-
-    /// The reasons why this roll must not begin; none is good.
-    pub fn preflight(&self, cluster: &Cluster) -> Vec<String> {
-        let mut reasons = Vec::new();
-        if let Some(why) = &cluster.silent {
-            reasons.push(format!("the coordinators do not tell about the brokers: {why}"));
-        }
-        for target in &self.pending {
-            match cluster.broker(&target.host) {
-                None => reasons.push(format!("{} has no broker", target.host)),
-                Some(Broker { unreachable: Some(why), .. }) => {
-                    reasons
-                        .push(format!("{} is to be restarted and unreachable: {why}", target.host));
-                }
-                Some(_) => {}
-            }
-        }
-        reasons
-    }
-
-    /// What to do now.
-    pub fn next(&mut self, cluster: &Cluster, now_ms: u64) -> Next {
-        if self.current.is_some() {
-            return self.gate_after(cluster, now_ms);
-        }
-        let Some(target) = self.candidate(cluster) else { return Next::Finished };
-        let Some(broker) = cluster.broker(&target.host) else {
-            return Next::Refused { why: format!("{} has no broker", target.host) };
-        };
-        if let Some(why) = closed(cluster, broker) {
-            return self.gate.wait(self.policy.gate_timeout_ms, now_ms, why);
-        }
-        self.gate.open();
-        Next::Restart { host: target.host, why: target.why }
-    }
-
-    /// The broker was restarted, seen from `before`.
-    pub fn restarted(&mut self, host: &str, before: &Cluster, now_ms: u64) {
-        self.pending.retain(|target| target.host != host);
-        let broker = before.broker(host);
-        let old_pid = broker.map_or(0, |broker| broker.main_pid);
-        self.current = Some(Current {
-            restarted: Restarted::new(host, old_pid, now_ms),
-            old_registered_ms: broker.and_then(|broker| broker.registered_ms),
-        });
     }
 
     /// Whose turn it is, by the newest view: the controller may have moved.
@@ -120,6 +69,57 @@ impl BrokerRoll {
             self.current = None;
         }
         next
+    }
+}
+
+impl Machine for BrokerRoll {
+    type View = Cluster;
+
+    fn preflight(&self, cluster: &Cluster) -> Vec<String> {
+        let mut reasons = Vec::new();
+        if let Some(why) = &cluster.silent {
+            reasons.push(format!("the coordinators do not tell about the brokers: {why}"));
+        }
+        for target in &self.pending {
+            match cluster.broker(&target.host) {
+                None => reasons.push(format!("{} has no broker", target.host)),
+                Some(Broker { unreachable: Some(why), .. }) => {
+                    reasons
+                        .push(format!("{} is to be restarted and unreachable: {why}", target.host));
+                }
+                Some(_) => {}
+            }
+        }
+        reasons
+    }
+
+    fn next(&mut self, cluster: &Cluster, now_ms: u64) -> Next {
+        if self.current.is_some() {
+            return self.gate_after(cluster, now_ms);
+        }
+        let Some(target) = self.candidate(cluster) else { return Next::Finished };
+        let Some(broker) = cluster.broker(&target.host) else {
+            return Next::Refused { why: format!("{} has no broker", target.host) };
+        };
+        if let Some(why) = closed(cluster, broker) {
+            return self.gate.wait(self.policy.gate_timeout_ms, now_ms, why);
+        }
+        self.gate.open();
+        Next::Restart { host: target.host, why: target.why }
+    }
+
+    fn restarted(&mut self, host: &str, before: &Cluster, now_ms: u64) {
+        self.pending.retain(|target| target.host != host);
+        let broker = before.broker(host);
+        let old_pid = broker.map_or(0, |broker| broker.main_pid);
+        self.current = Some(Current {
+            restarted: Restarted::new(host, old_pid, now_ms),
+            old_registered_ms: broker.and_then(|broker| broker.registered_ms),
+        });
+    }
+
+    fn pending(&self) -> &[Target] {
+        &self.pending
     }
 }
 
@@ -186,6 +186,3 @@ fn missing(current: &Current, cluster: &Cluster, broker: Option<&Broker>) -> Opt
     let under = cluster.under_replicated();
     under.first().map(|first| format!("{} under-replicated: {}", kafka::count(under.len()), first))
 }
-
-#[cfg(test)]
-mod tests;

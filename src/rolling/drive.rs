@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 
-use crate::cli::Part;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::host::Link;
@@ -18,61 +17,27 @@ use crate::layout::{self, BINARY};
 use crate::plan::Step;
 use crate::plan::library;
 use crate::plan::operation::Operation;
-use crate::plan::show;
-use crate::probe::Observed;
+use crate::probe::{Observed, Reading};
 use crate::report::event::{Event, RollStep};
-use crate::rolling::gate::{Next, Target};
+use crate::rolling::gate::{Machine, Next};
 use crate::rolling::journal::{Entry, Journal};
 use crate::rolling::previous::{self, Switches};
+use crate::rolling::service::{Harm, Service};
 use crate::run::Run;
+use crate::script::Script;
 use crate::script::frame::{Frame, Kind};
-use crate::script::{self, Script};
 
 /// Logging in anew that takes longer counts as no answer.
 const LOOK: Duration = Duration::from_secs(15);
+/// So does a command of operators.
+const ADMIN: Duration = Duration::from_secs(30);
 
-/// The pure machine of one roll, and how its driver looks at what it rolls.
-pub(super) trait Machine {
-    /// What the machine decides by.
-    type View;
+/// How the driver looks at what a machine rolls.
+pub(super) trait Rolled: Machine {
     fn service(inventory: &Inventory) -> Service;
-
-    fn next(&mut self, view: &Self::View, now_ms: u64) -> Next;
-    /// The process on `host` was restarted, seen from `before`.
-    fn restarted(&mut self, host: &str, before: &Self::View, now_ms: u64);
-    /// The leader was asked to hand over.
-    fn transferred(&mut self) {}
-    /// Those whose turn has not come.
-    fn pending(&self) -> &[Target];
-
     async fn look(drive: &Drive<'_>) -> Self::View;
     /// By which a process that was put back counts as well.
     fn awaited(drive: &Drive<'_>, host: &Host) -> Operation;
-}
-
-/// A service that is changed and restarted, and the words for it.
-#[derive(Debug)]
-pub(super) struct Service {
-    pub part: Part,
-    pub unit: String,
-    pub noun: &'static str,
-    /// Before what is told of one: members are what is meant where nothing is said.
-    pub prefix: &'static str,
-    /// How long its old process may take to end, where that is not the usual time.
-    pub stop_s: Option<u32>,
-    /// After so long the host ends a restart, and so does the controller.
-    pub restart_s: u16,
-    /// The same for putting back what it ran before.
-    pub put_back_s: u16,
-    /// What is true when it is back.
-    pub back: &'static str,
-    pub well: &'static str,
-}
-
-impl Service {
-    fn restart(&self) -> Operation {
-        Operation::RestartUnit { unit: self.unit.clone(), stop_s: self.stop_s }
-    }
 }
 
 /// What one roll works with.
@@ -109,9 +74,24 @@ struct TurnError {
     harm: Option<Harm>,
 }
 
-impl Drive<'_> {
-    /// The roll from its first look to its end.
-    pub(super) async fn drive<M: Machine>(
+impl<'a> Drive<'a> {
+    pub(super) fn new(run: &'a Run, sessions: &'a [HostSession<'a>], switches: Switches) -> Self {
+        Self { run, sessions, switches, reconnects: Reconnects::default() }
+    }
+
+    /// The roll from its first look to its end; gives its journal.
+    pub(super) async fn whole<M: Rolled>(
+        self,
+        mut machine: M,
+        mut journal: Journal,
+    ) -> Result<Journal, Failure> {
+        self.run.reporter.aside(&format!("run {}", journal.run));
+        let driven = self.drive(&mut machine, &mut journal).await;
+        self.reconnects.close().await;
+        driven.map(|()| journal)
+    }
+
+    async fn drive<M: Rolled>(
         &self,
         machine: &mut M,
         journal: &mut Journal,
@@ -119,61 +99,59 @@ impl Drive<'_> {
         let service = M::service(&self.run.inventory);
         let began = Instant::now();
         let now_ms = || u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let resume = format!("`zkprov restart --resume {}`", journal.run);
-        let (noun, prefix) = (service.noun, service.prefix);
-        let mut told = String::new();
+        let mut waits_for = String::new();
         loop {
             let view = M::look(self).await;
-            let left = show::count(machine.pending().len(), noun);
+            let pending = machine.pending().len();
             if self.run.stopped() {
-                let cause = format!("stopped between two {noun}s; {left} not begun");
-                return Err(Failure::failed(cause).hint(format!("{resume} goes on")));
+                return Err(service.stopped(pending, &journal.run));
             }
-            match machine.next(&view, now_ms()) {
+            let next = machine.next(&view, now_ms());
+            let tell = || {
+                if let Some((what, host, why)) = service.told(&next) {
+                    self.tell(what, host, &why);
+                }
+            };
+            match &next {
                 Next::Wait { pause_ms, why } => {
-                    if why != told {
-                        self.tell(RollStep::Wait, "", &why);
-                        told = why;
+                    if *why != waits_for {
+                        tell();
+                        waits_for.clone_from(why);
                     }
-                    tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+                    tokio::time::sleep(Duration::from_millis(*pause_ms)).await;
                 }
                 Next::Transfer { host } => {
-                    self.tell(RollStep::Transfer, &host, "hands its leadership over");
+                    tell();
                     let command = ["transfer-leadership".to_owned()];
-                    if let Err(failure) = self.admin(&host, "hand over", &command).await {
+                    if let Err(failure) = self.admin(host, "hand over", &command).await {
                         // The restart itself makes the others elect; it only takes them longer.
-                        self.tell(RollStep::Transfer, &host, &format!("failed: {}", failure.cause));
+                        self.tell(RollStep::Transfer, host, &format!("failed: {}", failure.cause));
                     }
                     machine.transferred();
                 }
-                Next::Restart { host, why } => {
-                    self.tell(RollStep::Restart, &host, &format!("{prefix}{why}"));
+                Next::Restart { host, .. } => {
+                    tell();
                     journal.write(&Entry::Restart { host: host.clone() })?;
-                    machine.restarted(&host, &view, now_ms());
-                    if let Err(error) = self.restart(&host, &service).await {
-                        return Err(self.put_back::<M>(&host, error).await);
+                    machine.restarted(host, &view, now_ms());
+                    if let Err(error) = self.restart(host, &service).await {
+                        return Err(self.put_back::<M>(host, error).await);
                     }
                 }
                 Next::Back { host } => {
+                    // Whoever reads that it is back may end the run: the journal knows it before.
                     journal.write(&Entry::Back { host: host.clone() })?;
-                    self.tell(RollStep::Back, &host, &format!("{prefix}{}", service.back));
+                    tell();
                 }
                 Next::Finished => {
                     journal.write(&Entry::Finished)?;
                     return Ok(());
                 }
-                Next::Refused { why } => {
-                    return Err(Failure::refused(format!("the roll stopped: {why}"))
-                        .hint(format!("{left} untouched; fix the cause, then {resume}")));
-                }
+                Next::Refused { why } => return Err(service.refused(why, pending, &journal.run)),
                 Next::Failed { host, why } => {
-                    let said = self.said(&host, &service.unit).await.replace('\n', "\n    ");
-                    let failure = Failure::failed(format!("{why}\n    {said}"))
-                        .host(&host)
-                        .step(format!("restart {}", service.unit))
-                        .hint(format!("the roll stopped, {left} untouched; {resume} goes on"));
-                    let harm = self.switches(&host).then_some(Harm::Restarted);
-                    return Err(self.put_back::<M>(&host, TurnError { failure, harm }).await);
+                    let said = self.said(host, &service.unit).await;
+                    let failure = service.failed(host, why, &said, pending, &journal.run);
+                    let harm = self.switches(host).then_some(Harm::Restarted);
+                    return Err(self.put_back::<M>(host, TurnError { failure, harm }).await);
                 }
             }
         }
@@ -182,8 +160,8 @@ impl Drive<'_> {
     pub(super) fn tell(&self, what: RollStep, host: &str, why: &str) {
         let event = Event::Roll { what, host: host.to_owned(), why: why.to_owned() };
         self.run.reporter.event(event);
-        let (elapsed, word) = (self.run.reporter.elapsed_s(), what.word());
-        self.run.reporter.aside(&format!("{elapsed:7.1}s  {word:<8}  {host}  {why}"));
+        let line = what.line(self.run.reporter.elapsed_s(), host, why);
+        self.run.reporter.aside(&line);
     }
 
     pub(super) fn session(&self, host: &str) -> Result<&HostSession<'_>, Failure> {
@@ -193,15 +171,33 @@ impl Drive<'_> {
             .ok_or_else(|| Failure::new(Exit::Unreachable, "it cannot be reached").host(host))
     }
 
-    /// What a script answers. A host that gives none may have been booted: the next look finds a login
+    /// What hosts say of themselves, all asked at the same time: those for which there is something to
+    /// read, each within `limit`.
+    pub(super) async fn ask(
+        &self,
+        reading: impl Fn(&Host) -> Option<Reading>,
+        limit: Duration,
+    ) -> Vec<(&'a str, Result<Observed, Failure>)> {
+        let asked =
+            self.sessions.iter().filter_map(|session| Some((session, reading(session.host)?)));
+        join_all(asked.map(|(session, reading)| async move {
+            (session.host.name.as_str(), self.observe(session, reading, limit).await)
+        }))
+        .await
+    }
+
+    /// What a host says of itself. One that says nothing may have been booted: the next look finds a login
     /// made anew, as soon as there can be one.
-    pub(super) async fn observe(
+    async fn observe(
         &self,
         session: &HostSession<'_>,
-        script: &Script,
-        deadline: Duration,
+        reading: Reading,
+        limit: Duration,
     ) -> Result<Observed, Failure> {
-        let failure = match self.gather(session, script, deadline).await {
+        let mut script = Script::guarded(limit);
+        script.library(library::SERVICE);
+        reading.ask_only(&mut script);
+        let failure = match self.gather(session, &script, limit).await {
             Ok((frames, stderr)) => {
                 let observed = Observed::new(frames);
                 if observed.is_whole() {
@@ -242,15 +238,14 @@ impl Drive<'_> {
         command: &[String],
     ) -> Result<(), Failure> {
         let session = self.session(host)?;
-        let mut script = Script::new(&script::nonce());
-        script.call("zk_guard", ["30"]);
+        let mut script = Script::guarded(ADMIN);
         Operation::Admin {
             tool: BINARY.into(),
             socket: layout::admin_socket(&session.host.data_dir),
             command: command.to_vec(),
         }
         .step(step, &mut script);
-        let done = self.steps(session, &script, Duration::from_secs(30)).await;
+        let done = self.steps(session, &script, ADMIN).await;
         done.map_err(|error| error.with_status().host(host))
     }
 
@@ -266,8 +261,8 @@ impl Drive<'_> {
     /// Changes what the service reads, where there is something to change, and restarts it.
     async fn restart(&self, host: &str, service: &Service) -> Result<(), TurnError> {
         let session = self.session(host).map_err(|failure| TurnError { failure, harm: None })?;
-        let mut script = Script::new(&script::nonce());
-        script.call("zk_guard", [service.restart_s.to_string().as_str()]);
+        let deadline = Duration::from_secs(service.restart_s.into());
+        let mut script = Script::guarded(deadline);
         // The steps' names, and what each has left behind when it fails.
         let mut steps: Vec<(String, Operation, Option<Harm>)> = Vec::new();
         let mut restarts = false;
@@ -292,7 +287,6 @@ impl Drive<'_> {
         for (name, operation, _) in &steps {
             operation.step(name, &mut script);
         }
-        let deadline = Duration::from_secs(service.restart_s.into());
         let Err(error) = self.steps(session, &script, deadline).await else { return Ok(()) };
         let harm = match &error {
             StepsError::Step(failed) => steps
@@ -321,9 +315,8 @@ impl Drive<'_> {
     /// The end of a unit's journal on a host.
     pub(super) async fn said(&self, host: &str, unit: &str) -> String {
         let Ok(session) = self.session(host) else { return String::new() };
-        let mut script = Script::new(&script::nonce());
+        let mut script = Script::guarded(LOOK);
         script.library(library::SERVICE);
-        script.call("zk_guard", ["15"]);
         script.call("zk_step", ["said", "service_said", unit]);
         let frames = self.gather(session, &script, LOOK).await;
         frames
@@ -333,14 +326,14 @@ impl Drive<'_> {
     }
 
     /// A service that was changed and did not come back gets what it ran before.
-    async fn put_back<M: Machine>(&self, host: &str, error: TurnError) -> Failure {
+    async fn put_back<M: Rolled>(&self, host: &str, error: TurnError) -> Failure {
         let (TurnError { failure, harm }, service) = (error, M::service(&self.run.inventory));
         let Some(harm) = harm else { return failure };
-        self.tell(RollStep::Rollback, host, &format!("{}{}", service.prefix, harm.word()));
+        self.tell(RollStep::Rollback, host, &service.put_back(harm));
         let back = async {
             let session = self.session(host)?;
-            let mut script = Script::new(&script::nonce());
-            script.call("zk_guard", [service.put_back_s.to_string().as_str()]);
+            let deadline = Duration::from_secs(service.put_back_s.into());
+            let mut script = Script::guarded(deadline);
             Operation::PutBack {
                 folder: self.switches.keep.folder(service.part),
                 change: self.switches.change.clone(),
@@ -351,46 +344,9 @@ impl Drive<'_> {
                 service.restart().step("restart", &mut script);
             }
             M::awaited(self, session.host).step("serves again", &mut script);
-            let deadline = Duration::from_secs(service.put_back_s.into());
             let done = self.steps(session, &script, deadline).await;
             done.map_err(|error| error.with_status().host(host))
         };
-        put_back(failure, back.await, &service)
+        service.was_put_back(failure, back.await)
     }
-}
-
-/// What a turn that failed has done to its host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Harm {
-    /// Files were changed; the process is still the one from before.
-    Written,
-    /// The process may be another one.
-    Restarted,
-}
-
-impl Harm {
-    const fn word(self) -> &'static str {
-        match self {
-            Self::Written => "its files are put back; it was not restarted",
-            Self::Restarted => "is put back to what it ran before",
-        }
-    }
-}
-
-/// The failure of a service that was to be put back to what it ran before, and how that went.
-fn put_back(failure: Failure, back: Result<(), Failure>, service: &Service) -> Failure {
-    let (noun, well) = (service.noun, service.well);
-    let (exit, cause, hint) = match back {
-        Ok(()) => (
-            Exit::RolledBack,
-            format!("{}\n    it was put back to what it ran before, and {well}", failure.cause),
-            format!("the other {noun}s are untouched; correct the inventory, then apply again"),
-        ),
-        Err(second) => (
-            Exit::RollbackFailed,
-            format!("{}\n    putting it back failed too: {}", failure.cause, second.cause),
-            format!("the other {noun}s are untouched and serve; look at this host first"),
-        ),
-    };
-    Failure { exit, cause, hint: Some(hint), ..failure }
 }

@@ -4,55 +4,23 @@
 
 use std::time::Duration;
 
-use futures_util::future::join_all;
-
-use crate::cli::Part;
-use crate::failure::Failure;
 use crate::health::kafka::{self, Cluster};
-use crate::host::session::HostSession;
 use crate::inventory::{Host, Inventory};
 use crate::layout::{BINARY, BROKER_UNIT};
-use crate::plan::library;
 use crate::plan::operation::Operation;
-use crate::plan::resource::service;
-use crate::probe::{Observed, Reading};
+use crate::probe::Reading;
 use crate::rolling::brokers::BrokerRoll;
-use crate::rolling::drive::{Drive, Machine, Service};
-use crate::rolling::gate::{Next, Target};
-use crate::script::{self, Script};
+use crate::rolling::drive::{Drive, Rolled};
+use crate::rolling::service::Service;
 
 /// A look that takes longer counts as no answer.
 const LOOK: Duration = Duration::from_secs(20);
 /// How long a broker that was put back may take to register.
 const REGISTERED_S: u64 = 240;
 
-impl Machine for BrokerRoll {
-    type View = Cluster;
+impl Rolled for BrokerRoll {
     fn service(_: &Inventory) -> Service {
-        Service {
-            part: Part::Broker,
-            unit: BROKER_UNIT.to_owned(),
-            noun: "broker",
-            prefix: "broker: ",
-            stop_s: Some(service::BROKER_STOPS_S),
-            // A broker hands its leaderships over and closes its logs first: the unit gives it 300 s.
-            restart_s: 420,
-            put_back_s: 720,
-            back: "registered, no partition under-replicated",
-            well: "is registered",
-        }
-    }
-
-    fn next(&mut self, cluster: &Cluster, now_ms: u64) -> Next {
-        self.next(cluster, now_ms)
-    }
-
-    fn restarted(&mut self, host: &str, before: &Cluster, now_ms: u64) {
-        self.restarted(host, before, now_ms);
-    }
-
-    fn pending(&self) -> &[Target] {
-        self.pending()
+        Service::brokers()
     }
 
     async fn look(drive: &Drive<'_>) -> Cluster {
@@ -70,17 +38,14 @@ impl Machine for BrokerRoll {
 pub(super) async fn look(drive: &Drive<'_>) -> Cluster {
     let inventory = &drive.run.inventory;
     let connect = inventory.connect();
-    let hosts: Vec<&HostSession<'_>> = drive
-        .sessions
-        .iter()
-        .filter(|session| inventory.broker_on(session.host).is_some())
-        .collect();
-    let answers: Vec<(String, Result<Observed, Failure>)> =
-        join_all(hosts.into_iter().map(|session| {
-            let connect = connect.as_str();
-            async move { (session.host.name.clone(), look_at(drive, session, connect).await) }
-        }))
-        .await;
+    let reading = |host: &Host| {
+        inventory.broker_on(host)?;
+        let mut reading = Reading::default();
+        reading.unit(BROKER_UNIT);
+        reading.function("probe_brokers", [BINARY, connect.as_str()]);
+        Some(reading)
+    };
+    let answers = drive.ask(reading, LOOK).await;
     // A host that is cut off from the coordinators says so; another one may know.
     let told = answers.iter().filter_map(|(_, answer)| answer.as_ref().ok());
     let mut told = told.map(|observed| observed.text("brokers"));
@@ -94,26 +59,11 @@ pub(super) async fn look(drive: &Drive<'_>) -> Cluster {
     };
     Cluster::of(
         inventory,
-        |name| match answers.iter().find(|(host, _)| host == name) {
+        |name| match answers.iter().find(|(host, _)| *host == name) {
             Some((_, Ok(observed))) => Ok(observed),
             Some((_, Err(failure))) => Err(failure.cause.clone()),
             None => Err("it cannot be reached".to_owned()),
         },
         line.as_deref().map_err(Clone::clone),
     )
-}
-
-async fn look_at(
-    drive: &Drive<'_>,
-    session: &HostSession<'_>,
-    connect: &str,
-) -> Result<Observed, Failure> {
-    let mut script = Script::new(&script::nonce());
-    script.library(library::SERVICE);
-    script.call("zk_guard", ["20"]);
-    let mut reading = Reading::default();
-    reading.unit(BROKER_UNIT);
-    reading.function("probe_brokers", [BINARY, connect]);
-    reading.ask_only(&mut script);
-    drive.observe(session, &script, LOOK).await
 }

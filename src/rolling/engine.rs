@@ -5,10 +5,9 @@ use std::time::{Duration, Instant};
 use crate::failure::Failure;
 use crate::health::ensemble::Member;
 use crate::host::session::HostSession;
-use crate::plan::show;
 use crate::rolling::brokers::{self, BrokerRoll};
-use crate::rolling::drive::{Drive, Reconnects};
-use crate::rolling::gate::Target;
+use crate::rolling::drive::{Drive, Rolled as _};
+use crate::rolling::gate::{Machine as _, Target};
 use crate::rolling::journal::{Entry, Journal};
 use crate::rolling::members::{Policy, Roll};
 use crate::rolling::previous::Switches;
@@ -50,7 +49,7 @@ pub async fn roll(
     options: RollOptions,
 ) -> Result<Journal, Failure> {
     let coordinator = &run.inventory.coordinator;
-    let drive = Drive { run, sessions, switches, reconnects: Reconnects::default() };
+    let drive = Drive::new(run, sessions, switches);
     let settled_ms =
         (2 * u64::from(coordinator.tick_time_ms) * u64::from(coordinator.sync_limit)).max(10_000);
     let policy = Policy {
@@ -82,21 +81,12 @@ pub async fn roll(
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
     };
-    if !reasons.is_empty() {
-        return Err(Failure::refused(format!(
-            "no member may be taken down now: {}",
-            reasons.join("; ")
-        ))
-        .hint("`zkprov status` shows the members; one or two voters need --allow-quorum-loss"));
-    }
-    let mut journal = match recorded.journal {
+    Roll::service(&run.inventory).preflight(&reasons)?;
+    let journal = match recorded.journal {
         Some(journal) => journal,
         None => Journal::members(&run.inventory.ensemble, &targets, recorded.then)?,
     };
-    run.reporter.aside(&format!("run {}", journal.run));
-    let driven = drive.drive(&mut roll, &mut journal).await;
-    drive.reconnects.close().await;
-    driven.map(|()| journal)
+    drive.whole(roll, journal).await
 }
 
 /// One roll of brokers, from the preflight to its end; `before` is the journal of the members that
@@ -109,19 +99,15 @@ pub async fn roll_brokers(
     (journal, before): (Option<Journal>, Option<Journal>),
     options: RollOptions,
 ) -> Result<(), Failure> {
-    let drive = Drive { run, sessions, switches, reconnects: Reconnects::default() };
+    let drive = Drive::new(run, sessions, switches);
     let policy = brokers::Policy {
         gate_timeout_ms: 300_000,
         back_timeout_ms: 600_000,
         settle_ms: options.settle_s.map_or(10_000, |seconds| u64::from(seconds) * 1000),
     };
-    let mut roll = BrokerRoll::new(policy, targets.clone());
+    let roll = BrokerRoll::new(policy, targets.clone());
     let cluster = drive_brokers::look(&drive).await;
-    let reasons = roll.preflight(&cluster);
-    if !reasons.is_empty() {
-        let cause = format!("no broker may be taken down now: {}", reasons.join("; "));
-        return Err(Failure::refused(cause).hint("`zkprov status` shows the brokers"));
-    }
+    BrokerRoll::service(&run.inventory).preflight(&roll.preflight(&cluster))?;
     let bare = cluster.without_spare();
     if !bare.is_empty() {
         let names: Vec<&str> = bare.iter().map(String::as_str).collect();
@@ -130,24 +116,12 @@ pub async fn roll_brokers(
             names.join(", ")
         ));
     }
-    let mut journal = match journal {
+    let journal = match journal {
         Some(journal) => journal,
         None => Journal::brokers(&run.inventory.ensemble, &targets)?,
     };
     if let Some(mut before) = before {
         before.write(&Entry::Handed { run: journal.run.clone() })?;
     }
-    run.reporter.aside(&format!("run {}", journal.run));
-    let driven = drive.drive(&mut roll, &mut journal).await;
-    drive.reconnects.close().await;
-    driven
-}
-
-/// How many members and brokers, for people.
-pub fn restarted(members: usize, brokers: usize) -> String {
-    match (members, brokers) {
-        (_, 0) => show::count(members, "member"),
-        (0, _) => show::count(brokers, "broker"),
-        _ => format!("{} and {}", show::count(members, "member"), show::count(brokers, "broker")),
-    }
+    drive.whole(roll, journal).await.map(drop)
 }

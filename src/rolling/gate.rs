@@ -9,14 +9,32 @@ pub(super) const CRASHES_MAX: u32 = 3;
 pub(super) const PAUSE_MS: u64 = 250;
 const PAUSE_MS_MAX: u64 = 5_000;
 
+/// One roll: the newest view and the time in, what to do next out.
+pub trait Machine {
+    /// What it decides by.
+    type View;
+
+    /// The reasons why this roll must not begin; none is good.
+    fn preflight(&self, view: &Self::View) -> Vec<String>;
+    /// What to do now.
+    fn next(&mut self, view: &Self::View, now_ms: u64) -> Next;
+    /// The process on `host` was restarted, seen from `before`.
+    fn restarted(&mut self, host: &str, before: &Self::View, now_ms: u64);
+    /// The leader was asked to hand over. Whether it did is seen in the next view; that it is not asked
+    /// again is what matters.
+    fn transferred(&mut self) {}
+    /// Those whose turn has not come.
+    fn pending(&self) -> &[Target];
+}
+
 /// What the driver shall do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
     /// Look again after this long; why, for whoever watches.
     Wait { pause_ms: u64, why: String },
-    /// Ask the leader to hand over; tell [`crate::rolling::members::Roll::transferred`] how it went.
+    /// Ask the leader to hand over; tell [`Machine::transferred`] how it went.
     Transfer { host: String },
-    /// Restart this member, then tell [`crate::rolling::members::Roll::restarted`].
+    /// Restart this member, then tell [`Machine::restarted`].
     Restart { host: String, why: String },
     /// The member is back: for the journal. Ask again.
     Back { host: String },

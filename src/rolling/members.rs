@@ -7,7 +7,7 @@
 //! has stayed so for a while.
 
 use crate::health::ensemble::{LAG_MAX, Member, Mode, View};
-use crate::rolling::gate::{CRASHES_MAX, Gate, Next, PAUSE_MS, Pace, Restarted, Target};
+use crate::rolling::gate::{CRASHES_MAX, Gate, Machine, Next, PAUSE_MS, Pace, Restarted, Target};
 
 /// What holds for one roll.
 #[derive(Clone, Copy, Debug)]
@@ -50,81 +50,6 @@ impl Roll {
             gate: Gate::default(),
             transferred: !policy.transfer,
         }
-    }
-
-    /// Members whose turn has not come.
-    pub fn pending(&self) -> &[Target] {
-        &self.pending
-    }
-
-    /// The reasons why this roll must not begin; none is good.
-    pub fn preflight(&self, view: &View) -> Vec<String> {
-        let is_target = |member: &Member| self.pending.iter().any(|t| t.host == member.host);
-        let mut reasons: Vec<String> = Vec::new();
-        let serving_targets =
-            view.members.iter().any(|member| is_target(member) && member.serves() && member.votes);
-        for member in view.members.iter().filter(|member| is_target(member)) {
-            if let Some(why) = &member.unreachable {
-                reasons.push(format!("{} is to be restarted and unreachable: {why}", member.host));
-            }
-        }
-        if view.members.iter().any(Member::serves) {
-            reasons.extend(out_of_step(view));
-        } else {
-            reasons.extend(self.leaderless(view));
-        }
-        // Those that are down and will be started come back before a serving one's turn.
-        let coming = view
-            .members
-            .iter()
-            .filter(|member| is_target(member) && member.votes && !member.serves())
-            .count();
-        let left = (view.voters_up() + coming).saturating_sub(1);
-        if serving_targets && left < view.majority() && !self.policy.allow_quorum_loss {
-            reasons.push(format!(
-                "with one voter down, {left} of {} would be left, and {} are needed",
-                view.voters(),
-                view.majority()
-            ));
-        }
-        reasons
-    }
-
-    /// What to do now.
-    pub fn next(&mut self, view: &View, now_ms: u64) -> Next {
-        if self.current.is_some() {
-            return self.gate_after(view, now_ms);
-        }
-        let Some(target) = self.candidate(view) else { return Next::Finished };
-        let Some(member) = view.member(&target.host) else {
-            return Next::Refused { why: format!("{} is not in the ensemble's view", target.host) };
-        };
-        if let Some(why) = self.closed(view, member) {
-            return self.gate.wait(self.policy.gate_timeout_ms, now_ms, why);
-        }
-        self.gate.open();
-        let others_vote = view.voters_up() > 1;
-        if member.mode == Some(Mode::Leader) && others_vote && !self.transferred {
-            return Next::Transfer { host: target.host };
-        }
-        Next::Restart { host: target.host, why: target.why }
-    }
-
-    /// The leader was asked to hand over. Whether it did is seen in the next view; that it is not asked
-    /// again is what matters.
-    pub fn transferred(&mut self) {
-        self.transferred = true;
-    }
-
-    /// The member was restarted, seen from `before`.
-    pub fn restarted(&mut self, host: &str, before: &View, now_ms: u64) {
-        self.pending.retain(|target| target.host != host);
-        let member = before.member(host);
-        let old_pid = member.map_or(0, |member| member.main_pid);
-        self.current = Some(Current {
-            restarted: Restarted::new(host, old_pid, now_ms),
-            floor_zxid: before.members.iter().filter_map(|member| member.zxid).max().unwrap_or(0),
-        });
     }
 
     /// Whose turn it is, by the newest view: a follower that has become leader goes to the end.
@@ -203,6 +128,79 @@ impl Roll {
     }
 }
 
+impl Machine for Roll {
+    type View = View;
+
+    fn preflight(&self, view: &View) -> Vec<String> {
+        let is_target = |member: &Member| self.pending.iter().any(|t| t.host == member.host);
+        let mut reasons: Vec<String> = Vec::new();
+        let serving_targets =
+            view.members.iter().any(|member| is_target(member) && member.serves() && member.votes);
+        for member in view.members.iter().filter(|member| is_target(member)) {
+            if let Some(why) = &member.unreachable {
+                reasons.push(format!("{} is to be restarted and unreachable: {why}", member.host));
+            }
+        }
+        if view.members.iter().any(Member::serves) {
+            reasons.extend(out_of_step(view));
+        } else {
+            reasons.extend(self.leaderless(view));
+        }
+        // Those that are down and will be started come back before a serving one's turn.
+        let coming = view
+            .members
+            .iter()
+            .filter(|member| is_target(member) && member.votes && !member.serves())
+            .count();
+        let left = (view.voters_up() + coming).saturating_sub(1);
+        if serving_targets && left < view.majority() && !self.policy.allow_quorum_loss {
+            reasons.push(format!(
+                "with one voter down, {left} of {} would be left, and {} are needed",
+                view.voters(),
+                view.majority()
+            ));
+        }
+        reasons
+    }
+
+    fn next(&mut self, view: &View, now_ms: u64) -> Next {
+        if self.current.is_some() {
+            return self.gate_after(view, now_ms);
+        }
+        let Some(target) = self.candidate(view) else { return Next::Finished };
+        let Some(member) = view.member(&target.host) else {
+            return Next::Refused { why: format!("{} is not in the ensemble's view", target.host) };
+        };
+        if let Some(why) = self.closed(view, member) {
+            return self.gate.wait(self.policy.gate_timeout_ms, now_ms, why);
+        }
+        self.gate.open();
+        let others_vote = view.voters_up() > 1;
+        if member.mode == Some(Mode::Leader) && others_vote && !self.transferred {
+            return Next::Transfer { host: target.host };
+        }
+        Next::Restart { host: target.host, why: target.why }
+    }
+
+    fn restarted(&mut self, host: &str, before: &View, now_ms: u64) {
+        self.pending.retain(|target| target.host != host);
+        let member = before.member(host);
+        let old_pid = member.map_or(0, |member| member.main_pid);
+        self.current = Some(Current {
+            restarted: Restarted::new(host, old_pid, now_ms),
+            floor_zxid: before.members.iter().filter_map(|member| member.zxid).max().unwrap_or(0),
+        });
+    }
+
+    fn transferred(&mut self) {
+        self.transferred = true;
+    }
+
+    fn pending(&self) -> &[Target] {
+        &self.pending
+    }
+}
+
 /// A process that ends again and again is not waited for.
 fn crashing(member: &Member) -> Option<String> {
     if member.unit == "failed" {
@@ -227,7 +225,7 @@ fn missing(current: &Current, view: &View, member: Option<&Member>) -> Option<St
     // A leader that was restarted leads again only in a later term, and the pid above is a new one: that
     // one server leads now says that an election has been won since.
     let Some(leader) = view.leader() else {
-        return Some(format!("{} servers say that they lead", view.leaders().count()));
+        return Some(leaders(view).unwrap_or_default());
     };
     // Where the leader's epoch has no write yet, a follower that serves shows what came before it.
     let lag = view.lag(member);
@@ -253,15 +251,19 @@ fn missing(current: &Current, view: &View, member: Option<&Member>) -> Option<St
     None
 }
 
-/// What is wrong among the members that serve.
-fn out_of_step(view: &View) -> Vec<String> {
-    let mut reasons = Vec::new();
+/// What is wrong unless exactly one server leads.
+fn leaders(view: &View) -> Option<String> {
     let leaders: Vec<&str> = view.leaders().map(|leader| leader.host.as_str()).collect();
     match leaders[..] {
-        [_] => {}
-        [] => reasons.push("no server leads".to_owned()),
-        _ => reasons.push(format!("{} say that they lead", leaders.join(" and "))),
+        [_] => None,
+        [] => Some("no server leads".to_owned()),
+        _ => Some(format!("{} say that they lead", leaders.join(" and "))),
     }
+}
+
+/// What is wrong among the members that serve.
+fn out_of_step(view: &View) -> Vec<String> {
+    let mut reasons: Vec<String> = leaders(view).into_iter().collect();
     for member in view.members.iter().filter(|member| member.serves()) {
         if member.mode == Some(Mode::Standalone) && view.voters() > 1 {
             reasons.push(format!("{} runs alone, as a standalone server", member.host));
@@ -280,6 +282,3 @@ fn out_of_step(view: &View) -> Vec<String> {
     }
     reasons
 }
-
-#[cfg(test)]
-mod tests;

@@ -10,3 +10,4 @@ pub mod gate;
 pub mod journal;
 pub mod members;
 pub mod previous;
+pub mod service;

@@ -6,6 +6,7 @@ pub mod frame;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::io::{Read as _, Write as _};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -50,6 +51,13 @@ impl Script {
     /// `nonce` marks the frames of this run.
     pub fn new(nonce: &str) -> Self {
         Self { nonce: nonce.to_owned(), open: false, libraries: Vec::new(), body: Vec::new() }
+    }
+
+    /// With a nonce of its own; the host ends it after `limit`, whatever the controller does.
+    pub fn guarded(limit: Duration) -> Self {
+        let mut script = Self::new(&nonce());
+        script.call("zk_guard", [limit.as_secs().to_string().as_str()]);
+        script
     }
 
     pub fn nonce(&self) -> &str {

@@ -16,6 +16,7 @@ mod lab;
 mod living;
 mod migration;
 mod reports;
+mod rolls;
 mod scenarios;
 mod schema;
 mod situations;
