@@ -6,7 +6,6 @@ use server as whole;
 #[path = "../corpus.rs"]
 mod corpus;
 #[path = "../../tests/it/secure_bytes.rs"]
-#[expect(dead_code, reason = "the tests count the kinds of input")]
 mod secure_bytes;
 
 libfuzzer_sys::fuzz_target!(

@@ -17,6 +17,8 @@ use crate::tls::Session;
 pub(super) const CLIENTS: usize = 0x100_0000;
 
 const READ_BYTES: usize = 256 << 10;
+/// Accepted at once: whoever connects without end must not keep this thread from everybody else.
+const ACCEPTS_AT_ONCE: usize = 1024;
 
 struct Socket {
     stream: TcpStream,
@@ -39,7 +41,7 @@ pub(super) struct Clients {
     buffer: Vec<u8>,
     /// What a TLS session has decrypted.
     plain: Vec<u8>,
-    /// Accepting failed for want of file descriptors; try again at the next tick.
+    /// Accepting failed for want of file descriptors, or more may wait; try again at the next tick.
     pub accept_again: bool,
 }
 
@@ -59,13 +61,12 @@ impl Clients {
     }
 
     pub(super) fn accept(&mut self, listener: &TcpListener, registry: &Registry, node: &mut Node) {
-        self.accept_again = false;
-        loop {
+        for _ in 0..ACCEPTS_AT_ONCE {
             let (stream, address) = match listener.accept() {
                 Ok(accepted) => accepted,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 Err(e) => {
-                    self.accept_again = e.kind() != io::ErrorKind::WouldBlock;
+                    self.accept_again |= e.kind() != io::ErrorKind::WouldBlock;
                     return;
                 }
             };
@@ -73,6 +74,7 @@ impl Clients {
                 self.open(conn, stream, None, registry, node);
             }
         }
+        self.accept_again = true;
     }
 
     /// Takes over a connection whose TLS handshake another thread has made.

@@ -152,6 +152,7 @@ impl RealHost {
     }
 
     fn accept_clients(&mut self, node: &mut Node) {
+        self.clients.accept_again = false;
         for listener in &self.client_listeners {
             self.clients.accept(listener, self.poll.registry(), node);
         }

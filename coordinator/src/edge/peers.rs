@@ -144,7 +144,7 @@ pub(super) struct Peers {
     pub(super) listed: ListedAddresses,
     pub(super) members: BTreeMap<u8, Member>,
     pub(super) incoming: BTreeMap<usize, Incoming>,
-    /// Accepting failed for want of file descriptors; to be tried again.
+    /// Accepting failed for want of file descriptors, or more may wait; to be tried again.
     pub(super) accept_again: bool,
     /// Connections accepted so far: each has a number of its own.
     pub(super) accepted: usize,

@@ -17,6 +17,8 @@ use crate::node::{Node, peer, split_frames};
 /// Connections that were accepted have this bit in their token, and a number never used again.
 pub(super) const ACCEPTED: usize = 1 << (usize::BITS - 1);
 
+/// Accepted at once: whoever connects without end must not keep this thread from everybody else.
+const ACCEPTS_AT_ONCE: usize = 64;
 /// From one line about strangers to the next.
 const STRANGERS_EVERY: Duration = Duration::from_secs(10);
 
@@ -45,7 +47,7 @@ impl Incoming {
 
 impl Peers {
     pub(super) fn accept(&mut self, listener: &TcpListener, registry: &Registry, node: &mut Node) {
-        loop {
+        for _ in 0..ACCEPTS_AT_ONCE {
             let (stream, address) = match listener.accept() {
                 Ok(accepted) => accepted,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
@@ -56,6 +58,7 @@ impl Peers {
             };
             self.take_in(Channel::plain(stream), Vec::new(), address, registry, node);
         }
+        self.accept_again = true;
     }
 
     /// A connection, and what has come on it already.

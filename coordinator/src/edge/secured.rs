@@ -5,7 +5,6 @@ use std::sync::Arc;
 use mio::Waker;
 
 use super::addresses::ListedAddresses;
-use super::lobby::Lobby;
 use super::logging::Logger;
 use super::peer_tls::PeerTls;
 use super::serve::{Failure, bind_for_clients, bind_for_members, client_listen};
@@ -52,7 +51,7 @@ pub(super) fn clients(
         Port { listener: secure.map(|(listener, _)| listener), plain_too: false },
     ];
     let stores = Stores::open("clients", tls.stores.clone(), false, logger)?;
-    tls_port::start("clients", stores, ports, Crowd::Clients, waker, logger).map(Some)
+    tls_port::start("clients", stores, ports, Crowd::of_clients(), waker, logger).map(Some)
 }
 
 /// What members speak TLS with.
@@ -78,7 +77,7 @@ pub(super) fn quorum_port(
         logger.info(&format!("listening for members with TLS{besides} on {address}"));
         ports.push(Port { listener: Some(listener), plain_too: tls.plain_too });
     }
-    let crowd = Crowd::Members(Lobby::default(), listed);
+    let crowd = Crowd::of_members(listed);
     tls_port::start("the quorum port", tls.stores(), ports, crowd, waker, logger)
 }
 

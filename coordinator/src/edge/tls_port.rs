@@ -4,9 +4,9 @@
 //!
 //! Where clients or members without TLS may come, too, the first byte decides: 0x16 begins a
 //! handshake, anything else goes on without TLS. Handshakes in progress are bounded in number and
-//! time; when there are too many, one gives way.
+//! time; when there are too many, one of the address that has the most gives way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 use super::addresses::ListedAddresses;
 use super::handshake::{Handshake, Origin, Step};
-use super::lobby::{HANDSHAKE_TIME as MEMBER_TIME, Lobby};
+use super::lobby::Lobby;
 use super::logging::Logger;
 use super::stores::{LOOK_EVERY, Stores};
 use crate::tls::Session;
@@ -28,6 +28,8 @@ use crate::tls::Session;
 const CLIENTS_MAX: usize = 2000;
 /// A client's handshake takes no longer, the first byte included.
 const CLIENT_TIME: Duration = Duration::from_secs(10);
+/// Accepted at once: whoever connects without end must not keep the thread from its handshakes.
+const ACCEPTS_AT_ONCE: usize = 64;
 const READ_BYTES: usize = 16 << 10;
 /// Says that there are orders.
 const ORDERS: Token = Token(0);
@@ -67,12 +69,22 @@ pub(super) struct Port {
     pub plain_too: bool,
 }
 
-/// Who gives way when there are too many.
-pub(super) enum Crowd {
-    /// The oldest.
-    Clients,
-    /// As in the lobby: whoever opens many takes places from itself alone.
-    Members(Lobby, ListedAddresses),
+/// Who gives way when there are too many: whoever opens many takes places from itself.
+pub(super) struct Crowd {
+    lobby: Lobby,
+    /// Members' addresses, where members come.
+    listed: Option<ListedAddresses>,
+}
+
+impl Crowd {
+    /// All clients may come from one address.
+    pub(super) fn of_clients() -> Crowd {
+        Crowd { lobby: Lobby::new(CLIENTS_MAX, CLIENTS_MAX, CLIENT_TIME), listed: None }
+    }
+
+    pub(super) fn of_members(listed: ListedAddresses) -> Crowd {
+        Crowd { lobby: Lobby::default(), listed: Some(listed) }
+    }
 }
 
 struct Handshakes {
@@ -82,6 +94,8 @@ struct Handshakes {
     reload: Arc<AtomicBool>,
     poll: Poll,
     ports: Vec<Port>,
+    /// Places of ports where more may wait to be accepted.
+    more: BTreeSet<usize>,
     crowd: Crowd,
     pending: BTreeMap<usize, Handshake>,
     next: usize,
@@ -145,6 +159,7 @@ pub(super) fn start(
         reload: reload.clone(),
         poll,
         ports,
+        more: BTreeSet::new(),
         crowd,
         pending: BTreeMap::new(),
         next: FIRST,
@@ -173,7 +188,8 @@ impl Handshakes {
         let mut events = Events::with_capacity(256);
         let mut next_look = Instant::now() + LOOK_EVERY;
         loop {
-            let wait = next_look.saturating_duration_since(Instant::now());
+            let until_look = next_look.saturating_duration_since(Instant::now());
+            let wait = if self.more.is_empty() { until_look } else { Duration::ZERO };
             if let Err(error) = self.poll.poll(&mut events, Some(wait))
                 && error.kind() != io::ErrorKind::Interrupted
             {
@@ -193,6 +209,9 @@ impl Handshakes {
                 if !going {
                     return; // the server's thread has ended
                 }
+            }
+            for at in std::mem::take(&mut self.more) {
+                self.accept(at);
             }
             if Instant::now() >= next_look {
                 next_look = Instant::now() + LOOK_EVERY;
@@ -227,7 +246,7 @@ impl Handshakes {
                 }
                 Order::Dial { number, stream, address, host } => {
                     let handshaker = self.stores.now();
-                    let deadline = Instant::now() + MEMBER_TIME;
+                    let deadline = Instant::now() + self.crowd.lobby.time();
                     let origin = Origin::Dialled(number);
                     let begun = handshaker.dial(&host).and_then(|session| {
                         let (tls, early) = (Some(session), Vec::new());
@@ -261,7 +280,7 @@ impl Handshakes {
     }
 
     fn accept(&mut self, at: usize) {
-        loop {
+        for _ in 0..ACCEPTS_AT_ONCE {
             let Some(port) = self.ports.get(at) else { return };
             let Some(listener) = &port.listener else { return };
             let (stream, address) = match listener.accept() {
@@ -281,28 +300,20 @@ impl Handshakes {
                 }
             };
             self.make_place(address.ip());
-            let time = match self.crowd {
-                Crowd::Clients => CLIENT_TIME,
-                Crowd::Members(..) => MEMBER_TIME,
-            };
+            let time = self.crowd.lobby.time();
             let (early, deadline) = (Vec::new(), Instant::now() + time);
             let origin = Origin::Port(at);
             // Where it cannot be waited for, the connection ends here.
             let _ = self.begin(Handshake { stream, address, tls, early, deadline, origin });
         }
+        self.more.insert(at);
     }
 
     /// For the connection that is numbered next.
     fn make_place(&mut self, ip: IpAddr) {
-        let oldest = match &mut self.crowd {
-            Crowd::Clients if self.pending.len() >= CLIENTS_MAX => {
-                self.pending.first_key_value().map(|(&token, _)| token)
-            }
-            Crowd::Clients => None,
-            Crowd::Members(lobby, listed) => {
-                lobby.enter(self.next, (ip, listed.contain(ip)), Instant::now())
-            }
-        };
+        let Crowd { lobby, listed } = &mut self.crowd;
+        let listed = listed.as_ref().is_some_and(|listed| listed.contain(ip));
+        let oldest = lobby.enter(self.next, (ip, listed), Instant::now());
         if let Some(gone) = oldest.and_then(|token| self.pending.remove(&token)) {
             self.fail(gone.address, "made place for another");
         }
@@ -316,9 +327,7 @@ impl Handshakes {
             return true;
         }
         let Some(mut handshake) = self.pending.remove(&token) else { return true };
-        if let Crowd::Members(lobby, _) = &mut self.crowd {
-            lobby.leave(token);
-        }
+        self.crowd.lobby.leave(token);
         if let Step::Failed(why) = step {
             return self.end(&handshake, &why);
         }
@@ -345,9 +354,7 @@ impl Handshakes {
 
     fn end_late_ones(&mut self) -> bool {
         let now = Instant::now();
-        if let Crowd::Members(lobby, _) = &mut self.crowd {
-            lobby.take_late(now);
-        }
+        self.crowd.lobby.take_late(now);
         let late = self.pending.iter().filter(|(_, handshake)| handshake.deadline <= now);
         let late: Vec<usize> = late.map(|(&token, _)| token).collect();
         late.into_iter().all(|token| match self.pending.remove(&token) {
@@ -358,10 +365,8 @@ impl Handshakes {
 
     fn fail(&mut self, address: SocketAddr, why: &str) {
         self.failed += 1;
-        let whose = match &self.crowd {
-            Crowd::Clients => None,
-            Crowd::Members(_, listed) => listed.whose(address.ip()),
-        };
+        let listed = self.crowd.listed.as_ref();
+        let whose = listed.and_then(|listed| listed.whose(address.ip()));
         let whose = whose.map(|id| format!(" (server {id} by its address)")).unwrap_or_default();
         self.last_failure = format!("{address}{whose}: {why}");
     }
