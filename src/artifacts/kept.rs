@@ -67,18 +67,25 @@ impl Kept {
     }
 
     fn prepare(&self) -> io::Result<()> {
-        let above = self.folder.parent().unwrap_or(Path::new("."));
-        for folder in [above, &self.folder] {
-            match DirBuilder::new().mode(0o700).create(folder) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-                _ => {}
-            }
-        }
-        let ignored = above.join(".gitignore");
-        if !ignored.exists() {
-            fs::write(ignored, "# Secrets do not belong into a repository.\n*\n")?;
-        }
-        Ok(())
+        own_folder(self.folder.parent().unwrap_or(Path::new(".")))?;
+        make_own(&self.folder)
+    }
+}
+
+/// `.zkprov`, where secrets are kept: its owner's alone, and no repository takes it along.
+pub(super) fn own_folder(folder: &Path) -> io::Result<()> {
+    make_own(folder)?;
+    let ignored = folder.join(".gitignore");
+    if !ignored.exists() {
+        fs::write(ignored, "# Secrets do not belong into a repository.\n*\n")?;
+    }
+    Ok(())
+}
+
+fn make_own(folder: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
     }
 }
 

@@ -1,11 +1,12 @@
 //! The ensemble's secret where the inventory names none: made once, kept beside the inventory, where only its
 //! owner can read it and no repository takes it along. While it is replaced, the file holds the old one too.
 
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use crate::artifacts::kept::own_folder;
 use crate::digest::hex;
 use crate::failure::Failure;
 use crate::inventory::{Inventory, Secret};
@@ -69,14 +70,7 @@ pub fn keep(inventory: &Inventory, secret: &Secret) -> Result<PathBuf, Failure> 
 /// In the place of what is there, at one moment and on disk.
 fn write(path: &Path, secret: &Secret) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    match DirBuilder::new().mode(0o700).create(folder) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
-    }
-    let ignored = folder.join(".gitignore");
-    if !ignored.exists() {
-        fs::write(ignored, "# Secrets do not belong into a repository.\n*\n")?;
-    }
+    own_folder(folder)?;
     let new = path.with_extension(format!("secret.{}", std::process::id()));
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
     let written = file

@@ -228,7 +228,10 @@ fn strangers_keep_nobody_out(mut ensemble: Ensemble, words: &'static [u8]) {
     fs::remove_dir_all(ensemble.data(follower)).unwrap();
     bystander.create("/meanwhile", None, CreateOptions::default()).unwrap();
     ensemble.start_server(follower);
-    let back = wait("the way back", || serves(ensemble.address(follower)));
+    let back = wait("the way back", || {
+        bystander.poll(Duration::from_millis(1)).unwrap(); // its session must not end meanwhile
+        serves(ensemble.address(follower))
+    });
     let _ = writeln!(std::io::stderr(), "served beside strangers after {} ms", back.as_millis());
     assert!(bystander.exists("/meanwhile", false).unwrap().is_some());
     done.store(true, Ordering::SeqCst);
