@@ -24,7 +24,8 @@ pub enum MoveStep {
     /// What a living member's files hold, read beside it.
     Check {
         tool: String,
-        config: String,
+        /// What the coordinator's configuration would be.
+        properties: String,
         from: String,
         account: String,
     },
@@ -129,7 +130,9 @@ impl MoveStep {
             Self::Fence { id, unit, account, data, log } => {
                 words(&[id, unit, account, data, &or(log)])
             }
-            Self::Check { tool, config, from, account } => words(&[tool, config, from, account]),
+            Self::Check { tool, properties, from, account } => {
+                words(&[tool, properties, from, account])
+            }
             Self::Standing { tool, data, log } => words(&[tool, data, &or(log)]),
             Self::Unpack { folder, account, bytes } => {
                 words(&[folder, account, &bytes.to_string()])
@@ -159,7 +162,7 @@ impl MoveStep {
         vec![
             Self::Bar { id: id(), unit: unit() },
             Self::Fence { id: id(), unit: unit(), account: account(), data: data(), log: log() },
-            Self::Check { tool: text(), config: text(), from: text(), account: account() },
+            Self::Check { tool: text(), properties: text(), from: text(), account: account() },
             Self::Standing { tool: text(), data: data(), log: None },
             Self::Unpack { folder: text(), account: account(), bytes: 1 },
             Self::KeepFile { path: text() },

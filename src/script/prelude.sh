@@ -30,6 +30,25 @@ zk_frame_of() {
   printf '\n@%s .\n' "$zk_nonce"
 }
 
+# zk_pieces COMMAND...: what COMMAND prints in frames `piece`, then one frame `backup` with what it said on
+# stderr, and its status in the last line.
+zk_pieces() {
+  export zk_nonce
+  exec 5>&1
+  # shellcheck disable=SC2016 # the shell that split starts expands it
+  zk_said=$({
+    {
+      "$@" 2>&4 4>&- 5>&-
+      echo "status $?" >&4
+    } | SHELL=/bin/sh split --bytes=1048576 --filter='
+        printf "\n@%s piece whole\n" "$zk_nonce"
+        cat
+        printf "\n@%s .\n" "$zk_nonce"' - /x >&5 4>&-
+  } 4>&1)
+  exec 5>&-
+  zk_frame backup end "$zk_said"
+}
+
 # zk_guard SECONDS: stops at the next step when the controller goes away (stdin ends), and ends
 # everything when that takes too long or time is up. Only after the last payload: from here on nobody
 # else reads descriptor 3.

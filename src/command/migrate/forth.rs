@@ -1,5 +1,6 @@
 //! From Apache ZooKeeper to the coordinator.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -32,13 +33,12 @@ use crate::plan::template;
 use crate::plan::{HostPlan, Step};
 use crate::probe::{Observed, Reading};
 use crate::report::event::Summary;
+use crate::run::Run;
 use crate::script::frame::Frame;
 use crate::script::{self, Script};
 
 /// Reading of a large tree beside a living server.
 const CHECK_S: u32 = 1800;
-/// The configuration with which the check reads, where only root can put something.
-const CHECK_CONFIG: &str = "/usr/local/lib/zkprov/migration.properties";
 /// What starting and electing take in the dark.
 const START: Duration = Duration::from_millis(1500);
 
@@ -98,7 +98,7 @@ pub(super) async fn stage(
 }
 
 /// What one host must have, before anything is touched.
-fn fits(session: &HostSession<'_>, run: &crate::run::Run, apache: &Apache) -> Result<(), Failure> {
+fn fits(session: &HostSession<'_>, run: &Run, apache: &Apache) -> Result<(), Failure> {
     let (host, observed) = (session.host, &session.observed);
     let refuse = |cause: String, hint: &str| {
         Err(Failure::refused(format!("{cause}; nothing was changed"))
@@ -255,28 +255,13 @@ async fn check<'a>(
     let begun = Instant::now();
     let came = members
         .each(&[leader], CHECK_S, None, |_| {
-            vec![
-                (
-                    "configuration".to_owned(),
-                    Operation::WriteFile {
-                        path: CHECK_CONFIG.into(),
-                        access: Access::new("root", &apache.account, "640"),
-                        content: content.clone(),
-                        secret: false,
-                        aside: None,
-                    },
-                ),
-                (
-                    "check".to_owned(),
-                    Operation::Move(MoveStep::Check {
-                        tool: BINARY.into(),
-                        config: CHECK_CONFIG.into(),
-                        from: from.clone(),
-                        account: apache.account.clone(),
-                    }),
-                ),
-                ("tidy".to_owned(), Operation::RemoveFile { path: CHECK_CONFIG.into() }),
-            ]
+            let check = MoveStep::Check {
+                tool: BINARY.into(),
+                properties: content.clone(),
+                from: from.clone(),
+                account: apache.account.clone(),
+            };
+            vec![("check".to_owned(), Operation::Move(check))]
         })
         .await;
     let took = begun.elapsed();
@@ -330,11 +315,8 @@ async fn aftermath(
     }
     the_move.run.reporter.failed(&failure);
     the_move.run.reporter.aside("nothing has been opened: everybody goes back to Apache ZooKeeper");
-    let states = match the_move.members.states().await {
-        Ok(states) => states,
-        Err(asked) => return asked.hint(AGAIN),
-    };
-    match send_back(the_move, &states, id, Side::Zookeeper).await {
+    // Not asked first: a host that has died must not keep the others from serving.
+    match send_back(the_move, &[], id, Side::Zookeeper).await {
         Ok(()) => Failure::new(
             Exit::RolledBack,
             "the move failed, and was undone: Apache ZooKeeper serves as before",
@@ -346,10 +328,12 @@ async fn aftermath(
 /// The gap; or the failure, and whether the opening had begun.
 async fn stop_and_open(the_move: &Move<'_>, id: &str) -> Result<Duration, (Failure, bool)> {
     let before = |failure| (failure, false);
-    let (stopped, told) = fence(the_move, id).await.map_err(before)?;
+    // A host that was opened before this run has been fenced as well.
+    let waiting = the_move.members.not_opened().await.map_err(before)?;
+    let (stopped, told) = fence(the_move, id, &waiting).await.map_err(before)?;
     let chosen = choose(the_move, told).await.map_err(before)?;
     the_move.go_on().map_err(before)?;
-    import(the_move, id, &chosen).await.map_err(before)?;
+    import(the_move, id, &chosen, &waiting).await.map_err(before)?;
     the_move.go_on().map_err(before)?;
     let after = |failure| (failure, true);
     let first = open(the_move, id).await.map_err(after)?;
@@ -358,26 +342,26 @@ async fn stop_and_open(the_move: &Move<'_>, id: &str) -> Result<Duration, (Failu
 
 /// Barred everywhere first, so that between the first kill and the last there is nothing but the network.
 /// Gives the moment of the kill, and what the hosts say of how far they have come.
-async fn fence(the_move: &Move<'_>, id: &str) -> Result<(Instant, Told), Failure> {
+async fn fence<'a>(
+    the_move: &Move<'a>,
+    id: &str,
+    waiting: &[&'a HostSession<'a>],
+) -> Result<(Instant, Told), Failure> {
     let Move { run, apache, members, journal, .. } = the_move;
     let (unit, account) = (apache.unit(), &apache.account);
-    // A host that was opened before this run has been fenced as well.
-    let states = members.states().await?;
-    let waiting: Vec<_> = members
-        .sessions
-        .iter()
-        .copied()
-        .filter(|session| {
-            states
-                .iter()
-                .any(|state| state.host == session.host.name && state.side != Side::Coordinator)
-        })
-        .collect();
     journal.write("bar", "", id)?;
+    // Apache's process has read its configuration, and no other one can be started any more.
+    let staged = files(run, waiting, |path| [CONFIG_FILE, SECRET_FILE].contains(&path))?;
     let came = members
-        .each(&waiting, 60, None, |_| {
-            let step = MoveStep::Bar { id: id.to_owned(), unit: unit.to_owned() };
-            vec![("bar".to_owned(), Operation::Move(step))]
+        .each(waiting, 60, None, |session| {
+            let bar = MoveStep::Bar { id: id.to_owned(), unit: unit.to_owned() };
+            let keep = MoveStep::KeepFile { path: CONFIG_FILE.to_owned() };
+            let mut steps = vec![
+                ("bar".to_owned(), Operation::Move(bar)),
+                ("keep".to_owned(), Operation::Move(keep)),
+            ];
+            steps.extend(staged.get(&session.host.name).cloned().into_iter().flatten());
+            steps
         })
         .await;
     members::all(came)?;
@@ -385,7 +369,7 @@ async fn fence(the_move: &Move<'_>, id: &str) -> Result<(Instant, Told), Failure
     journal.write("fence", "", "")?;
     let stopped = Instant::now();
     let came = members
-        .each(&waiting, 60, None, |session| {
+        .each(waiting, 60, None, |session| {
             let step = MoveStep::Fence {
                 id: id.to_owned(),
                 unit: unit.to_owned(),
@@ -402,6 +386,35 @@ async fn fence(the_move: &Move<'_>, id: &str) -> Result<(Instant, Told), Failure
     }
     run.reporter.aside("all members of Apache ZooKeeper are stopped");
     Ok((stopped, told))
+}
+
+/// By host, the steps that write those of its files that are wanted, named by their paths.
+type Files = BTreeMap<String, Vec<(String, Operation)>>;
+
+fn files(
+    run: &Run,
+    sessions: &[&HostSession<'_>],
+    wanted: impl Fn(&str) -> bool,
+) -> Result<Files, Failure> {
+    let mut files = Files::new();
+    for session in sessions {
+        let resources = desired::resources(&run.inventory, session.host, &run.artifacts)?;
+        let steps = resources.into_iter().filter_map(|resource| {
+            let Resource::File(file) = resource else { return None };
+            wanted(&file.path).then(|| {
+                let operation = Operation::WriteFile {
+                    path: file.path.clone(),
+                    access: file.access,
+                    content: file.content,
+                    secret: true,
+                    aside: None,
+                };
+                (format!("file {}", file.path), operation)
+            })
+        });
+        files.insert(session.host.name.clone(), steps.collect());
+    }
+    Ok(files)
 }
 
 /// Hosts, and the frames of what each said.
@@ -457,37 +470,17 @@ async fn choose(the_move: &Move<'_>, mut told: Told) -> Result<Chosen, Failure> 
 }
 
 /// Every member begins from the same files with the same word, so that all begin alike.
-async fn import(the_move: &Move<'_>, id: &str, chosen: &Chosen) -> Result<(), Failure> {
+async fn import<'a>(
+    the_move: &Move<'a>,
+    id: &str,
+    chosen: &Chosen,
+    waiting: &[&'a HostSession<'a>],
+) -> Result<(), Failure> {
     let Move { run, members, journal, .. } = the_move;
     let payload = chosen.carried.payload();
-    let states = members.states().await?;
-    let waiting: Vec<_> = members
-        .sessions
-        .iter()
-        .copied()
-        .filter(|session| {
-            states
-                .iter()
-                .any(|state| state.host == session.host.name && state.side != Side::Coordinator)
-        })
-        .collect();
-    let mut files = std::collections::BTreeMap::new();
-    for session in &waiting {
-        let resources = desired::resources(&run.inventory, session.host, &run.artifacts)?;
-        let mut own = Vec::new();
-        for resource in resources {
-            let Resource::File(file) = resource else { continue };
-            let wanted = file.path == CONFIG_FILE
-                || file.path == SECRET_FILE
-                || file.path.ends_with("/myid");
-            if wanted {
-                own.push(file);
-            }
-        }
-        files.insert(session.host.name.clone(), own);
-    }
+    let files = files(run, waiting, |path| path.ends_with("/myid"))?;
     let came = members
-        .each(&waiting, 3600, Some(&payload), |session| {
+        .each(waiting, 3600, Some(&payload), |session| {
             let host = session.host;
             let mut steps: Vec<(String, Operation)> =
                 [Some(&host.data_dir), host.data_log_dir.as_ref()]
@@ -505,18 +498,7 @@ async fn import(the_move: &Move<'_>, id: &str, chosen: &Chosen) -> Result<(), Fa
             let (account, bytes) = (ACCOUNT.to_owned(), payload.bytes);
             let unpack = MoveStep::Unpack { folder: folder.clone(), account, bytes };
             steps.push(("copy".to_owned(), Operation::Move(unpack)));
-            let keep = MoveStep::KeepFile { path: CONFIG_FILE.to_owned() };
-            steps.push(("keep".to_owned(), Operation::Move(keep)));
-            for file in files.get(&host.name).into_iter().flatten() {
-                let operation = Operation::WriteFile {
-                    path: file.path.clone(),
-                    access: file.access.clone(),
-                    content: file.content.clone(),
-                    secret: true,
-                    aside: None,
-                };
-                steps.push((format!("file {}", file.path), operation));
-            }
+            steps.extend(files.get(&host.name).cloned().into_iter().flatten());
             let import = MoveStep::Import {
                 tool: BINARY.into(),
                 config: CONFIG_FILE.into(),
@@ -554,7 +536,7 @@ async fn import(the_move: &Move<'_>, id: &str, chosen: &Chosen) -> Result<(), Fa
 async fn open(the_move: &Move<'_>, id: &str) -> Result<Instant, Failure> {
     let Move { run, members, journal, .. } = the_move;
     journal.write("open", "", id)?;
-    let mut units = std::collections::BTreeMap::new();
+    let mut units = BTreeMap::new();
     for session in &members.sessions {
         units.insert(
             session.host.name.clone(),

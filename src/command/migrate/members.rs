@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -14,7 +14,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::host::session::HostSession;
 use crate::host::{Event, Payload};
-use crate::migration::move_state::HostState;
+use crate::migration::move_state::{HostState, Side};
 use crate::plan::desired;
 use crate::plan::library;
 use crate::plan::move_step::MoveStep;
@@ -103,6 +103,17 @@ impl<'a> Members<'a> {
         }))
         .await;
         answers.into_iter().collect()
+    }
+
+    /// The hosts that the coordinator has not been opened on: all, unless a run before this one has begun to.
+    pub(super) async fn not_opened(&self) -> Result<Vec<&'a HostSession<'a>>, Failure> {
+        let states = self.states().await?;
+        let opened = |session: &HostSession<'_>| {
+            states
+                .iter()
+                .any(|state| state.host == session.host.name && state.side == Side::Coordinator)
+        };
+        Ok(self.sessions.iter().copied().filter(|session| !opened(session)).collect())
     }
 
     /// Brings files of one member here: `folder` and `log` hold `version-2`.
@@ -240,6 +251,7 @@ impl Carried {
         let folder = folder()?;
         let path =
             folder.join(format!("move-{}-{}.tar", std::process::id(), &script::nonce()[..8]));
+        forget_dead(&folder);
         let mut options = OpenOptions::new();
         // The data of the ensemble: nobody else reads it.
         let file = std::fs::create_dir_all(&folder)
@@ -268,6 +280,21 @@ impl Carried {
 
     pub(super) fn payload(&self) -> Payload {
         Payload { path: self.path.clone(), bytes: self.bytes }
+    }
+}
+
+/// Files that runs which were killed have left here go, where this system tells which processes live.
+fn forget_dead(folder: &Path) {
+    if !Path::new("/proc/self").exists() {
+        return;
+    }
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_str().and_then(|name| name.strip_prefix("move-")?.strip_suffix(".tar"));
+        let process = name.and_then(|name| name.split('-').next()?.parse::<u32>().ok());
+        if process.is_some_and(|process| !Path::new(&format!("/proc/{process}")).exists()) {
+            let _ = std::fs::remove_file(entry.path());
+        }
     }
 }
 

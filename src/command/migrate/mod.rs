@@ -236,7 +236,8 @@ async fn undo(the_move: &Move<'_>, states: &[HostState]) -> Outcome {
 }
 
 /// Hosts go back to the side that they come from. Those that were opened too early come last: before that a
-/// majority must be known to serve, or to be about to serve, on the old side.
+/// majority must be known to serve, or to be about to serve, on the old side. `states` names them; where none
+/// has been opened they need not be known.
 async fn send_back(
     the_move: &Move<'_>,
     states: &[HostState],

@@ -103,9 +103,12 @@ move_aside() {
     sync -- . apache 2>/dev/null || sync' sh "$1"
 }
 
-# do_check BINARY CONFIG FROM ACCOUNT: what the files of a living member hold. With what they take on its disk.
+# do_check BINARY PROPERTIES FROM ACCOUNT: what the files of a living member hold. With what they take on its
+# disk. PROPERTIES are the text itself, since nothing may be written; whose pipe it is may open it by name.
 do_check() {
-  zk_said=$(zk_as "$4" "$(id -gn -- "$4")" "$1" import "$2" --check --from "$3") || {
+  # shellcheck disable=SC2016 # another shell's parameters
+  zk_said=$(printf '%s' "$2" | zk_as "$4" "$(id -gn -- "$4")" sh -c '
+    cat | "$1" import /dev/stdin --check --from "$2"' sh "$1" "$3") || {
     printf '%s\n' "$zk_said"
     return 1
   }
@@ -122,27 +125,15 @@ do_standing() {
 }
 
 # move_take FOLDER LOG SNAPSHOTS LOGS: these files below `version-2`, and the epochs, as a tar in frames `piece`.
-# shellcheck disable=SC2016 # the shells that are started expand it
 move_take() {
-  export zk_nonce
-  exec 5>&1
-  zk_said=$({
-    {
-      zk_as "$(stat -c %U -- "$1/version-2")" "$(stat -c %G -- "${1%/*}")" sh -c '
-        set -f
-        names=$3
-        for name in currentEpoch acceptedEpoch; do [ ! -f "$1/version-2/$name" ] || names="$names $name"; done
-        # Java makes room for a log by a hole.
-        set -- -C "$1/version-2" $names ${4:+-C "$2/version-2" $4}
-        exec tar -cSf - "$@"' sh "$1" "$2" "$3" "$4" 2>&4 4>&- 5>&-
-      echo "status $?" >&4
-    } | SHELL=/bin/sh split --bytes=1048576 --filter='
-        printf "\n@%s piece move\n" "$zk_nonce"
-        cat
-        printf "\n@%s .\n" "$zk_nonce"' - /x >&5 4>&-
-  } 4>&1)
-  exec 5>&-
-  zk_frame backup end "$zk_said"
+  # shellcheck disable=SC2016 # another shell's parameters
+  zk_pieces zk_as "$(stat -c %U -- "$1/version-2")" "$(stat -c %G -- "${1%/*}")" sh -c '
+    set -f
+    names=$3
+    for name in currentEpoch acceptedEpoch; do [ ! -f "$1/version-2/$name" ] || names="$names $name"; done
+    # Java makes room for a log by a hole.
+    set -- -C "$1/version-2" $names ${4:+-C "$2/version-2" $4}
+    exec tar -cSf - "$@"' sh "$1" "$2" "$3" "$4"
 }
 
 # do_unpack FOLDER ACCOUNT BYTES: the next BYTES of payload, a member's files, become FOLDER.
@@ -179,9 +170,9 @@ do_allow() {
 do_open() {
   move_only "$1" coordinator || return
   zk_run systemctl daemon-reload || return
-  zk_run systemctl enable --quiet --no-reload -- "$2" || return
   systemctl reset-failed -- "$2" 2>/dev/null
-  zk_run systemctl start --no-block -- "$2"
+  zk_run systemctl start --no-block -- "$2" || return
+  zk_run systemctl enable --quiet --no-reload -- "$2"
 }
 
 # do_seal MOVE UNIT: the coordinator has ended in an orderly way and is started by nobody any more.
