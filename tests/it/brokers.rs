@@ -4,12 +4,11 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::path::PathBuf;
-use std::process::Output;
+use std::path::{Path, PathBuf};
 
 use crate::root;
 use crate::skipped;
-use crate::watched::{Watched, zkprov};
+use crate::watched::{Watched, ended, run, says, zkprov};
 
 const TEST: &str = "brokers::from_nothing_through_upgrades_to_nothing";
 const NAME: &str = "zkbrk";
@@ -19,20 +18,6 @@ const NEW: &str = "3.4.1";
 /// kafka4 is a broker alone; kafka3 coordinates alone.
 const BROKERS: [&str; 3] = ["kafka1", "kafka2", "kafka4"];
 const HOSTS: [&str; 4] = ["kafka1", "kafka2", "kafka3", "kafka4"];
-
-/// What was printed, stdout first, by a command that ended with `code`.
-#[track_caller]
-fn ended(output: &Output, code: i32) -> String {
-    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let text = said(&output.stdout) + &said(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "\n{text}");
-    text
-}
-
-#[track_caller]
-fn says(text: &str, words: &str) {
-    assert!(text.contains(words), "`{words}` is not in:\n{text}");
-}
 
 struct Brokers {
     folder: tempfile::TempDir,
@@ -126,10 +111,6 @@ fn tarball(version: &str) -> PathBuf {
     root().join(format!("out/kafka_2.13-{version}.tgz"))
 }
 
-fn run(command: &str, inventory: &PathBuf, words: &[&str]) -> Output {
-    zkprov().arg(command).arg(inventory).args(words).output().expect("zkprov runs")
-}
-
 #[test]
 fn from_nothing_through_upgrades_to_nothing() {
     if std::env::var("ZKPROV_TEST_LONG").as_deref() != Ok("1") {
@@ -187,7 +168,7 @@ fn from_nothing_through_upgrades_to_nothing() {
 }
 
 /// A host without Java is refused by name, before anything is touched; where it is, the plan says which.
-fn java_is_looked_for(lab: &Brokers, inventory: &PathBuf) {
+fn java_is_looked_for(lab: &Brokers, inventory: &Path) {
     lab.on("kafka4", "mv /usr/lib/jvm /usr/lib/no-jvm");
     let text = ended(&run("apply", inventory, &["--yes"]), 4);
     says(&text, "there is no Java, which a broker needs");
@@ -222,7 +203,7 @@ fn apache_zookeeper(lab: &Brokers) {
 }
 
 /// A broker that is down, and the partition that lacks it, are what `status` says and ends with 1 for.
-fn partitions_are_looked_at(lab: &Brokers, inventory: &PathBuf) {
+fn partitions_are_looked_at(lab: &Brokers, inventory: &Path) {
     let tool = "/opt/kafka/bin/kafka-topics.sh --bootstrap-server";
     let create = "--create --topic kept --partitions 1 --replication-factor 3";
     lab.on("kafka2", &format!("{tool} {NETWORK}.12:9092 {create}"));
@@ -240,7 +221,7 @@ fn partitions_are_looked_at(lab: &Brokers, inventory: &PathBuf) {
 }
 
 /// Killed behind the first broker: the run file says how to go on, and the first is left alone.
-fn interrupted_and_resumed(lab: &Brokers, inventory: &PathBuf) {
+fn interrupted_and_resumed(lab: &Brokers, inventory: &Path) {
     let pids =
         || BROKERS.map(|host| lab.on(host, "systemctl show -p MainPID --value kafka.service"));
     let before = pids();

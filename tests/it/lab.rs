@@ -1,5 +1,7 @@
 //! Slow: real hosts. What a lab promises, and that nothing of it is left behind.
 
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::process::Command;
 
 use zkprov::lab::{Condition, Lab, Options};
@@ -15,6 +17,25 @@ pub(crate) fn may_boot(test: &str) -> bool {
         Ok(()) => true,
         Err(failure) => !skipped(test, &failure.cause),
     }
+}
+
+/// Every name on a host's disk with owner, mode, size, times and target, but for what a system writes by itself
+/// and what is below `besides`. `on` runs a line on that host.
+pub(crate) fn disk(on: impl Fn(&str) -> String, besides: &[&str]) -> BTreeMap<String, String> {
+    let mut pruned =
+        String::from("-path /var/log -o -path /proc -o -path /sys -o -path /dev -o -path /run");
+    for path in besides {
+        let _ = write!(pruned, " -o -path {path}");
+    }
+    let find = format!(
+        "find / -xdev \\( {pruned} \\) -prune \
+         -o -printf '%p\\t%y %m %U %G %s %T@ %C@ %l\\n'; ls -d /run/zkprov* 2>/dev/null; true"
+    );
+    let text = on(&find);
+    text.lines()
+        .map(|line| line.split_once('\t').unwrap_or((line, "")))
+        .map(|(path, rest)| (path.to_owned(), rest.to_owned()))
+        .collect()
 }
 
 /// A lab of a test's own, taken away at its end however that comes.

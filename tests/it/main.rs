@@ -14,6 +14,7 @@ mod hosts;
 mod inventory;
 mod lab;
 mod living;
+mod load;
 mod migration;
 mod reports;
 mod rolls;

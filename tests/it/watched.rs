@@ -2,12 +2,32 @@
 
 use std::io::{BufRead as _, BufReader, Lines};
 use std::path::Path;
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
 
 pub(crate) fn zkprov() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_zkprov"));
     command.env("ZKPROV_BUILD_PROFILE", "fast").env("NO_COLOR", "1").stdin(Stdio::null());
     command
+}
+
+/// A command on an inventory.
+pub(crate) fn run(command: &str, inventory: &Path, words: &[&str]) -> Output {
+    let output = zkprov().args(command.split(' ')).arg(inventory).args(words).output();
+    output.expect("zkprov runs")
+}
+
+/// What was printed, stdout first, by a command that ended with `code`.
+#[track_caller]
+pub(crate) fn ended(output: &Output, code: i32) -> String {
+    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let text = said(&output.stdout) + &said(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "\n{text}");
+    text
+}
+
+#[track_caller]
+pub(crate) fn says(text: &str, words: &str) {
+    assert!(text.contains(words), "`{words}` is not in:\n{text}");
 }
 
 /// What a run says on stderr while it runs; what it says on stdout is left out.

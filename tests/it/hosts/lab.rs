@@ -133,16 +133,9 @@ impl Lab {
             .collect()
     }
 
-    /// Every name on a host's disk with owner, mode, size, times and target; what a login itself
-    /// writes is left out.
+    /// Every name on a host's disk; what a login itself writes is left out.
     pub(super) fn disk(&self, host: &str) -> BTreeMap<String, String> {
-        let find = "find / -xdev \\( -path /var/log -o -path /proc -o -path /sys -o -path /dev -o -path /run \\) -prune \
-            -o -printf '%p\\t%y %m %U %G %s %T@ %C@ %l\\n'; ls -d /run/zkprov* 2>/dev/null; true";
-        let text = self.on(host, find);
-        text.lines()
-            .map(|line| line.split_once('\t').unwrap_or((line, "")))
-            .map(|(path, rest)| (path.to_owned(), rest.to_owned()))
-            .collect()
+        crate::lab::disk(|line| self.on(host, line), &[])
     }
 
     pub(super) fn fresh(&self) {

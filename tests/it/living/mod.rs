@@ -4,12 +4,11 @@
 //! `ZKPROV_TEST_LONG=1` runs it, `scenarios.rs` says how to choose some.
 
 mod lab;
-mod load;
 mod secrets;
 mod secured;
 
 use self::lab::{Lab, end};
-use self::load::Load;
+use crate::load::Load;
 use crate::scenarios::Scenarios;
 
 const HOSTS: [&str; 3] = ["kafka1", "kafka2", "kafka3"];

@@ -1,8 +1,8 @@
 //! The ensemble's secret is added and replaced while it serves: by two rolls, however they are stopped.
 
 use super::lab::Lab;
-use super::load::Load;
 use super::{HOSTS, THREE, YES};
+use crate::load::Load;
 
 const SECRET: &str = "/etc/kafka/coordinator.secret";
 

@@ -4,8 +4,8 @@
 use std::path::PathBuf;
 
 use super::lab::Lab;
-use super::load::Load;
 use super::{HOSTS, THREE, YES, differing, pids};
+use crate::load::Load;
 
 /// Steps of an apply from nothing to `required` between members; clients need two of them.
 const STEPS_MAX: usize = 4;
