@@ -128,6 +128,26 @@ mod hexadecimal {
         let number = u64::from_str_radix(digits, 16).map(u64::cast_signed);
         number.map(Some).map_err(|_| D::Error::custom(format!("`{text}` is no hexadecimal number")))
     }
+
+    /// One that is never null.
+    pub(super) mod known {
+        use serde::de::Error as _;
+        use serde::{Deserializer, Serializer};
+
+        #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+        pub(in super::super) fn serialize<S: Serializer>(
+            number: &i64,
+            serializer: S,
+        ) -> Result<S::Ok, S::Error> {
+            super::serialize(&Some(*number), serializer)
+        }
+
+        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+            deserializer: D,
+        ) -> Result<i64, D::Error> {
+            super::deserialize(deserializer)?.ok_or_else(|| D::Error::custom("the number is null"))
+        }
+    }
 }
 
 /// The line of `coordinator brokers`: what Kafka keeps about its cluster.
@@ -140,6 +160,64 @@ pub struct Brokers {
     pub partitions: Vec<Partition>,
     /// `min.insync.replicas` of the cluster, where somebody has set it.
     pub min_insync: Option<u32>,
+}
+
+/// The line of `coordinator admin backup` on stderr: what is in the backup that it wrote.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BackupReport {
+    /// Of the last operation in it.
+    #[serde(with = "hexadecimal::known")]
+    pub zxid: i64,
+    /// As the server counts: the root twice.
+    pub znodes: u64,
+    pub sessions: u64,
+    /// Of the file.
+    pub bytes: u64,
+    pub sha256: String,
+    /// Of the ensemble it comes from.
+    pub ensemble: String,
+}
+
+/// The line of `coordinator check BACKUP`: what is in a backup.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BackupCheck {
+    pub sound: bool,
+    /// Of the last operation in it.
+    #[serde(with = "hexadecimal::known")]
+    pub zxid: i64,
+    /// As the server counts: the root twice.
+    pub znodes: u64,
+    pub ephemerals: u64,
+    pub sessions: u64,
+    /// Of the file.
+    pub bytes: u64,
+    /// Over all znodes but ephemerals and `/zookeeper/config`: the same before and after a restore.
+    pub digest: String,
+    /// The ensemble it comes from.
+    pub ensemble: String,
+}
+
+/// The line of `coordinator restore`: what a restore has done.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RestoreReport {
+    /// The restored member.
+    pub server: u8,
+    /// Of the ensemble that begins: the same on all members.
+    pub ensemble: String,
+    pub members: Vec<u64>,
+    pub znodes: u64,
+    pub sessions_ended: u64,
+    pub ephemerals_removed: u64,
+    /// All that come are higher.
+    #[serde(with = "hexadecimal::known")]
+    pub zxid: i64,
+    /// As `coordinator check BACKUP` shows it.
+    pub digest: String,
+    /// Where data that was there is now.
+    pub moved: Vec<String>,
 }
 
 /// One registered broker.
@@ -237,6 +315,27 @@ mod tests {
         assert_eq!((status.mode, status.serving, status.zxid), (None, true, None));
         assert!(serde_json::from_str::<Status>(r#"{"zxid":"many"}"#).is_err());
         assert_eq!(serde_json::from_str::<Brokers>("{}").unwrap(), Brokers::default());
+    }
+
+    #[test]
+    fn a_backup_and_a_restore_come_back_as_they_went_out() {
+        let backup = BackupReport {
+            zxid: 0x1_0000_004b,
+            znodes: 27,
+            bytes: 1600,
+            ..BackupReport::default()
+        };
+        let text = serde_json::to_string(&backup).unwrap();
+        assert!(text.starts_with(r#"{"zxid":"0x10000004b","znodes":27,"#), "{text}");
+        assert_eq!(serde_json::from_str::<BackupReport>(&text).unwrap(), backup);
+        let restored =
+            RestoreReport { moved: vec!["/d/old".to_owned()], ..RestoreReport::default() };
+        let text = serde_json::to_string(&restored).unwrap();
+        assert_eq!(serde_json::from_str::<RestoreReport>(&text).unwrap(), restored);
+        // What is not said is not sound, and no zxid is none to go on from.
+        assert!(!serde_json::from_str::<BackupCheck>("{}").unwrap().sound);
+        assert!(serde_json::from_str::<BackupCheck>(r#"{"zxid":"many"}"#).is_err());
+        assert!(serde_json::from_str::<BackupCheck>(r#"{"zxid":null}"#).is_err());
     }
 
     #[test]

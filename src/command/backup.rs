@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde_json::Value;
+use coordinator::answers::BackupReport;
 use sha2::{Digest as _, Sha256};
 
 use crate::cli;
@@ -71,17 +71,14 @@ async fn whole(run: &Run, part: &mut Part) -> Outcome {
     .await;
     run.fleet.close(planned.sessions).await;
     let said = outcome?;
-    let word = |name: &str| said[name].as_str().unwrap_or("?").to_owned();
-    let text = format!(
-        "{}: {} znodes at zxid {}, {} bytes, sha256 {}",
-        part.target.display(),
-        said["znodes"],
-        word("zxid"),
-        said["bytes"],
-        word("sha256"),
-    );
-    run.reporter.summary(&text, Summary { backup: Some(said), ..Summary::default() });
+    let text = format!("{}: {}", part.target.display(), summary(&said));
+    run.reporter.summary(&text, Summary { backup: Some((&said).into()), ..Summary::default() });
     Ok(Exit::Done)
+}
+
+fn summary(said: &BackupReport) -> String {
+    let BackupReport { znodes, zxid, bytes, sha256, .. } = said;
+    format!("{znodes} znodes at zxid {zxid:#x}, {bytes} bytes, sha256 {sha256}")
 }
 
 /// The leader has everything that was acknowledged anywhere.
@@ -99,7 +96,7 @@ fn leader<'a, 'b>(run: &Run, planned: &'b Planned<'a>) -> Result<&'b HostSession
 }
 
 /// Writes what the host sends to the file; gives what its coordinator says about it.
-async fn receive(leader: &HostSession<'_>, part: &mut Part) -> Result<Value, Failure> {
+async fn receive(leader: &HostSession<'_>, part: &mut Part) -> Result<BackupReport, Failure> {
     let socket = format!("{}/coordinator/admin.sock", leader.host.data_dir);
     let mut script = Script::new(&script::nonce());
     script.library(SHELL);
@@ -131,7 +128,7 @@ async fn receive(leader: &HostSession<'_>, part: &mut Part) -> Result<Value, Fai
         return Err(Failure::failed(format!("the backup did not come to its end: {why}")));
     };
     let (said, status) = said.rsplit_once("status ").unwrap_or((said.as_str(), ""));
-    match serde_json::from_str::<Value>(said.trim()) {
+    match serde_json::from_str::<BackupReport>(said.trim()) {
         Ok(value) if status.trim() == "0" => Ok(value),
         _ => Err(Failure::failed(said.trim().to_owned())),
     }
@@ -175,12 +172,12 @@ impl Part {
     }
 
     /// Whole, as the other end says, on disk, and only then under its name.
-    fn finish(&mut self, said: &Value) -> Result<(), Failure> {
+    fn finish(&mut self, said: &BackupReport) -> Result<(), Failure> {
         let sha256 = crate::digest::hex(&self.hash.clone().finalize());
-        if said["sha256"].as_str() != Some(&sha256) || said["bytes"].as_u64() != Some(self.bytes) {
+        if said.sha256 != sha256 || said.bytes != self.bytes {
             return Err(Failure::failed(format!(
                 "what arrived is not what was sent: {} bytes with sha256 {sha256}, instead of {} with {}",
-                self.bytes, said["bytes"], said["sha256"],
+                self.bytes, said.bytes, said.sha256,
             )));
         }
         let Some(file) = self.file.take() else { return Ok(()) };

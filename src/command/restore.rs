@@ -3,8 +3,8 @@
 
 use std::process::{Command, Stdio};
 
+use coordinator::answers::{BackupCheck, RestoreReport};
 use futures_util::future::join_all;
-use serde_json::Value;
 
 use crate::artifacts::build::Builds;
 use crate::artifacts::collect;
@@ -48,7 +48,7 @@ pub async fn run(arguments: cli::Restore) -> Outcome {
 }
 
 /// What is in the backup, read to its end on this machine before any host is asked.
-fn check(inventory: &Inventory, file: &std::path::Path) -> Result<Value, Failure> {
+fn check(inventory: &Inventory, file: &std::path::Path) -> Result<BackupCheck, Failure> {
     let name = file.display();
     std::fs::File::open(file)
         .map_err(|error| Failure::usage(format!("cannot read the backup `{name}`: {error}")))?;
@@ -58,8 +58,8 @@ fn check(inventory: &Inventory, file: &std::path::Path) -> Result<Value, Failure
             |error| Failure::failed(format!("cannot run `{}`: {error}", binary.display())),
         )?;
     if output.status.success()
-        && let Ok(sound) = serde_json::from_slice::<Value>(&output.stdout)
-        && sound["sound"] == true
+        && let Ok(sound) = serde_json::from_slice::<BackupCheck>(&output.stdout)
+        && sound.sound
     {
         return Ok(sound);
     }
@@ -68,39 +68,40 @@ fn check(inventory: &Inventory, file: &std::path::Path) -> Result<Value, Failure
     Err(Failure::refused(said.to_owned()).hint("no host was touched"))
 }
 
-async fn whole(run: &Run, arguments: &cli::Restore, sound: &Value) -> Outcome {
+async fn whole(run: &Run, arguments: &cli::Restore, sound: &BackupCheck) -> Outcome {
     let planned = run.probe_and_plan(&Only::default()).await?;
     let outcome = Box::pin(replace(run, arguments, sound, &planned)).await;
     run.fleet.close(planned.sessions).await;
     let restored = outcome?;
     let text = format!(
-        "{} restored in {:.1} s: {} znodes, digest {}, from zxid {} on",
+        "{} restored in {:.1} s: {} znodes, digest {}, from zxid {:#x} on",
         show::count(run.inventory.hosts.len(), "member"),
         run.reporter.elapsed_s(),
-        restored["znodes"],
-        restored["digest"].as_str().unwrap_or("?"),
-        restored["zxid"].as_str().unwrap_or("?"),
+        restored.znodes,
+        restored.digest,
+        restored.zxid,
     );
-    run.reporter.summary(&text, Summary { restored: Some(restored), ..Summary::default() });
+    run.reporter
+        .summary(&text, Summary { restored: Some((&restored).into()), ..Summary::default() });
     Ok(Exit::Done)
 }
 
 async fn replace(
     run: &Run,
     arguments: &cli::Restore,
-    sound: &Value,
+    sound: &BackupCheck,
     planned: &Planned<'_>,
-) -> Result<Value, Failure> {
+) -> Result<RestoreReport, Failure> {
     ready(run, planned)?;
     if !arguments.force {
         empty(&planned.sessions).await?;
     }
     run.reporter.text(&format!(
-        "{}: {} znodes at zxid {}, {} sessions that will end\n",
+        "{}: {} znodes at zxid {:#x}, {} sessions that will end\n",
         arguments.file.display(),
-        sound["znodes"],
-        sound["zxid"].as_str().unwrap_or("?"),
-        sound["sessions"],
+        sound.znodes,
+        sound.zxid,
+        sound.sessions,
     ));
     let ensemble = &run.inventory.ensemble;
     confirm::confirm(
@@ -115,8 +116,8 @@ async fn replace(
         })
         .await?;
         let restored = load(run, arguments, &planned.sessions, epoch(run, planned, sound)).await?;
-        let digest = &sound["digest"];
-        if let Some((host, _)) = restored.iter().find(|(_, told)| told["digest"] != *digest) {
+        let digest = &sound.digest;
+        if let Some((host, _)) = restored.iter().find(|(_, told)| told.digest != *digest) {
             let cause = format!("it holds another tree than the backup, whose digest is {digest}");
             return Err(Failure::failed(cause).host(host).step("restore"));
         }
@@ -188,7 +189,7 @@ async fn empty(sessions: &[HostSession<'_>]) -> Result<(), Failure> {
 }
 
 /// The epoch to go on in: above the backup's, and above what serves now.
-fn epoch(run: &Run, planned: &Planned<'_>, sound: &Value) -> u64 {
+fn epoch(run: &Run, planned: &Planned<'_>, sound: &BackupCheck) -> u64 {
     let find = |name: &str| planned.sessions.iter().find(|session| session.host.name == name);
     let view = ensemble::view(
         &run.inventory,
@@ -196,8 +197,7 @@ fn epoch(run: &Run, planned: &Planned<'_>, sound: &Value) -> u64 {
         |_| None,
     );
     let seen = view.members.iter().filter_map(ensemble::Member::epoch).max().unwrap_or(0);
-    let zxid = sound["zxid"].as_str().unwrap_or_default().trim_start_matches("0x");
-    let backup = u64::from_str_radix(zxid, 16).unwrap_or(0) >> 32;
+    let backup = sound.zxid.cast_unsigned() >> 32;
     next_epoch(backup, u64::try_from(seen).unwrap_or(0))
 }
 
@@ -211,7 +211,7 @@ async fn load(
     arguments: &cli::Restore,
     sessions: &[HostSession<'_>],
     epoch: u64,
-) -> Result<Vec<(String, Value)>, Failure> {
+) -> Result<Vec<(String, RestoreReport)>, Failure> {
     let bytes = std::fs::metadata(&arguments.file).map_or(0, |data| data.len());
     let payload = Payload { path: arguments.file.clone(), bytes };
     let word = script::nonce();
@@ -241,7 +241,7 @@ async fn load(
         let said =
             frames.iter().find(|f| f.kind == Kind::End).map(crate::script::frame::Frame::text);
         let told = said.as_deref().and_then(|said| {
-            said.lines().find_map(|line| serde_json::from_str::<Value>(line).ok())
+            said.lines().find_map(|line| serde_json::from_str::<RestoreReport>(line).ok())
         });
         let told =
             told.ok_or_else(|| at(format!("it did not come to its end: {}", ended.stderr)))?;

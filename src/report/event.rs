@@ -1,9 +1,9 @@
 //! What a run tells, once: people, programs, JUnit and the HTML page are fed by these values. As JSON they
 //! are the lines of `--output json`.
 
+use coordinator::answers::{BackupReport, RestoreReport};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::failure::Failure;
 
@@ -219,11 +219,80 @@ pub struct Summary {
     pub converged: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub complaints: Option<Vec<String>>,
-    /// What the coordinator said about the backup it wrote, or loaded.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub backup: Option<Value>,
+    pub backup: Option<Backup>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub restored: Option<Value>,
+    pub restored: Option<Restored>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exit: Option<u8>,
+}
+
+/// A backup that was taken.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Backup {
+    /// Of the last operation in it: `0x` and hexadecimal digits.
+    pub zxid: String,
+    pub znodes: u64,
+    pub sessions: u64,
+    /// Of the file.
+    pub bytes: u64,
+    /// Of the file.
+    pub sha256: String,
+    /// The id of the ensemble it comes from.
+    pub ensemble: String,
+}
+
+impl From<&BackupReport> for Backup {
+    fn from(report: &BackupReport) -> Self {
+        let BackupReport { zxid, znodes, sessions, bytes, sha256, ensemble } = report.clone();
+        Self { zxid: format!("{zxid:#x}"), znodes, sessions, bytes, sha256, ensemble }
+    }
+}
+
+/// What a restore has done on one member; on the others the same.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Restored {
+    /// The `myid` of that member.
+    pub server: u8,
+    /// The id of the ensemble that begins.
+    pub ensemble: String,
+    pub members: Vec<u64>,
+    pub znodes: u64,
+    pub sessions_ended: u64,
+    pub ephemerals_removed: u64,
+    /// All that come are higher: `0x` and hexadecimal digits.
+    pub zxid: String,
+    /// As `coordinator check BACKUP` shows it.
+    pub digest: String,
+    /// Where the member keeps what it held before.
+    pub moved: Vec<String>,
+}
+
+impl From<&RestoreReport> for Restored {
+    fn from(report: &RestoreReport) -> Self {
+        let RestoreReport {
+            server,
+            ensemble,
+            members,
+            znodes,
+            sessions_ended,
+            ephemerals_removed,
+            zxid,
+            digest,
+            moved,
+        } = report.clone();
+        Self {
+            server,
+            ensemble,
+            members,
+            znodes,
+            sessions_ended,
+            ephemerals_removed,
+            zxid: format!("{zxid:#x}"),
+            digest,
+            moved,
+        }
+    }
 }

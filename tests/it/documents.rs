@@ -150,3 +150,93 @@ fn commands_name_tests_that_are_there() {
     }
     assert!(checked > 50, "only {checked} filters were found");
 }
+
+/// Everything that the program may say, white space made single and broken literals joined.
+fn sayings() -> String {
+    let mut texts = String::new();
+    for folder in ["src", "templates", "coordinator/src", "tests/cases"] {
+        for extension in ["rs", "sh", "case", "service", "properties"] {
+            for path in files_in(&root().join(folder), extension) {
+                texts.push_str(&read(&path).replace("\\\n", " "));
+                texts.push('\n');
+            }
+        }
+    }
+    texts.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Runs of words that no value interrupts: what stands there whoever the host is.
+fn wordings(said: &str) -> Vec<String> {
+    let value = |word: &str| {
+        let letters = word.trim_matches(|c: char| !c.is_alphanumeric());
+        word.contains(|c: char| c.is_ascii_digit() || "…/`{#[@".contains(c))
+            || letters.contains('.')
+            || !letters.contains(|c: char| c.is_lowercase())
+            || ["member", "broker", "host", "demo"].contains(&letters.trim_end_matches('s'))
+    };
+    let (mut wordings, mut words) = (Vec::new(), Vec::new());
+    for word in said.split_whitespace().chain(["…"]) {
+        let ends = value(word);
+        if !ends {
+            words.push(word.trim_end_matches([':', ';', ',', '.', ')']).trim_start_matches('('));
+        }
+        if ends || word.ends_with([':', ';', ',']) {
+            if words.len() > 2 {
+                wordings.push(words.join(" "));
+            }
+            words.clear();
+        }
+    }
+    wordings
+}
+
+/// What the runbook quotes is what the commands say today: messages in its tables, lines of its transcripts.
+#[test]
+fn the_runbook_quotes_the_commands() {
+    let sayings = sayings();
+    let text = read(&root().join("docs/operations.md"));
+    let (mut checked, mut wrong) = (0, Vec::new());
+    for (index, line) in text.lines().enumerate() {
+        let quoted: Vec<&str> = match line.strip_prefix("| ") {
+            // Of a table's first column what stands in backticks.
+            Some(row) => {
+                row.split(" | ").next().unwrap_or_default().split('`').skip(1).step_by(2).collect()
+            }
+            None if line.starts_with("    ") && !line.starts_with("    $") && !is_table(line) => {
+                vec![line]
+            }
+            None => continue,
+        };
+        for said in quoted.into_iter().flat_map(wordings) {
+            checked += 1;
+            if !sayings.contains(&said) {
+                wrong.push(format!("docs/operations.md:{}: nothing says `{said}`", index + 1));
+            }
+        }
+    }
+    assert!(checked > 40, "only {checked} quotations were found");
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+/// A line of a table as the commands print it: its words are cells.
+fn is_table(line: &str) -> bool {
+    line.trim().matches("  ").count() > 3
+}
+
+/// The transcript of a roll in the runbook is the one of a case, whole lines of which may be left out.
+#[test]
+fn the_runbook_shows_a_roll_that_is_a_case() {
+    let text = read(&root().join("docs/operations.md"));
+    let case = read(&root().join("tests/cases/rolls/leader-last.case"));
+    let mut printed = case.split(crate::SEPARATOR).nth(1).expect("an output").lines();
+    let mut shown =
+        text.lines().skip_while(|line| *line != "    $ zkprov restart inventory.yaml --all --yes");
+    assert!(shown.next().is_some(), "docs/operations.md shows no restart");
+    let mut checked = 0;
+    for line in shown.map_while(|line| line.strip_prefix("    ")).filter(|line| line.trim() != "…")
+    {
+        assert!(printed.any(|printed| printed == line), "no roll prints, in this order: {line}");
+        checked += 1;
+    }
+    assert!(checked > 8, "only {checked} lines were found");
+}

@@ -15,6 +15,7 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 
 use super::completion::Completions;
+use crate::answers::BackupReport;
 use crate::bytes::hex;
 use crate::driver::Completion;
 use crate::state::SnapshotHead;
@@ -67,21 +68,6 @@ fn text(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
 
-/// What a backup holds; the line on stderr beside it.
-#[derive(Debug, serde::Serialize)]
-pub struct BackupReport {
-    /// Of the last operation in it.
-    pub zxid: String,
-    /// As the server counts: the root twice.
-    pub znodes: u32,
-    pub sessions: u32,
-    /// Of the file.
-    pub bytes: u64,
-    pub sha256: String,
-    /// Of the ensemble it comes from.
-    pub ensemble: String,
-}
-
 /// Asks the server behind `socket` for a backup and writes it to `out`; the other end of
 /// [`serve`]. An error means that `out` has got something that is no backup.
 pub fn backup(socket: &Path, out: impl Write) -> Result<BackupReport, String> {
@@ -114,9 +100,9 @@ pub fn backup(socket: &Path, out: impl Write) -> Result<BackupReport, String> {
         return Err(format!("{} of {bytes} bytes came; try again", tee.written));
     }
     Ok(BackupReport {
-        zxid: format!("{zxid:#x}"),
-        znodes: head.znodes + 1,
-        sessions: head.sessions,
+        zxid,
+        znodes: u64::from(head.znodes) + 1,
+        sessions: head.sessions.into(),
         bytes,
         sha256: hex(&tee.digest.finalize()),
         ensemble: format!("{cluster_id:032x}"),

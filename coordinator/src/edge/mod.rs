@@ -35,7 +35,7 @@ mod stores;
 mod tls_port;
 
 pub use admin_socket::command;
-pub use backup::{BackupReport, backup};
+pub use backup::backup;
 pub use serve::serve;
 pub(crate) use serve::{node_config, random_u128, recover};
 

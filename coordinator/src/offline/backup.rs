@@ -4,8 +4,7 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
-use serde::Serialize;
-
+use crate::answers::BackupCheck;
 use crate::state::{Restore, State};
 use crate::store::{SnapshotMeta, SnapshotStream, StreamError};
 
@@ -18,33 +17,15 @@ pub(super) struct Backup {
     pub bytes: u64,
 }
 
-/// What is in a backup.
-#[derive(Debug, Serialize)]
-pub struct BackupCheck {
-    pub sound: bool,
-    /// Of the last operation in it.
-    pub zxid: String,
-    /// As the server counts: the root twice.
-    pub znodes: usize,
-    pub ephemerals: usize,
-    pub sessions: usize,
-    /// Of the file.
-    pub bytes: u64,
-    /// Over all znodes but ephemerals and `/zookeeper/config`: the same before and after a restore.
-    pub digest: String,
-    /// The ensemble it comes from.
-    pub ensemble: String,
-}
-
 /// Reads a backup to its end and says what is in it.
 pub fn check_backup(path: &Path) -> Result<BackupCheck, String> {
     let Backup { meta, state, bytes, .. } = read(path)?;
     Ok(BackupCheck {
         sound: true,
-        zxid: format!("{:#x}", meta.zxid),
-        znodes: state.node_count(),
-        ephemerals: state.ephemerals_count(),
-        sessions: state.session_count(),
+        zxid: meta.zxid,
+        znodes: state.node_count() as u64,
+        ephemerals: state.ephemerals_count() as u64,
+        sessions: state.session_count() as u64,
         bytes,
         digest: format!("{:016x}", state.content_digest()),
         ensemble: format!("{:032x}", meta.cluster_id),

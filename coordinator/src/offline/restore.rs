@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use raft::eraftpb::ConfState;
-use serde::Serialize;
 
 use super::backup::{self, Backup};
 use super::found;
+use crate::answers::RestoreReport;
 use crate::config::Config;
 use crate::state::ClusterMetadata;
 use crate::store::Position;
@@ -20,25 +20,6 @@ pub struct RestoreOptions {
     pub epoch: u64,
     /// Move away what stands in the way.
     pub force: bool,
-}
-
-/// What a restore has done.
-#[derive(Debug, Serialize)]
-pub struct RestoreReport {
-    /// The restored member.
-    pub server: u8,
-    /// Of the ensemble that begins: the same on all members.
-    pub ensemble: String,
-    pub members: Vec<u64>,
-    pub znodes: usize,
-    pub sessions_ended: usize,
-    pub ephemerals_removed: usize,
-    /// All that come are higher.
-    pub zxid: String,
-    /// As `coordinator check BACKUP` shows it.
-    pub digest: String,
-    /// Where data that was there is now.
-    pub moved: Vec<String>,
 }
 
 /// Verifies the backup, then makes this member's data directory of it.
@@ -108,10 +89,10 @@ pub fn restore(
         server: config.id,
         ensemble: format!("{cluster_id:032x}"),
         members,
-        znodes: state.node_count(),
-        sessions_ended,
-        ephemerals_removed,
-        zxid: format!("{:#x}", state.last_zxid()),
+        znodes: state.node_count() as u64,
+        sessions_ended: sessions_ended as u64,
+        ephemerals_removed: ephemerals_removed as u64,
+        zxid: state.last_zxid(),
         digest: format!("{digest:016x}"),
         moved,
     })
