@@ -21,6 +21,7 @@ pub(super) fn secured(lab: &Lab, inventory: &str) {
     lab.run(&required, "shell", &["ls", "/"]).ends(0);
     let access = operators(lab);
     let load = Load::secured(&lab.servers(&HOSTS), "moved", &access);
+    interrupted(lab, &required);
     let mut steps = 1;
     while !lab.run(&required, "apply", &YES).ends(0).all.contains("0 changes") {
         steps += 1;
@@ -46,6 +47,16 @@ pub(super) fn secured(lab: &Lab, inventory: &str) {
     while !lab.run(inventory, "apply", &YES).ends(0).all.contains("0 changes") {}
     load.end();
     lab.run(inventory, "status", &[]).ends(0);
+}
+
+/// A step ends between two members; it is told, everybody is served, and the next run goes on with it.
+fn interrupted(lab: &Lab, required: &str) {
+    let mut roll = lab.watch(required, "apply", &YES);
+    roll.until("  restart  ");
+    roll.until(" back ");
+    roll.kill();
+    lab.run(required, "status", &[]).ends(1).says("differ");
+    lab.run(required, "shell", &["ls", "/"]).ends(0);
 }
 
 /// The client properties of whoever works on the ensemble.
