@@ -25,7 +25,7 @@ sys.dont_write_bytecode = True
 
 import ensemble as ensembles  # noqa: E402
 
-SYSTEMS = ("tooz", "patroni")
+SYSTEMS = ("tooz", "patroni", "go-zk", "observers")
 
 
 def scenario(system):
@@ -49,7 +49,7 @@ def run(system, engine, quick):
         print(f"apps: {system} on {engine}: {name}: {value}", flush=True)
 
     began = time.monotonic()
-    with ensembles.Ensemble(engine, 3) as running:
+    with ensembles.Ensemble(engine, module.SERVERS) as running:
         module.run(running, folder, report, quick)
     report("seconds in all", round(time.monotonic() - began, 1))
     OUT.mkdir(parents=True, exist_ok=True)

@@ -32,8 +32,9 @@ def step(*command):
 def fetch(pom, folder, profile=None):
     """The folder with all that the pom names; fetched again when the pom has changed."""
     need("java", "mvn")
+    folder = folder.resolve()
     stamp = folder.with_name(folder.name + ".pom")
-    if not stamp.exists() or stamp.read_text() != pom.read_text():
+    if not (folder.is_dir() and stamp.exists() and stamp.read_text() == pom.read_text()):
         shutil.rmtree(folder, ignore_errors=True)
         folder.parent.mkdir(parents=True, exist_ok=True)
         chosen = [f"-P{profile}"] if profile else []

@@ -3,7 +3,7 @@
 import time
 
 
-def until(what, seconds=90, say="what was waited for did not come"):
+def until(what, seconds=90, say="what was waited for did not come", pause=0.05):
     """What it gave when it held; an exception of it is one more try, as long as there is time."""
     deadline = time.monotonic() + seconds
     while True:
@@ -15,7 +15,7 @@ def until(what, seconds=90, say="what was waited for did not come"):
             error = raised
         if time.monotonic() >= deadline:
             raise AssertionError(f"{say} within {seconds} s") from error
-        time.sleep(0.05)
+        time.sleep(pause)
 
 
 def seconds_until(what, seconds=90, say="what was waited for did not come"):
