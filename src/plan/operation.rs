@@ -217,13 +217,13 @@ pub enum Operation {
         server: String,
         others: usize,
     },
-    /// What is written on one server is read on another.
+    /// What is written on one server is read on another, the first of some that answers.
     WriteAndRead {
         tool: String,
         znode: String,
         value: String,
         writer: String,
-        reader: String,
+        readers: Vec<String>,
     },
 
     /// Copies what the unit runs now to `folder`.
@@ -434,8 +434,8 @@ impl Operation {
             Self::AwaitCounted { tool, server, others } => {
                 words(&[tool, server, &others.to_string()])
             }
-            Self::WriteAndRead { tool, znode, value, writer, reader } => {
-                words(&[tool, znode, value, writer, reader])
+            Self::WriteAndRead { tool, znode, value, writer, readers } => {
+                and(&[tool, znode, value, writer], readers)
             }
             Self::KeepPrevious { folder, change, unit, files } => {
                 and(&[folder, change, unit], files)

@@ -14,7 +14,7 @@ use crate::health::ensemble::{self, Member, View};
 use crate::host::fleet::StepEvent;
 use crate::host::lock::{self, Ballot, Operator};
 use crate::host::session::{HostSession, gather};
-use crate::inventory::Host;
+use crate::inventory::{Host, Role};
 use crate::layout::BINARY;
 use crate::plan::change::{Action, Phase};
 use crate::plan::desired;
@@ -37,6 +37,8 @@ mod certificates;
 
 /// How long a server may need until it serves in a quorum.
 const SERVING_S: u64 = 60;
+/// Servers on which the proof of an ensemble may be read: one of them may be down.
+const READERS: usize = 3;
 /// How long a member that was started may take to follow, where the roll cannot begin without it.
 const PATIENCE_S: u32 = 60;
 
@@ -359,10 +361,7 @@ async fn verify(
     let members: Vec<&HostSession<'_>> =
         whole.iter().filter(|session| session.host.is_member()).copied().collect();
     let voters = run.inventory.participants().count();
-    let up = whole
-        .iter()
-        .filter(|session| session.host.role == crate::inventory::Role::Participant)
-        .count();
+    let up = whole.iter().filter(|session| session.host.role == Role::Participant).count();
     // A limited run changes a part of an ensemble whose rest is not looked at.
     let limited = run.hosts().len() < run.inventory.hosts.len();
     let quorum = up >= run.inventory.majority() || limited;
@@ -372,9 +371,16 @@ async fn verify(
     }
     let serving = quorum && serving;
     let writer = members.first().map(|session| session.host.name.clone());
-    let reader = members.last().map(|session| session.host.connect());
+    // Voters are asked before those who only follow.
+    let mut readers: Vec<&HostSession<'_>> = members.iter().skip(1).rev().copied().collect();
+    readers.sort_by_key(|session| session.host.role != Role::Participant);
+    readers.truncate(READERS);
+    let mut readers: Vec<String> = readers.iter().map(|session| session.host.connect()).collect();
+    if readers.is_empty() {
+        readers.extend(members.first().map(|session| session.host.connect()));
+    }
     let outcomes = join_all(whole.iter().map(|&session| {
-        let (writer, reader) = (writer.as_deref(), reader.as_deref());
+        let (writer, readers) = (writer.as_deref(), readers.clone());
         let others = members.len().saturating_sub(1);
         async move {
             let host_plan = plan.hosts.iter().find(|host| host.host == session.host.name)?;
@@ -402,7 +408,7 @@ async fn verify(
                         tool: BINARY.into(),
                         znode: format!("/zkprov-{}", script.nonce()),
                         value: "written by zkprov".into(),
-                        reader: reader.unwrap_or(&server).to_owned(),
+                        readers,
                         writer: server,
                     }
                     .step("write here, read there", &mut script);

@@ -61,7 +61,7 @@ fn every_function_is_in_its_library() {
             znode: text(),
             value: text(),
             writer: text(),
-            reader: text(),
+            readers: vec![],
         },
         Operation::KeepPrevious { folder: text(), change: text(), unit: text(), files: vec![] },
         Operation::PutBack { folder: text(), change: text(), files: vec![] },

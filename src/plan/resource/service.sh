@@ -39,7 +39,9 @@ do_reload() {
 
 # do_enable UNIT [OPTION]
 do_enable() {
-  zk_run systemctl enable --quiet ${2:+"$2"} -- "$1"
+  zk_run systemctl enable --quiet ${2:+"$2"} -- "$1" || return
+  # To systemd 257 links that were made without a reload are something unread, for as long as there is none.
+  [ "$(systemctl show -p NeedDaemonReload --value -- "$1")" != yes ] || zk_run systemctl daemon-reload
 }
 
 # do_start UNIT [AGAIN]: asks for the start; that it serves is awaited by a step of its own. AGAIN: a unit
@@ -155,20 +157,31 @@ do_majority() {
   return 1
 }
 
-# do_verify BINARY ZNODE VALUE WRITER READER: what is written on one server is read on another.
+# do_verify BINARY ZNODE VALUE WRITER READER...: what is written on one server is read on another: on the first
+# READER that answers, since one of them may be down, and is told of where it is looked at.
 do_verify() {
-  zk_run zk_tool "$1" shell --server "$4" create "$2" "$3" || return
-  zk_left=100
-  until zk_said=$(zk_tool "$1" shell --server "$5" get "$2" 2>&1) && [ "$zk_said" != "${zk_said#*"$3"}" ]; do
-    zk_left=$((zk_left - 1))
-    if [ "$zk_left" -le 0 ]; then
-      echo "$2, written on $4, cannot be read on $5: $zk_said"
-      zk_tool "$1" shell --server "$4" delete "$2" >/dev/null 2>&1
+  zk_binary=$1 zk_znode=$2 zk_value=$3 zk_writer=$4
+  shift 4
+  zk_run zk_tool "$zk_binary" shell --server "$zk_writer" create "$zk_znode" "$zk_value" || return
+  zk_end=$(($(date +%s) + 20))
+  until verify_read "$@"; do
+    if [ "$(date +%s)" -ge "$zk_end" ]; then
+      echo "$zk_znode, written on $zk_writer, cannot be read on $*: $zk_said"
+      zk_tool "$zk_binary" shell --server "$zk_writer" delete "$zk_znode" >/dev/null 2>&1
       return 1
     fi
     sleep 0.1
   done
-  zk_run zk_tool "$1" shell --server "$4" delete "$2"
+  zk_run zk_tool "$zk_binary" shell --server "$zk_writer" delete "$zk_znode"
+}
+
+# verify_read READER...: whether one of them has what `do_verify` has written.
+verify_read() {
+  for zk_reader in "$@"; do
+    zk_said=$(zk_tool timeout 4 "$zk_binary" shell --server "$zk_reader" get "$zk_znode" 2>&1) || continue
+    case $zk_said in *"$zk_value"*) return 0 ;; esac
+  done
+  return 1
 }
 
 # service_process UNIT: which process runs, so that another one is told from it.
