@@ -1,7 +1,10 @@
 //! Where things stand on a host: the account, the units, and every path that zkprov writes to.
 
-/// Account the service runs as, as the tutorial names it.
+/// Account of brokers and of the release, as the tutorial names it; of coordinators too, where they were
+/// installed before they had one of their own.
 pub const ACCOUNT: &str = "kafka";
+/// Account of coordinators: a broker cannot read the ensemble's secret, nor change its data.
+pub const COORDINATOR_ACCOUNT: &str = "coordinator";
 pub const UNIT: &str = "zookeeper.service";
 pub const UNIT_FILE: &str = "/etc/systemd/system/zookeeper.service";
 pub const CONFIG_DIR: &str = "/etc/kafka";

@@ -16,10 +16,10 @@ use crate::layout::{
     BROKER_UNIT_FILE, CLIENT_CONFIG, CONFIG_DIR, CONFIG_FILE, KEY_STORE, LOGIN_FILE, SECRET_FILE,
     STATE_DIR, SYSCTL_FILE, TRUST_STORE, UNIT, UNIT_FILE,
 };
-use crate::plan::Only;
 use crate::plan::operation::Operation;
 use crate::plan::show;
 use crate::plan::subject::Subject;
+use crate::plan::{Only, account};
 use crate::report::event::{Event, StepState, Summary};
 use crate::run::{self, Run, confirm};
 use crate::script::frame::{self, Kind};
@@ -62,7 +62,8 @@ async fn whole(run: &Run, arguments: &cli::Destroy) -> Outcome {
         // A broker that stops asks the coordinators who shall lead its partitions: they go last.
         stop_brokers(run, &planned.sessions).await?;
         Ok(join_all(planned.sessions.iter().map(|session| async {
-            let script = program(run, session.host, arguments.purge_data);
+            let account = account::of_member(&run.inventory, session.host, &session.observed);
+            let script = program(run, session.host, account, arguments.purge_data);
             let (frames, stderr) = gather(&session.link, &script, DEADLINE).await?;
             for frame in frames.iter().filter(|frame| frame.kind == Kind::End) {
                 let note = frame.text();
@@ -127,10 +128,10 @@ async fn stop_brokers(run: &Run, sessions: &[HostSession<'_>]) -> Result<(), Fai
 }
 
 /// Everything back, as one script.
-fn program(run: &Run, host: &Host, purge_data: bool) -> Script {
+fn program(run: &Run, host: &Host, account: &str, purge_data: bool) -> Script {
     let mut script = Script::new(&script::nonce());
     script.call("zk_guard", [DEADLINE.as_secs().to_string().as_str()]);
-    for (name, operation) in undoing(run, host, purge_data) {
+    for (name, operation) in undoing(run, host, account, purge_data) {
         operation.step(&name, &mut script);
     }
     script.line("zk_frame live finished \"$zk_bad\"");
@@ -138,13 +139,13 @@ fn program(run: &Run, host: &Host, purge_data: bool) -> Script {
 }
 
 /// What undoes an apply, in the opposite order of the making, each by the name that a person reads.
-fn undoing(run: &Run, host: &Host, purge_data: bool) -> Vec<(String, Operation)> {
+fn undoing(run: &Run, host: &Host, account: &str, purge_data: bool) -> Vec<(String, Operation)> {
     let named = |subject: Subject, operation| (subject.to_string(), operation);
     let file =
         |path: &str| named(Subject::File(path.into()), Operation::RemoveFile { path: path.into() });
     let purge = |path: &str| Operation::PurgeDirectory { path: path.into() };
-    let data = |path: &str| {
-        let (path, owner) = (path.to_owned(), ACCOUNT.to_owned());
+    let data = |path: &str, owner: &str| {
+        let (path, owner) = (path.to_owned(), owner.to_owned());
         named(Subject::Directory(path.clone()), Operation::PurgeData { path, owner })
     };
     let root = run.inventory.kafka.install_root.trim_end_matches('/').to_owned();
@@ -181,16 +182,22 @@ fn undoing(run: &Run, host: &Host, purge_data: bool) -> Vec<(String, Operation)>
     if purge_data {
         let paths = [Some(&host.data_dir), host.data_log_dir.as_ref()];
         let logs = broker.iter().flat_map(|broker| &broker.log_dirs);
-        let paths = paths.into_iter().flatten().filter(|_| host.is_member()).chain(logs);
-        all.extend(paths.map(|path| data(path)));
+        let paths = paths.into_iter().flatten().filter(|_| host.is_member());
+        all.extend(
+            paths.map(|path| data(path, account)).chain(logs.map(|path| data(path, ACCOUNT))),
+        );
         // What systemd has made for the units of brokers, and of Apache ZooKeeper.
         all.push((
             Subject::Directory("/var/log/kafka".into()).to_string(),
             purge("/var/log/kafka"),
         ));
-        let name = ACCOUNT.to_owned();
-        all.push(named(Subject::User(name.clone()), Operation::RemoveUser { name: name.clone() }));
-        all.push(named(Subject::Group(name.clone()), Operation::RemoveGroup { name }));
+        let mut accounts = vec![account, ACCOUNT];
+        accounts.dedup();
+        for name in accounts.into_iter().map(str::to_owned) {
+            let user = Operation::RemoveUser { name: name.clone() };
+            all.push(named(Subject::User(name.clone()), user));
+            all.push(named(Subject::Group(name.clone()), Operation::RemoveGroup { name }));
+        }
     }
     all
 }

@@ -331,6 +331,12 @@ fn engine(draft: &Draft, findings: &mut Vec<Finding>) {
         }
         return;
     }
+    if let Some(place) = draft.account {
+        findings.push(
+            Finding::warning(place, "`account` means nothing with `engine: zookeeper`")
+                .hint("Apache ZooKeeper runs from Kafka's release, as `kafka`"),
+        );
+    }
     // One that was found has come from elsewhere.
     if draft.coordinator.apache.is_some() {
         return;

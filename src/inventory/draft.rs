@@ -30,6 +30,8 @@ pub struct Draft {
     pub kafka_install: Placed<bool>,
     pub coordinator: Coordinator,
     pub engine: Placed<Engine>,
+    /// Where the key `account` stands, which only means something to our own server.
+    pub account: Option<Place>,
     /// Keys that only mean something to Java, and where they stand.
     pub java_keys: Vec<(&'static str, Place)>,
     pub properties: BTreeMap<String, String>,

@@ -271,6 +271,12 @@ pub const COORDINATOR: &[Key] = &[
         "",
         "Where the secret is read from by which members know each other",
     ),
+    key(
+        "account",
+        Kind::User,
+        "that of its data, else coordinator",
+        "Only with engine coordinator: the account it runs as",
+    ),
     key("java_home", Kind::RemotePath, "java in PATH", "Only with engine zookeeper: where Java is"),
     key("heap", Kind::Heap, "512M", "Only with engine zookeeper: the size of Java's heap"),
     key(

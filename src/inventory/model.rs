@@ -144,6 +144,8 @@ pub struct Coordinator {
     pub binary: Option<PathBuf>,
     /// By which members prove to each other that they belong to the ensemble.
     pub secret: Option<SecretSource>,
+    /// Only with `engine: coordinator`: the account it runs as, when it is not the one that its data has, or the usual one.
+    pub account: Option<String>,
     /// Only with `engine: zookeeper`: the `java` to run, when it is not the one in PATH.
     pub java_home: Option<String>,
     /// Only with `engine: zookeeper`: heap size as Java writes it, such as `512M`.

@@ -49,6 +49,7 @@ pub fn draft(root: &Node, base: &Base, findings: &mut Vec<Finding>) -> Option<Dr
             },
             place: engine.map_or(root.place, |engine| engine.place),
         },
+        account: place_of(coordinator_node, "account"),
         java_keys: ["java_home", "heap"]
             .into_iter()
             .filter_map(|key| Some((key, place_of(coordinator_node, key)?)))
@@ -210,6 +211,7 @@ fn coordinator(node: Option<&Node>, base: &Base) -> Coordinator {
         bind_any: value("bind_any").is_some_and(|text| text == "true"),
         binary: value("binary").map(|path| base.join(&path)),
         secret: node.and_then(|node| node.get("secret")).and_then(|node| base.secret(node)),
+        account: value("account"),
         java_home: value("java_home"),
         heap: value("heap"),
         apache: node.and_then(|node| apache(node.get("apache")?)),

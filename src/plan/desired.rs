@@ -29,6 +29,7 @@ use crate::plan::resource::sysctl::{Setting, Sysctl};
 use crate::plan::resource::{self, Resource};
 use crate::plan::subject::Subject;
 use crate::plan::template::Page;
+use crate::plan::{account, found};
 use crate::probe::Reading;
 
 /// Swap is off; should somebody bring it back, it is the last resort.
@@ -49,6 +50,8 @@ pub struct Artifacts {
     pub passwords: BTreeMap<String, Secret>,
     /// Of the host, once it has been asked: what a heap's size follows.
     pub memory_kb: Option<u64>,
+    /// Whom the member there runs as, once the host has been asked; else as the inventory plans it.
+    pub account: Option<String>,
 }
 
 /// A file of the controller.
@@ -78,25 +81,36 @@ pub fn resources(
     if let Some(apache) = inventory.adopted() {
         return Ok(adopted(inventory, apache, host, artifacts));
     }
-    let mut all = vec![
-        Resource::Group(Group { name: ACCOUNT.into() }),
-        Resource::User(User { name: ACCOUNT.into(), group: ACCOUNT.into() }),
+    let account = artifacts.account.as_deref().unwrap_or_else(|| account::planned(inventory));
+    let broker = inventory.broker_on(host);
+    // The release is not the coordinator's: who runs what lies there must not be able to change it.
+    let released = inventory.kafka.install && artifacts.release.is_some();
+    let of_kafka = broker.is_some() || released || !host.is_member();
+    let mut accounts = vec![account];
+    accounts.retain(|_| host.is_member());
+    accounts.extend(Some(ACCOUNT).filter(|kafka| of_kafka && !accounts.contains(kafka)));
+    let account_of = |name: &&str| {
+        let name = (*name).to_owned();
+        [
+            Resource::Group(Group { name: name.clone() }),
+            Resource::User(User { name: name.clone(), group: name }),
+        ]
+    };
+    let mut all: Vec<Resource> = accounts.iter().flat_map(account_of).collect();
+    all.extend([
         Resource::Swap(Swap),
         Resource::SwapUnits(SwapUnits),
         Resource::Zram(Zram),
         Resource::Fstab(Fstab),
         Resource::File(File::plain(SYSCTL_FILE, sysctl_file(), Phase::Prepare)),
         Resource::Sysctl(Sysctl { settings: SETTINGS.to_vec() }),
-    ];
+    ]);
     if host.is_member() {
-        all.push(Resource::Directory(Directory::owned(&host.data_dir)));
-        all.extend(
-            host.data_log_dir.iter().map(|folder| Resource::Directory(Directory::owned(folder))),
-        );
+        let folders = [Some(&host.data_dir), host.data_log_dir.as_ref()].into_iter().flatten();
+        all.extend(folders.map(|path| Resource::Directory(Directory::owned(path, account))));
     }
-    let broker = inventory.broker_on(host);
     for folder in broker.iter().flat_map(|broker| &broker.log_dirs) {
-        all.push(Resource::Directory(Directory::owned(folder)));
+        all.push(Resource::Directory(Directory::owned(folder, ACCOUNT)));
     }
     // The second holds what the services run: it must be where only root can put something.
     all.extend([CONFIG_DIR, BINARY_DIR].map(root_folder));
@@ -104,10 +118,10 @@ pub fn resources(
     let binary = binary(inventory, host, artifacts, &mut all);
     let tool = binary.as_deref().unwrap_or(BINARY);
     let given = (artifacts.trust.as_ref(), &artifacts.passwords);
-    secured::resources(inventory, host, given, tool, &mut all);
-    let page = Page::new(inventory, host, artifacts.memory_kb);
+    secured::resources(inventory, host, given, (account, tool), &mut all);
+    let page = Page::new(inventory, host, account, artifacts.memory_kb);
     if host.is_member() {
-        member(inventory, host, artifacts, &page, binary, &mut all)?;
+        member(inventory, host, artifacts, (account, &page), binary, &mut all)?;
     }
     if let Some(on) = broker {
         broker::resources(on, &page, &mut all)?;
@@ -150,20 +164,20 @@ fn member(
     inventory: &Inventory,
     host: &Host,
     artifacts: &Artifacts,
-    page: &Page<'_>,
+    (account, page): (&str, &Page<'_>),
     exe: Option<String>,
     all: &mut Vec<Resource>,
 ) -> Result<(), Failure> {
     let config = page.render("zookeeper.properties")?;
     // What is passed through may hold digests and passwords.
     all.push(Resource::File(File {
-        access: Access::new("root", ACCOUNT, "640"),
+        access: Access::new("root", account, "640"),
         ..File::plain(CONFIG_FILE, config, Phase::Switch)
     }));
     if let Some(secret) = &artifacts.secret {
         all.push(Resource::File(File {
             path: SECRET_FILE.into(),
-            access: Access::new(ACCOUNT, ACCOUNT, "600"),
+            access: Access::new(account, account, "600"),
             content: String::from_utf8_lossy(secret.reveal()).into_owned(),
             phase: Phase::Switch,
             rule: Rule::Secret,
@@ -171,7 +185,7 @@ fn member(
     }
     all.push(Resource::File(File {
         path: format!("{}/myid", host.data_dir),
-        access: Access::new(ACCOUNT, ACCOUNT, "644"),
+        access: Access::new(account, account, "644"),
         content: page.render("myid")?,
         phase: Phase::Switch,
         rule: Rule::Once,
@@ -250,9 +264,20 @@ pub fn reading(
     let folders: Vec<&str> = folders.filter(|_| host.is_member()).map(String::as_str).collect();
     let broker = inventory.broker_on(host);
     let log_dirs = broker.map(|broker| broker.log_dirs.as_slice()).unwrap_or_default();
-    let data = folders.iter().copied().chain(log_dirs.iter().map(String::as_str));
-    let account = adopted.map_or(ACCOUNT, |apache| apache.account.as_str());
-    reading.function("probe_foreign", [account].into_iter().chain(data));
+    // Whom the member runs as is known by the answer.
+    let accounts = adopted
+        .map_or_else(|| account::possible(inventory), |apache| vec![apache.account.as_str()]);
+    for account in accounts {
+        reading.account(account);
+        let fact = found::foreign_to(account);
+        reading
+            .function("probe_foreign", [fact.as_str(), account].into_iter().chain(folders.clone()));
+    }
+    let log_dirs_of = log_dirs.iter().map(String::as_str);
+    reading.function(
+        "probe_foreign",
+        [found::FOREIGN_TO_BROKER, ACCOUNT].into_iter().chain(log_dirs_of),
+    );
     for folder in log_dirs {
         reading.content(&format!("{folder}/meta.properties"));
         reading.path(&format!("{folder}/lost+found"));

@@ -10,6 +10,7 @@ use crate::layout::{
     ACCOUNT, BINARY, BROKER_CONFIG_FILE, BROKER_UNIT, BROKER_UNIT_FILE, CONFIG_FILE, UNIT,
     UNIT_FILE,
 };
+use crate::plan::account;
 use crate::plan::change::Difference;
 use crate::plan::model::Refusal;
 use crate::plan::operation::Operation;
@@ -192,10 +193,10 @@ pub(super) fn refusals(
         let strange = of_member.iter().filter_map(|folder| strange(inventory, folder, observed));
         refusals.extend(strange.chain(moved));
     }
+    refusals.extend(handed_over(inventory, host, observed));
     if !running {
-        refusals.extend(
-            foreign(observed).filter(|path| used(path)).map(|path| unusable(&path, observed)),
-        );
+        let foreign = foreign(inventory, host, observed).into_iter();
+        refusals.extend(foreign.filter(|file| used(&file.path)).map(|file| unusable(&file)));
     }
     if let Some(broker) = broker {
         refusals.extend(broker_data(broker.id, &broker.log_dirs, observed));
@@ -204,11 +205,16 @@ pub(super) fn refusals(
 }
 
 /// What a person should know, and nobody need decide.
-pub(super) fn notes(observed: &Observed, running: bool) -> Vec<(String, String)> {
-    let told = foreign(observed).filter(|path| running || !used(path));
-    told.map(|path| {
-        let owner = owner(observed);
-        ("data".to_owned(), format!("{path} belongs to {owner}, not to {ACCOUNT}"))
+pub(super) fn notes(
+    inventory: &Inventory,
+    host: &Host,
+    observed: &Observed,
+    running: bool,
+) -> Vec<(String, String)> {
+    let foreign = foreign(inventory, host, observed).into_iter();
+    let told = foreign.filter(|file| running || !used(&file.path));
+    told.map(|Foreign { path, owner, account }| {
+        ("data".to_owned(), format!("{path} belongs to {owner}, not to {account}"))
     })
     .collect()
 }
@@ -386,15 +392,63 @@ fn moved(host: &Host, observed: &Observed) -> Option<Refusal> {
     })
 }
 
-/// Files of others in the service's directories, by their paths.
-fn foreign(observed: &Observed) -> impl Iterator<Item = String> {
-    let text = observed.text("foreign");
-    let paths = text.lines().filter_map(|line| Some(line.split_once(' ')?.1.to_owned()));
-    paths.collect::<Vec<_>>().into_iter()
+/// A file of somebody else's in a service's directory.
+struct Foreign {
+    path: String,
+    owner: String,
+    /// Whose it should be.
+    account: String,
 }
 
-fn owner(observed: &Observed) -> String {
-    observed.text("foreign").split(' ').next().unwrap_or_default().to_owned()
+/// What a broker's folders hold of others, as a fact.
+pub(super) const FOREIGN_TO_BROKER: &str = "foreign to the broker";
+
+/// The same of a member's, were it to run as `account`.
+pub(super) fn foreign_to(account: &str) -> String {
+    format!("foreign to {account}")
+}
+
+/// The first of each service's directories.
+fn foreign(inventory: &Inventory, host: &Host, observed: &Observed) -> Vec<Foreign> {
+    let account = match inventory.adopted() {
+        Some(apache) => &apache.account,
+        None => account::of_member(inventory, host, observed),
+    };
+    let facts =
+        [(foreign_to(account), account), (FOREIGN_TO_BROKER.to_owned(), ACCOUNT)].into_iter();
+    let told = facts.filter_map(|(fact, account)| {
+        let text = observed.text(&fact);
+        let (owner, path) = text.lines().next()?.split_once(' ')?;
+        Some(Foreign { path: path.into(), owner: owner.into(), account: account.into() })
+    });
+    told.collect()
+}
+
+/// Data of one of the accounts that a coordinator may run as, and the inventory names another.
+fn handed_over(inventory: &Inventory, host: &Host, observed: &Observed) -> Option<Refusal> {
+    if inventory.adopted().is_some() || !host.is_member() {
+        return None;
+    }
+    let account = account::of_member(inventory, host, observed);
+    let owner = account::owner_of_data(host, observed)?;
+    let other = owner != account && account::possible(inventory).contains(&owner.as_str());
+    let folders = [Some(&host.data_dir), host.data_log_dir.as_ref()].into_iter().flatten();
+    let folders: Vec<&str> = folders.map(String::as_str).collect();
+    other.then(|| {
+        refusal(
+            format!("directory {}", host.data_dir),
+            format!(
+                "{} belongs to {owner}, and the service would run as {account}",
+                host.data_dir
+            ),
+            format!(
+                "data changes hands while its member is stopped, one member after the other: `systemctl stop zookeeper`, \
+                 `chown -R {account}: {}`, then apply with --limit {} (docs/operations.md, \"Accounts\")",
+                folders.join(" "),
+                host.name
+            ),
+        )
+    })
 }
 
 /// Whether the service itself works with it, as far as names tell.
@@ -408,15 +462,12 @@ fn used(path: &str) -> bool {
         || name.ends_with("-checkpoint")
 }
 
-fn unusable(path: &str, observed: &Observed) -> Refusal {
-    let folder = path.rsplit_once('/').map_or(path, |(folder, _)| folder);
+fn unusable(Foreign { path, owner, account }: &Foreign) -> Refusal {
+    let folder = path.rsplit_once('/').map_or(path.as_str(), |(folder, _)| folder);
     refusal(
         format!("directory {folder}"),
-        format!(
-            "{path} belongs to {}: the service, which is {ACCOUNT}, would fail on it",
-            owner(observed)
-        ),
-        format!("`chown -R {ACCOUNT}: {folder}` on that host, if it is this service's data"),
+        format!("{path} belongs to {owner}: the service, which is {account}, would fail on it"),
+        format!("`chown -R {account}: {folder}` on that host, if it is this service's data"),
     )
 }
 

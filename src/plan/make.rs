@@ -2,7 +2,7 @@
 //! together tell.
 
 use crate::inventory::{Host, Inventory};
-use crate::layout::{ACCOUNT, UNIT};
+use crate::layout::UNIT;
 use crate::plan::change::{Action, Change, Difference, Lane, Phase};
 use crate::plan::membership::MembershipChange;
 use crate::plan::model::{FORMAT, HostPlan, Plan, Refusal, Step};
@@ -12,7 +12,7 @@ use crate::plan::reason::Reason;
 use crate::plan::resource::Resource;
 use crate::plan::resource::service::Running;
 use crate::plan::subject::Subject;
-use crate::plan::{fitness, found, membership};
+use crate::plan::{account, fitness, found, membership};
 use crate::probe::Observed;
 
 /// The plan of one host.
@@ -104,7 +104,7 @@ pub fn host(
         _ => false,
     });
     plan.refusals.extend(found::refusals(inventory, host, observed, served));
-    plan.notes.extend(found::notes(observed, served));
+    plan.notes.extend(found::notes(inventory, host, observed, served));
     plan
 }
 
@@ -144,7 +144,7 @@ pub fn ensemble(
 
     let members = observed.iter().filter(|(host, _)| host.is_member());
     let all_known = inventory.members().count() == members.clone().count();
-    let blank = members.clone().all(|(host, observed)| !has_data(host, observed));
+    let blank = members.clone().all(|(host, observed)| !account::has_data(host, observed));
     if all_known && blank {
         for plan in &mut hosts {
             let sessions = observed.iter().find(|(host, _)| host.name == plan.host);
@@ -152,24 +152,19 @@ pub fn ensemble(
                 && plan.starts()
                 && !observed.listing(&host.data_dir).contains(&"initialize".into())
             {
-                initialize(host, plan);
+                initialize(host, account::of_member(inventory, host, observed), plan);
             }
         }
     }
     Plan { format: FORMAT, ensemble: inventory.ensemble.clone(), hosts }
 }
 
-/// A directory that a server has written to is never to be started as if it were new.
-pub fn has_data(host: &Host, observed: &Observed) -> bool {
-    observed.listing(&host.data_dir).iter().any(|name| name == "coordinator" || name == "version-2")
-}
-
 /// Apache ZooKeeper's marker that an empty data directory is right: the server removes it.
-fn initialize(host: &Host, plan: &mut HostPlan) {
+fn initialize(host: &Host, account: &str, plan: &mut HostPlan) {
     let path = format!("{}/initialize", host.data_dir);
     let operation = Operation::WriteFile {
         path: path.clone(),
-        access: Access::new(ACCOUNT, ACCOUNT, "644"),
+        access: Access::new(account, account, "644"),
         content: String::new(),
         secret: false,
         aside: None,

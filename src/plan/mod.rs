@@ -1,6 +1,7 @@
 //! The plan: what differs, host by host, in the order in which it is changed. Pure: the inventory and
 //! what was observed in, a value out; that value is shown, saved, applied and rolled.
 
+pub mod account;
 pub mod change;
 pub mod desired;
 pub mod diff;
@@ -22,7 +23,8 @@ pub mod template;
 pub mod transport;
 pub mod valid;
 
-pub use make::{ensemble, has_data, host};
+pub use account::has_data;
+pub use make::{ensemble, host};
 pub use membership::leaving;
 pub use model::{FORMAT, HostPlan, Plan, Refusal, Step};
 pub use only::Only;

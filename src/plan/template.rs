@@ -18,6 +18,7 @@ use crate::layout::{
     ACCOUNT, BINARY, BROKER_KEY_STORE, BROKER_LOGIN_FILE, CONFIG_FILE, KEY_STORE, LOGIN_FILE,
     SECRET_FILE, TRUST_STORE,
 };
+use crate::plan::account;
 
 /// A built-in template.
 #[derive(Debug)]
@@ -72,18 +73,31 @@ pub struct Page<'a> {
     inventory: &'a Inventory,
     host: &'a Host,
     values: minijinja::Value,
+    /// For a broker beside a member: `account` is the one that the page's own service runs as.
+    of_broker: Option<minijinja::Value>,
 }
 
 impl<'a> Page<'a> {
-    /// Of `host`, which has so much memory where that is known.
-    pub fn new(inventory: &'a Inventory, host: &'a Host, memory_kb: Option<u64>) -> Self {
-        let values = Serde(values(inventory, host, memory_kb)).into();
-        Self { inventory, host, values }
+    /// Of `host`, whose member runs as `account`, and which has so much memory where that is known.
+    pub fn new(
+        inventory: &'a Inventory,
+        host: &'a Host,
+        account: &str,
+        memory_kb: Option<u64>,
+    ) -> Self {
+        let mut all = values(inventory, host, memory_kb);
+        let both = host.is_member() && inventory.broker_on(host).is_some();
+        let of_broker = both.then(|| Serde(all.clone()).into());
+        if host.is_member() {
+            all["account"] = account.into();
+        }
+        Self { inventory, host, values: Serde(all).into(), of_broker }
     }
 
     /// Renders the template `name`.
     pub fn render(&self, name: &str) -> Result<String, Failure> {
-        let values = self.values.clone();
+        let of_broker = matches!(name, "server.properties" | "kafka.service");
+        let values = self.of_broker.as_ref().filter(|_| of_broker).unwrap_or(&self.values).clone();
         let (text, shown) = match BUILT_IN.get_template(name) {
             Ok(template) if self.inventory.templates.is_none() => {
                 (template.render(values), name.to_owned())
@@ -106,7 +120,7 @@ impl<'a> Page<'a> {
 
 /// Renders the template `name` for `host`, of which nothing but the inventory is known.
 pub fn render(inventory: &Inventory, host: &Host, name: &str) -> Result<String, Failure> {
-    Page::new(inventory, host, None).render(name)
+    Page::new(inventory, host, account::planned(inventory), None).render(name)
 }
 
 /// The built-in templates, parsed once for all hosts.
@@ -182,7 +196,7 @@ fn environment() -> Result<Environment<'static>, minijinja::Error> {
     Ok(environment)
 }
 
-/// What the templates see for `host`.
+/// What the templates of brokers see for `host`; a member's see their own account.
 pub fn values(inventory: &Inventory, host: &Host, memory_kb: Option<u64>) -> Value {
     let coordinator = &inventory.coordinator;
     let engine = match coordinator.engine {

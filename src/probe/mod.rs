@@ -22,6 +22,7 @@ pub struct Reading {
     /// In order: what is asked of the process is asked of the first one's.
     units: Vec<String>,
     ports: Vec<u16>,
+    accounts: BTreeSet<String>,
     libraries: Vec<&'static str>,
     calls: Vec<Call>,
 }
@@ -52,6 +53,11 @@ impl Reading {
     /// Who listens there.
     pub fn port(&mut self, port: u16) {
         self.ports.push(port);
+    }
+
+    /// A user, and the group of the same name.
+    pub fn account(&mut self, name: &str) {
+        self.accounts.insert(name.to_owned());
     }
 
     pub fn library(&mut self, text: &'static str) {
@@ -108,6 +114,12 @@ impl Reading {
         if !self.ports.is_empty() {
             let ports: Vec<String> = self.ports.iter().map(ToString::to_string).collect();
             script.call("probe_ports", ports.iter().map(String::as_str));
+        }
+        for name in &self.accounts {
+            for (kind, database) in [("user", "passwd"), ("group", "group")] {
+                let fact = format!("{kind} {name}");
+                script.call("zk_frame_of", ["fact", &fact, "getent", database, name]);
+            }
         }
         for call in self.calls {
             script.push(call);
@@ -209,6 +221,16 @@ impl Observed {
             .get(fact)
             .map(|body| String::from_utf8_lossy(body).into_owned())
             .unwrap_or_default()
+    }
+
+    /// The line of a user in the accounts' files; empty when there is none.
+    pub fn user(&self, name: &str) -> String {
+        self.text(&format!("user {name}"))
+    }
+
+    /// The same of a group.
+    pub fn group(&self, name: &str) -> String {
+        self.text(&format!("group {name}"))
     }
 
     /// A fact byte for byte.

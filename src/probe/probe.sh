@@ -49,11 +49,11 @@ probe_names() {
   zk_frame fact names "$zk_list"
 }
 
-# probe_foreign ACCOUNT FOLDER...: the first file of somebody else's in each data folder, or in what a server
+# probe_foreign FACT ACCOUNT FOLDER...: the first file of somebody else's in each data folder, or in what a server
 # keeps there. Without the account everything would be somebody else's.
 probe_foreign() {
-  zk_account=$1
-  shift
+  zk_fact=$1 zk_account=$2
+  shift 2
   for zk_path in "$@"; do
     shift
     [ ! -d "$zk_path" ] || set -- "$@" "$zk_path"
@@ -61,7 +61,7 @@ probe_foreign() {
       [ ! -d "$zk_path/$zk_name" ] || set -- "$@" "$zk_path/$zk_name"
     done
   done
-  [ $# = 0 ] || zk_frame_of fact foreign find "$@" -mindepth 1 -maxdepth 1 ! -user "$zk_account" \
+  [ $# = 0 ] || zk_frame_of fact "$zk_fact" find "$@" -mindepth 1 -maxdepth 1 ! -user "$zk_account" \
     ! -name apache ! -name "moved-*" ! \( -name version-2 -type f \) ! -name myid ! -name initialize ! -name lost+found -printf '%u %p\n' -quit
 }
 

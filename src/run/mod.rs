@@ -21,7 +21,7 @@ use crate::host::fleet::Fleet;
 use crate::host::session::{self, HostSession, Skew};
 use crate::inventory::{self, Host, Inventory, SecretSource};
 use crate::plan::desired::{self, Artifact, Artifacts};
-use crate::plan::{self, HostPlan, Only, Plan, valid};
+use crate::plan::{self, HostPlan, Only, Plan, account, valid};
 use crate::probe::Observed;
 use crate::report::Reporter;
 use crate::report::event::Event;
@@ -289,6 +289,8 @@ impl Run {
             };
         }
         artifacts.memory_kb = answer.observed.memory_kb();
+        artifacts.account =
+            Some(account::of_member(inventory, answer.host, answer.observed).to_owned());
         let resources = desired::resources(inventory, answer.host, &artifacts)?;
         let mut plan = plan::host(inventory, answer.host, &resources, answer.observed, only);
         let skew_ms = answer.skew.certain_ms();

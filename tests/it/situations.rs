@@ -66,6 +66,8 @@ fn each_situation_is_known_by_name() {
         let mut inventory = inventory.clone();
         stage.apply(&mut inventory);
         let plans = observed.iter().map(|(host, observed)| {
+            let account = plan::account::of_member(&inventory, host, observed).to_owned();
+            let artifacts = Artifacts { account: Some(account), ..artifacts.clone() };
             let resources =
                 desired::resources(&inventory, host, &artifacts).expect("templates render");
             plan::host(&inventory, host, &resources, observed, &only)

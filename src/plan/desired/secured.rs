@@ -30,12 +30,12 @@ pub fn wanted(inventory: &Inventory, host: &Host, store: &str) -> Option<Wanted>
     }
 }
 
-/// `tool` is the coordinator's binary.
+/// `account` is the member's, `tool` the coordinator's binary.
 pub(super) fn resources(
     inventory: &Inventory,
     host: &Host,
     (trust, passwords): (Option<&Trust>, &BTreeMap<String, Secret>),
-    tool: &str,
+    (account, tool): (&str, &str),
     all: &mut Vec<Resource>,
 ) {
     let security = &inventory.security;
@@ -44,20 +44,20 @@ pub(super) fn resources(
     if let Some(trust) = trust.filter(|_| security.tls() || clients) {
         // Before anybody shows a certificate that it is to believe.
         all.push(Resource::File(File::plain(TRUST_STORE, trust.bundle.clone(), Phase::Prepare)));
-        let certificate = |store: &str, wanted| {
+        let certificate = |store: &str, account, wanted| {
             Resource::Certificate(Certificate {
                 store: store.into(),
-                access: Access::new(ACCOUNT, ACCOUNT, "600"),
+                access: Access::new(account, account, "600"),
                 wanted,
                 trust: Some(trust.clone()),
                 tool: tool.into(),
             })
         };
         if host.is_member() {
-            all.push(certificate(KEY_STORE, of_member(inventory, host)));
+            all.push(certificate(KEY_STORE, account, of_member(inventory, host)));
         }
         if broker && clients {
-            all.push(certificate(BROKER_KEY_STORE, of_broker(inventory, host)));
+            all.push(certificate(BROKER_KEY_STORE, ACCOUNT, of_broker(inventory, host)));
         }
         if clients && (host.is_member() || broker) {
             let store = if host.is_member() { KEY_STORE } else { BROKER_KEY_STORE };
@@ -66,21 +66,21 @@ pub(super) fn resources(
         }
     }
     if host.is_member() && !security.users.is_empty() {
-        all.push(login(LOGIN_FILE, server_login(passwords), Phase::Switch));
+        all.push(login(LOGIN_FILE, account, server_login(passwords), Phase::Switch));
     }
     if let Some((user, password)) =
         security.broker_user.as_ref().and_then(|user| passwords.get_key_value(user))
         && broker
     {
         let content = client_login(user, password);
-        all.push(login(BROKER_LOGIN_FILE, content, Phase::BrokerSwitch));
+        all.push(login(BROKER_LOGIN_FILE, ACCOUNT, content, Phase::BrokerSwitch));
     }
 }
 
-fn login(path: &str, content: String, phase: Phase) -> Resource {
+fn login(path: &str, account: &str, content: String, phase: Phase) -> Resource {
     Resource::File(File {
         path: path.into(),
-        access: Access::new(ACCOUNT, ACCOUNT, "600"),
+        access: Access::new(account, account, "600"),
         content,
         phase,
         rule: Rule::Secret,

@@ -19,11 +19,11 @@ pub struct User {
 
 impl Group {
     pub fn read(&self, reading: &mut Reading) {
-        reading.call("group", "getent", ["group", &self.name]);
+        reading.account(&self.name);
     }
 
     pub fn differ(&self, observed: &Observed) -> Difference {
-        if observed.text("group").trim().is_empty() {
+        if observed.group(&self.name).trim().is_empty() {
             let create = Change::new(
                 Action::Create,
                 Reason::NoSuchGroup,
@@ -37,11 +37,11 @@ impl Group {
 
 impl User {
     pub fn read(&self, reading: &mut Reading) {
-        reading.call("user", "getent", ["passwd", &self.name]);
+        reading.account(&self.name);
     }
 
     pub fn differ(&self, observed: &Observed) -> Difference {
-        let text = observed.text("user");
+        let text = observed.user(&self.name);
         let fields: Vec<&str> = text.trim().split(':').collect();
         let [_, _, uid, gid, _, _, shell] = fields[..] else {
             let operation =
@@ -56,7 +56,7 @@ impl User {
             );
         }
         // An account that is there belongs to the operator: kept, whatever it looks like.
-        let group = observed.text("group");
+        let group = observed.group(&self.group);
         let own_gid = group.trim().split(':').nth(2).unwrap_or_default();
         let mut notes = Vec::new();
         if !own_gid.is_empty() && own_gid != gid {
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     fn differ(passwd: &str) -> Difference {
-        let observed = Observed::of([("user", passwd), ("group", "kafka:x:997:\n")]);
+        let observed = Observed::of([("user kafka", passwd), ("group kafka", "kafka:x:997:\n")]);
         User { name: "kafka".into(), group: "kafka".into() }.differ(&observed)
     }
 

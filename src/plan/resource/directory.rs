@@ -1,6 +1,5 @@
 //! A directory with owner and mode.
 
-use crate::layout::ACCOUNT;
 use crate::plan::change::{Action, Change, Difference};
 use crate::plan::operation::{Access, Operation};
 use crate::plan::reason::Reason;
@@ -14,8 +13,8 @@ pub struct Directory {
 
 impl Directory {
     /// A directory of the service's own.
-    pub fn owned(path: &str) -> Self {
-        Self { path: path.into(), access: Access::new(ACCOUNT, ACCOUNT, "750") }
+    pub fn owned(path: &str, account: &str) -> Self {
+        Self { path: path.into(), access: Access::new(account, account, "750") }
     }
 
     pub fn read(&self, reading: &mut Reading) {

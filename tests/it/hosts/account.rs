@@ -1,6 +1,6 @@
-//! The service's account against root: it owns the data directory, and swaps what root works on for links.
+//! The services' accounts: what one may not do to root, and what a broker's may not read of a coordinator.
 
-use super::lab::Lab;
+use super::lab::{HOSTS, Lab};
 
 /// Swaps `$1` for a link to `$2` and back as fast as it can; run as the service's account.
 const SWAPPER: &str = r#"#!/usr/bin/python3
@@ -72,4 +72,58 @@ fn refusals(lab: &Lab) {
     let left = lab.on("kafka1", "ls /data/zookeeper");
     assert_eq!(left, "photos\n");
     lab.fresh();
+}
+
+/// A new ensemble's coordinators have an account that no broker shares; one of before keeps the shared one, until
+/// its operator hands the data over, member by member.
+pub(super) fn of_its_own(lab: &Lab) {
+    lab.fresh();
+    lab.run(&["apply", "--yes"]).ends(0);
+    for host in HOSTS {
+        assert_eq!(readable_to_brokers(lab, host), "", "{host}");
+        assert_eq!(runs_as(lab, host), "coordinator coordinator");
+    }
+    lab.fresh();
+    let shared = lab.variant("kafka:", "coordinator: { account: kafka }\nkafka:");
+    lab.run_on(&shared, "apply", &["--yes"]).ends(0);
+    assert!(readable_to_brokers(lab, "kafka1").contains("/etc/kafka/coordinator.secret"));
+    let inventory = lab.inventory.display().to_string();
+    lab.run_on(&inventory, "shell", &["create", "/kept", "through all of it"]).ends(0);
+    // The inventory says nothing of it: what is there stays as it is.
+    lab.run(&["apply"]).ends(0).says("0 changes");
+    let named = lab.variant("kafka:", "coordinator: { account: coordinator }\nkafka:");
+    lab.run_on(&named, "apply", &["--yes"]).ends(4).says("belongs to kafka, and the service would");
+    for host in HOSTS {
+        lab.on(
+            host,
+            "useradd --system --user-group --no-create-home --shell /usr/sbin/nologin \
+             --comment 'Kafka coordination' coordinator; \
+             systemctl stop zookeeper; chown -R coordinator: /data/zookeeper",
+        );
+        lab.run(&["apply", "--yes", "--limit", host]).ends(0);
+        lab.run(&["status"]).ends(0).says("healthy; configuration matches");
+        assert_eq!(readable_to_brokers(lab, host), "", "{host}");
+        assert_eq!(runs_as(lab, host), "coordinator coordinator");
+    }
+    lab.run_on(&inventory, "shell", &["get", "/kept"]).ends(0).says("through all of it");
+    lab.run_on(&named, "apply", &[]).ends(0).says("0 changes");
+    lab.run(&["restart", "--all", "--yes"]).ends(0);
+    lab.run(&["destroy", "--yes", "--purge-data"]).ends(0);
+    let left = lab.on("kafka1", "getent passwd kafka coordinator; ls -d /data/zookeeper; true");
+    assert_eq!(left, "", "nothing of it is left");
+    lab.fresh();
+}
+
+/// What brokers' account can open of what a coordinator keeps to itself.
+fn readable_to_brokers(lab: &Lab, host: &str) -> String {
+    lab.on(
+        host,
+        "for path in /etc/kafka/coordinator.secret /etc/kafka/zookeeper.properties /data/zookeeper/coordinator; do \
+         ! setpriv --reuid=kafka --regid=kafka --init-groups test -r $path || echo $path; done",
+    )
+}
+
+fn runs_as(lab: &Lab, host: &str) -> String {
+    let line = "ps -o user:20=,group:20= -p $(systemctl show -p MainPID --value zookeeper.service)";
+    lab.on(host, line).split_whitespace().collect::<Vec<_>>().join(" ")
 }

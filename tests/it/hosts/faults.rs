@@ -26,7 +26,7 @@ fn begins(line: &str, step: &str) -> bool {
 }
 
 /// Waits until a step of a run begins, then calls `strike`, and waits for the end.
-fn struck(
+pub(super) fn struck(
     lab: &Lab,
     words: &[&str],
     step: &str,

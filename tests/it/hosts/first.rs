@@ -92,7 +92,7 @@ pub(super) fn first_apply(lab: &Lab) {
     lab.run(&["status"]).ends(0).says("healthy; configuration matches");
     let owner = lab.on("kafka1", "stat -c %U:%G /opt/kafka/libs/kafka.jar /data/zookeeper; cat /opt/kafka/config/zookeeper.properties");
     assert!(
-        owner.starts_with("kafka:kafka\nkafka:kafka\n") && owner.contains("server.3="),
+        owner.starts_with("kafka:kafka\ncoordinator:coordinator\n") && owner.contains("server.3="),
         "{owner}"
     );
     let security = lab.on("kafka1", "systemd-analyze security zookeeper.service | tail -1");
@@ -146,6 +146,6 @@ pub(super) fn destroy(lab: &Lab) {
     assert!(!left.contains("#zkprov#"), "{left}");
     lab.run(&["apply", "--yes"]).ends(0);
     lab.run(&["destroy", "--yes", "--purge-data"]).ends(0);
-    let left = lab.on("kafka1", "ls -d /data/zookeeper 2>/dev/null; getent passwd kafka; true");
+    let left = lab.on("kafka1", "ls -d /data/zookeeper 2>/dev/null; getent passwd kafka coordinator; getent group kafka coordinator; true");
     assert_eq!(left, "", "nothing of it is left");
 }

@@ -8,6 +8,7 @@ use crate::scenarios::Scenarios;
 
 mod account;
 mod backups;
+mod crowd;
 mod faults;
 mod first;
 mod lab;
@@ -31,7 +32,7 @@ enum Kind {
 type Scenario = (Kind, &'static str, fn(&Lab));
 
 /// Every scenario, in order.
-const SCENARIOS: [Scenario; 22] = [
+const SCENARIOS: [Scenario; 23] = [
     (Quick, "a dry run writes nothing", first::dry_run_writes_nothing),
     (Base, "the first apply does what the plan said, and the ensemble serves", first::first_apply),
     (Quick, "a second apply changes nothing, with one session a host", first::second_apply),
@@ -44,6 +45,7 @@ const SCENARIOS: [Scenario; 22] = [
     (Quick, "what a host is and has is said before anything is done", refusals::facts),
     (Quick, "hosts download for themselves, and trust no source", sources::host_fetches),
     (Long, "a service account cannot lead root", account::races),
+    (Long, "a coordinator has an account of its own", account::of_its_own),
     (Long, "secured from nothing", secured::from_nothing),
     (Long, "hostile archives are refused and leave nothing", sources::hostile),
     (Long, "a host that dies in the middle is applied to again", faults::deaths),
@@ -73,4 +75,51 @@ fn real_hosts() {
         }
     }
     running.end();
+}
+
+/// What differs between releases: accounts, units, ssh and sudo; each scenario begins by itself.
+const OF_A_RELEASE: [&str; 8] = [
+    "a dry run writes nothing",
+    "the first apply does",
+    "a second apply changes nothing",
+    "is rolled, a bad one rolled back",
+    "restart, interrupted",
+    "every way in",
+    "what belongs to the operator",
+    "destroy takes back",
+];
+
+/// The main scenarios on hosts of other releases.
+fn of_releases(test: &'static str, name: &'static str, network: &'static str, releases: &str) {
+    if !crate::lab::may_boot(test) {
+        return;
+    }
+    let mut running = Scenarios::of(test);
+    if std::env::var("ZKPROV_TEST_LONG").as_deref() != Ok("1") {
+        crate::skipped(test, "long, `make e2e` runs it");
+        return;
+    }
+    let lab = Lab::up(name, network, releases);
+    for (_, name, scenario) in &SCENARIOS {
+        if OF_A_RELEASE.iter().any(|words| name.contains(words)) {
+            running.run(name, || scenario(&lab));
+        }
+    }
+    running.end();
+}
+
+#[test]
+fn debian_11() {
+    of_releases("hosts::debian_11", "zkd11", "10.76.11", "bullseye");
+}
+
+#[test]
+fn debian_13() {
+    of_releases("hosts::debian_13", "zkd13", "10.76.13", "trixie");
+}
+
+#[test]
+fn debian_11_to_13_in_one_ensemble() {
+    const TEST: &str = "hosts::debian_11_to_13_in_one_ensemble";
+    of_releases(TEST, "zkdmix", "10.76.12", "bullseye,bookworm,trixie");
 }

@@ -18,7 +18,10 @@ pub(super) fn from_nothing(lab: &Lab) {
             "stat -c '%U:%G %a' /etc/kafka/coordinator.pem; ls /etc/kafka; \
              /usr/local/lib/zkprov/coordinator status --server 127.0.0.1:2181 --timeout-ms 2000 >/dev/null || echo closed",
         );
-        assert!(told.starts_with("kafka:kafka 600\n") && told.ends_with("closed\n"), "{told}");
+        assert!(
+            told.starts_with("coordinator:coordinator 600\n") && told.ends_with("closed\n"),
+            "{told}"
+        );
         assert!(!told.contains(".next"), "a key was left: {told}");
     }
     keys_stay(lab);
@@ -60,7 +63,7 @@ fn renewed(lab: &Lab, secured: &str) {
     let before = (pid(), key());
     lab.on("kafka2", "chmod 644 /etc/kafka/coordinator.pem");
     lab.run_on(secured, "status", &[]).ends(1).says("1 host differs");
-    lab.run_on(secured, "apply", &["--yes"]).ends(0).says("kafka:kafka 644 -> kafka:kafka 600");
+    lab.run_on(secured, "apply", &["--yes"]).ends(0).says("coordinator:coordinator 644 -> ");
     assert_eq!(pid(), before.0, "not restarted");
     assert_ne!(key(), before.1, "a key that others could read is not kept");
     lab.run_on(secured, "status", &[]).ends(0);
