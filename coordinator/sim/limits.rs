@@ -1,14 +1,20 @@
 //! Ensembles that begin close to a limit: zxids about to run out of their term's numbers, terms about
-//! to run out of a zxid's upper half. It would take days of virtual time to come there.
+//! to run out of a zxid's upper half, a queue of which the numbers are about to. It would take days of
+//! virtual time to come there.
+
+use std::collections::BTreeMap;
 
 use coordinator::random::Seeded;
 use coordinator::state::{ClusterMetadata, Effects, Identity as Who, Stamp, State, Txn};
 use coordinator::store::{
     FaultyDisk, Identity, Position, SnapshotMeta, SnapshotWriter, StoreError, Wal, WalOptions,
 };
+use coordinator::tree::node::{Fields, Kind, ROOT};
+use coordinator::tree::{Graft, Tree, acl};
 use coordinator::wire::opcode::OpCode;
 use raft::eraftpb::ConfState;
 
+use crate::workload::QUEUE;
 use crate::world::World;
 
 /// Terms that an ensemble may begin with; the last one leaves room for few elections.
@@ -19,6 +25,8 @@ const INDEX: u64 = 3;
 pub struct Beginning {
     term: u64,
     last_zxid: i64,
+    /// Znodes that the queue has had, where it is there already.
+    queued: Option<i32>,
     cluster: ClusterMetadata,
 }
 
@@ -33,12 +41,18 @@ impl Beginning {
         for &id in members {
             cluster.set_incarnation(id, u128::from(random.next_u64()) << 64 | u128::from(id));
         }
-        Beginning { term, last_zxid, cluster }
+        // Drawn apart, so that a run is what it was before there were such queues.
+        let mut draw = Seeded::new((cluster.cluster_id >> 64) as u64);
+        let queued = draw.chance(2, 3).then(|| i32::MAX - draw.below(20) as i32);
+        Beginning { term, last_zxid, queued, cluster }
     }
 
     /// Writes the data directory of a member, as `coordinator restore` does.
     fn write(&self, disk: &FaultyDisk, id: u8, conf_state: ConfState) -> Result<(), StoreError> {
-        let mut state = State::new();
+        let mut state = match self.queued {
+            Some(queued) => with_queue(State::new().tree(), queued),
+            None => State::new(),
+        };
         let txn = Txn {
             session: 1,
             identity: Who::from_bytes(&[]),
@@ -67,6 +81,35 @@ impl Beginning {
         Identity { myid: id, cluster_id: self.cluster.cluster_id, incarnation }.write(disk)?;
         writer.finish()
     }
+}
+
+/// A state with the same znodes, and a queue that has had so many.
+fn with_queue(first: &Tree, queued: i32) -> State {
+    let mut tree = Tree::default();
+    let mut known = BTreeMap::new();
+    for (id, _) in first.walk(ROOT) {
+        let acl = tree.acls.intern(first.acls.bytes(first.acl(id)));
+        let (data, fields) = (first.data(id), first.fields(id));
+        if id == ROOT {
+            tree.graft_root(data, acl, &fields);
+            known.insert(ROOT, ROOT);
+            continue;
+        }
+        let name = std::str::from_utf8(first.name(id)).expect("of the first tree");
+        let parent = known[&first.parent(id)];
+        let kind = first.kind(id);
+        known.insert(id, tree.graft(&Graft { parent, name, data, acl, kind, fields }));
+    }
+    let fields = Fields { cversion: queued, ..Fields::default() };
+    tree.graft(&Graft {
+        parent: ROOT,
+        name: &QUEUE[1..],
+        data: None,
+        acl: acl::OPEN,
+        kind: Kind::Persistent,
+        fields,
+    });
+    State::imported(tree, BTreeMap::new(), 0, 0)
 }
 
 impl World {

@@ -169,6 +169,7 @@ impl Statistics {
         self.faults += other.faults;
         self.hostile += other.hostile;
         self.near_limits += other.near_limits;
+        self.wrapped += other.wrapped;
         self.recovery_us = self.recovery_us.max(other.recovery_us);
         for (&kind, count) in &other.by_kind {
             *self.by_kind.entry(kind).or_default() += count;
@@ -205,7 +206,7 @@ impl std::fmt::Display for Statistics {
             f,
             "{:.0} virtual seconds, {} events; {} faults: {} crashes, {} failures of a disk, {} disks lost, \
              {} refused for rot; {} server lists changed; {} links dialled anew; {} snapshots saved, {} received; {} writes and {} reads checked, \
-             {} watches fired, {} sessions expired, {} reconnects, {} greedy requests, {} inline syncs, {} hostile connections, {} begun near limits, {} digests compared; \
+             {} watches fired, {} sessions expired, {} reconnects, {} greedy requests, {} inline syncs, {} hostile connections, {} begun near limits, {} numbers behind the highest, {} digests compared; \
              {} states damaged in silence, {} found by {} agreeing comparisons; {} begun with two feature levels, {} members given another release; a turn of {} units at most; all served again after {:.1} s at most",
             self.virtual_us as f64 / 1e6,
             self.events,
@@ -227,6 +228,7 @@ impl std::fmt::Display for Statistics {
             self.inline_syncs,
             self.hostile,
             self.near_limits,
+            self.wrapped,
             self.digests_compared,
             self.corrupted,
             self.corruption_found,

@@ -49,6 +49,7 @@ pub fn run(seed: u64, verbose: bool) -> Outcome {
     stats.virtual_us = world.now_us;
     stats.writes = world.checks.durable.writes;
     stats.reads = world.checks.durable.reads;
+    stats.wrapped = world.checks.durable.wrapped;
     stats.expired = world.checks.session.expired;
     stats.digests_compared = world.checks.digest.compared;
     let agreed = world.servers.iter().filter_map(Server::node).map(Node::rounds_agreed);

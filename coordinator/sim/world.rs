@@ -149,6 +149,8 @@ pub struct Statistics {
     pub hostile: u64,
     /// Runs that began close to a limit.
     pub near_limits: u64,
+    /// Sequential znodes made behind the highest number.
+    pub wrapped: u64,
     pub digests_compared: u64,
     /// The most that a turn has cost, in units of about a microsecond.
     pub turn_units: u32,

@@ -39,7 +39,7 @@ struct Path {
 #[derive(Default)]
 struct Sequence {
     /// Suffix to the token that got it, ever.
-    suffixes: BTreeMap<u64, Token>,
+    suffixes: BTreeMap<i32, Token>,
     /// Token to the name that was answered, and the zxid.
     answered: BTreeMap<Token, (String, i64)>,
     /// Names whose deletion was asked for.
@@ -54,6 +54,8 @@ pub struct History {
     sequences: BTreeMap<String, Sequence>,
     pub writes: u64,
     pub reads: u64,
+    /// Sequential names with a number behind the highest one.
+    pub wrapped: u64,
 }
 
 impl History {
@@ -134,6 +136,7 @@ impl History {
         zxid: i64,
     ) -> Verdict {
         self.writes += 1;
+        self.wrapped += u64::from(split(name).is_some_and(|(_, number)| number < 0));
         let sequence = self.sequences.entry(parent.to_owned()).or_default();
         sequence.answered.insert(token.to_owned(), (name.to_owned(), zxid));
         sequence.see(name)
@@ -267,8 +270,11 @@ impl Sequence {
     }
 }
 
-/// Token and number of a sequential name.
-fn split(name: &str) -> Option<(&str, u64)> {
-    let (token, digits) = name.split_at_checked(name.len().checked_sub(10)?)?;
-    Some((token.strip_suffix('-')?, digits.parse().ok()?))
+/// Token and number of a sequential name; ten digits, and a sign behind 2147483647.
+fn split(name: &str) -> Option<(&str, i32)> {
+    let (before, digits) = name.rsplit_once('-')?;
+    let negative = before.ends_with('-');
+    let token = before.strip_suffix('-').unwrap_or(before);
+    let number: i64 = digits.parse().ok().filter(|_| digits.len() >= 9)?;
+    Some((token, i32::try_from(if negative { -number } else { number }).ok()?))
 }

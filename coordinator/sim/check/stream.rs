@@ -120,7 +120,8 @@ fn shown(table: &mut BTreeMap<String, Measure>, path: &str, version: i32) -> Ver
         return Ok(());
     };
     let Measure { version: before, events } = *measure;
-    if version - before != events {
+    // Behind the highest number comes the lowest one.
+    if version.wrapping_sub(before) != events {
         return Err(format!(
             "{path} went from version {before} to {version}, and {events} events came of its persistent watch"
         ));

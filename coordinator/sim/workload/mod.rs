@@ -28,7 +28,7 @@ pub use request::frame_of;
 const REGISTERS: u64 = 4;
 const TOGGLES: u64 = 4;
 const PAIR: [&str; 2] = ["/pair-a", "/pair-b"];
-const QUEUE: &str = "/queue";
+pub const QUEUE: &str = "/queue";
 const EPHEMERALS: &str = "/ephemerals";
 const IN_FLIGHT_MAX: usize = 40;
 /// A connection on which nothing comes of the handshake is given up.
