@@ -23,13 +23,19 @@ struct Pings {
     resident: u64,
 }
 
-/// Prints a table of all cases, each on fresh servers.
-pub fn table(bench: &Bench, engine: Engine, servers: usize, watched: Duration) -> Result<()> {
+/// Prints a table of the cases that have `only` in their name, each on fresh servers.
+pub fn table(
+    bench: &Bench,
+    engine: Engine,
+    servers: usize,
+    watched: Duration,
+    only: &str,
+) -> Result<()> {
     report::line(
         "| beside a client that asks for | pings | median, ms | p99, ms | slowest, ms | memory, MiB |",
     );
     report::line("|---|--:|--:|--:|--:|--:|");
-    for case in &CASES {
+    for case in CASES.iter().filter(|case| case.name.contains(only)) {
         let pings = watch(bench, engine, servers, case, watched).context(case.name)?;
         let at = |share: f64| {
             let last = pings.sorted_ms.len() - 1;

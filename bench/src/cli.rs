@@ -143,6 +143,9 @@ enum Command {
         servers: usize,
         #[arg(long, default_value_t = 3.0)]
         seconds: f64,
+        /// Only the cases that have this in their name
+        #[arg(long, default_value = "")]
+        only: String,
     },
     /// How much the pipelined client does when the server behind it costs nothing
     CheckClient,
@@ -244,8 +247,9 @@ pub fn run() -> Result<()> {
             report::line(&churn_line(&server, clients, &prefix, pace(seconds))?);
             Ok(())
         }
-        Command::Bystander { engine, servers, seconds } => {
-            bystander::table(&bench, engine.into(), servers, Duration::from_secs_f64(seconds))
+        Command::Bystander { engine, servers, seconds, only } => {
+            let watched = Duration::from_secs_f64(seconds);
+            bystander::table(&bench, engine.into(), servers, watched, &only)
         }
         Command::CheckClient => check_client(&bench),
         Command::Echo { port } => echo::serve(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), 100),

@@ -27,8 +27,9 @@ pub enum LogWork {
 
 /// A disk is quick while its mean sync takes less than this.
 const QUICK: Duration = Duration::from_micros(500);
-/// The server's thread itself writes at most this many entries at once.
+/// The server's thread itself writes at most this many entries at once, and bytes.
 const FEW: usize = 8;
+const FEW_BYTES: usize = 128 << 10;
 
 /// Which thread writes what, and what the log thread still has to do.
 pub(super) struct LogSchedule {
@@ -43,10 +44,11 @@ impl LogSchedule {
         LogSchedule { awaited: None, mean: QUICK }
     }
 
-    /// Whether the server's thread writes `entries` itself: nobody else waits for it (`lone`), the
+    /// Whether the server's thread writes so many entries, of so many bytes, itself: nobody else waits for it (`lone`), the
     /// disk is quick, and nothing is overtaken.
-    pub(super) fn inline(&self, entries: usize, lone: bool) -> bool {
-        lone && self.mean < QUICK && entries <= FEW && self.awaited.is_none()
+    pub(super) fn inline(&self, entries: usize, bytes: usize, lone: bool) -> bool {
+        let few = entries <= FEW && bytes <= FEW_BYTES;
+        lone && self.mean < QUICK && few && self.awaited.is_none()
     }
 
     /// The thread is given the log's part of ready `number`.
@@ -197,28 +199,29 @@ mod tests {
     #[test]
     fn a_lone_write_on_a_quick_disk_is_inline_and_overtakes_nothing() {
         let mut log = quick();
-        assert!(log.inline(1, true));
-        assert!(!log.inline(1, false), "others wait");
-        assert!(!log.inline(FEW + 1, true), "too much for the server's thread");
+        assert!(log.inline(1, 0, true));
+        assert!(!log.inline(1, 0, false), "others wait");
+        assert!(!log.inline(FEW + 1, 0, true), "too many for the server's thread");
+        assert!(!log.inline(1, FEW_BYTES + 1, true), "too much for the server's thread");
         log.given(3);
-        assert!(!log.inline(1, true), "it would overtake what the thread has");
+        assert!(!log.inline(1, 0, true), "it would overtake what the thread has");
         log.persisted(2, Some(Duration::ZERO));
-        assert!(!log.inline(1, true), "the thread has more to do");
+        assert!(!log.inline(1, 0, true), "the thread has more to do");
         log.persisted(3, Some(Duration::ZERO));
-        assert!(log.inline(1, true));
+        assert!(log.inline(1, 0, true));
         log.mean = QUICK;
-        assert!(!log.inline(1, true), "the disk is slow");
+        assert!(!log.inline(1, 0, true), "the disk is slow");
     }
 
     #[test]
     fn nothing_is_inline_while_a_snapshot_replaces_the_log() {
         let mut log = quick();
         log.given_snapshot();
-        assert!(!log.inline(1, true));
+        assert!(!log.inline(1, 0, true));
         assert_eq!(log.quick_sync(), None);
         log.given(11); // the write that makes the snapshot count
         log.persisted(11, None);
-        assert!(log.inline(1, true));
+        assert!(log.inline(1, 0, true));
     }
 
     #[test]
@@ -227,7 +230,7 @@ mod tests {
         log.took(Some(Duration::from_millis(50)));
         let again = (0..1000).position(|_| {
             log.took(Some(Duration::from_micros(100)));
-            log.inline(1, true)
+            log.inline(1, 0, true)
         });
         assert!(again.is_some_and(|after| (10..100).contains(&after)), "{again:?}");
     }

@@ -102,7 +102,8 @@ impl<D: Disk> Driver<D> {
         entries: Vec<Entry>,
         hard_state: Option<HardState>,
     ) -> bool {
-        if self.log.inline(entries.len(), self.lone)
+        let bytes = entries.iter().map(|entry| entry.data.len()).sum();
+        if self.log.inline(entries.len(), bytes, self.lone)
             && let Some(written) = host.write_log(&entries, hard_state.as_ref())
         {
             match written {

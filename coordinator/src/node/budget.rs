@@ -2,8 +2,9 @@
 //!
 //! Cost is counted, never measured, so that one seed of the simulator gives one run: a unit is about
 //! a microsecond of the server's thread. A connection that has used its slice goes on in the next
-//! turn, behind those that waited longer; what it has sent meanwhile stays in its socket. The figures
-//! stand in `docs/limits.md`.
+//! turn, behind those that waited longer; what it has sent meanwhile stays in its socket. A turn takes in
+//! one write that is larger than a slice, and then applies nothing; the next one applies, and takes in
+//! none. The figures stand in `docs/limits.md`.
 
 use std::collections::VecDeque;
 
@@ -59,6 +60,9 @@ pub(super) struct Budget {
     applied: u32,
     /// The largest part of both that one request or write had.
     largest: u32,
+    /// A request of this turn was large; one of the turn before was.
+    large: bool,
+    large_before: bool,
     /// Those of the turn before have gone on.
     resumed: bool,
     queue: VecDeque<ConnId>,
@@ -82,6 +86,11 @@ pub(super) fn units(op: OpCode, body: usize, answer: usize) -> u32 {
     (1 + body / body_bytes + answer / answer_bytes).try_into().unwrap_or(u32::MAX)
 }
 
+/// More than a connection may cost in a turn, at one go.
+pub(super) fn is_large(units: u32) -> bool {
+    units > SLICE_UNITS
+}
+
 impl Budget {
     pub(super) fn new(requests_max: usize, bytes_max: usize) -> Self {
         Budget { requests_max, bytes_max, ..Budget::default() }
@@ -100,6 +109,7 @@ impl Budget {
         self.spent = 0;
         self.applied = 0;
         self.largest = 0;
+        self.large_before = std::mem::take(&mut self.large);
         self.resumed = false;
     }
 
@@ -111,11 +121,19 @@ impl Budget {
         client.spent = client.spent.saturating_add(units);
         self.spent = self.spent.saturating_add(units);
         self.largest = self.largest.max(units);
+        self.large |= is_large(units);
     }
 
-    /// Whether committed entries may be applied in this turn.
+    /// Whether committed entries may be applied in this turn: not behind a large request, unless there
+    /// was one in the turn before as well.
     pub(super) fn may_apply(&self) -> bool {
-        self.applied < APPLY_UNITS
+        self.applied < APPLY_UNITS && (!self.large || self.large_before)
+    }
+
+    /// Whether a large write may be taken in: one in a turn, those that wait first, and none behind a
+    /// turn that had to leave what is committed to this one.
+    fn may_take_large(&self) -> bool {
+        !self.large && !self.large_before && (self.resumed || self.queue.is_empty())
     }
 
     /// A write was applied.
@@ -184,8 +202,8 @@ impl Budget {
         self.requests > self.requests_max || self.bytes > self.bytes_max
     }
 
-    /// Whether one more request of the connection may be taken now.
-    pub(super) fn may_take(&mut self, conn: ConnId, client: &mut Client) -> bool {
+    /// Whether one more request of the connection may be taken now, one that is large or not.
+    pub(super) fn may_take(&mut self, conn: ConnId, client: &mut Client, large: bool) -> bool {
         if client.paused() || client.restoring {
             return false;
         }
@@ -195,6 +213,10 @@ impl Budget {
                 client.held_back = true;
                 self.held_back.push(conn);
             }
+            return false;
+        }
+        if large && !self.may_take_large() {
+            self.queue(conn, client);
             return false;
         }
         self.may_go_on(conn, client)
@@ -255,6 +277,45 @@ mod tests {
     }
 
     #[test]
+    fn a_turn_takes_in_one_large_write_and_the_next_one_applies() {
+        let mut clients = Clients::default();
+        let mut budget = Budget::new(10, usize::MAX);
+        let all = [open(&mut clients), open(&mut clients), open(&mut clients)];
+        let large = SLICE_UNITS * 3;
+        let take = |budget: &mut Budget, clients: &mut Clients, conn| {
+            let client = clients.get_mut(conn).unwrap();
+            let taken = budget.may_take(conn, client, true);
+            if taken {
+                budget.charge(client, large);
+            }
+            taken
+        };
+        budget.begin_turn();
+        assert!(take(&mut budget, &mut clients, all[0]) && !budget.may_apply());
+        assert!(!take(&mut budget, &mut clients, all[1]) && budget.has_queued());
+        let bystander = clients.get_mut(all[2]).unwrap();
+        assert!(budget.may_take(all[2], bystander, false), "small ones are taken all the while");
+        let mut taken = Vec::new();
+        for turn in 1..20 {
+            budget.begin_turn();
+            // What has come meanwhile, then those that wait.
+            if turn == 1 {
+                assert!(budget.may_apply(), "what was put off is applied first");
+                assert!(!take(&mut budget, &mut clients, all[2]));
+            }
+            for _ in 0..budget.resume(&mut clients) {
+                let Some(conn) = budget.take_queued() else { break };
+                clients.get_mut(conn).unwrap().queued = false;
+                if take(&mut budget, &mut clients, conn) {
+                    taken.push((turn, conn));
+                    assert!(!budget.may_apply());
+                }
+            }
+        }
+        assert_eq!(taken, [(2, all[1]), (4, all[2])], "in the order in which they came");
+    }
+
+    #[test]
     fn over_the_limit_each_has_one_request_and_goes_on_when_less_is_in_flight() {
         let mut clients = Clients::default();
         let mut budget = Budget::new(1, 1000);
@@ -262,13 +323,13 @@ mod tests {
         budget.begin_turn();
         let client = clients.get_mut(busy).unwrap();
         for xid in 0..2 {
-            assert!(budget.may_take(busy, client));
+            assert!(budget.may_take(busy, client, false));
             client.push(Waiting::Answer { xid, code: Code::Ok, close: false });
             budget.count(client);
         }
-        assert!(!budget.may_take(busy, client), "two are in flight, and one is allowed");
+        assert!(!budget.may_take(busy, client, false), "two are in flight, and one is allowed");
         let client = clients.get_mut(bystander).unwrap();
-        assert!(budget.may_take(bystander, client), "each may have one");
+        assert!(budget.may_take(bystander, client, false), "each may have one");
         budget.begin_turn();
         assert_eq!(budget.resume(&mut clients), 0, "nothing is answered yet");
         let client = clients.get_mut(busy).unwrap();

@@ -143,7 +143,8 @@ impl Node {
             let fresh = client.phase == Phase::Fresh;
             let next = frame::next(&bytes[taken..], fresh, self.config.frame_bytes_max);
             client.held = !matches!(next, Next::NeedMore(_));
-            if client.held && !self.budget.may_take(conn, client) {
+            let large = matches!(next, Next::Frame(payload) if !fresh && is_large(payload));
+            if client.held && !self.budget.may_take(conn, client, large) {
                 return taken;
             }
             match next {
@@ -259,7 +260,9 @@ impl Node {
         self.state.admits(client.identity.as_identity(), request)?;
         let with_ttl = match request {
             Request::CreateTtl(_) => true,
-            Request::Multi(multi) => multi.iter().any(|part| part.op == OpCode::CreateTtl),
+            Request::Multi(multi) if !multi.is_plain() => {
+                multi.iter().any(|part| part.op == OpCode::CreateTtl)
+            }
             _ => false,
         };
         if with_ttl && !self.config.extended_types { Err(Code::Unimplemented) } else { Ok(()) }
@@ -554,6 +557,14 @@ impl Node {
             self.close_client(conn);
         }
     }
+}
+
+/// Whether a request is a write of which taking it in is long, and not divided.
+fn is_large(payload: &[u8]) -> bool {
+    let mut reader = Reader::new(payload);
+    let header = RequestHeader::decode(&mut reader).ok();
+    let op = header.and_then(|header| OpCode::from_client(header.op));
+    op.is_some_and(|op| op.is_write() && budget::is_large(budget::units(op, reader.remaining(), 0)))
 }
 
 /// addWatch, removeWatches and checkWatches: they touch this server's table alone.

@@ -29,6 +29,7 @@ impl State {
             | Request::CreateTtl(create) => self.admits_list(identity, create.acl),
             Request::SetAcl(set) => self.admits_list(identity, set.acl),
             Request::Multi(multi) if multi.len() > MULTI_OPS_MAX => Err(Code::BadArguments),
+            Request::Multi(multi) if multi.is_plain() => Ok(()),
             Request::Multi(multi) => {
                 multi.iter().try_for_each(|part| self.admits(identity, &part.request))
             }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::acl::AclList;
 use super::code::Code;
 use super::jute::{DecodeError, Reader, put_bool, put_int};
 use super::opcode::OpCode;
@@ -61,6 +62,7 @@ impl Kind {
 pub struct Multi<'a> {
     kind: Kind,
     len: usize,
+    plain: bool,
     bytes: &'a [u8],
 }
 
@@ -72,14 +74,27 @@ pub struct MultiOp<'a> {
     pub request: Request<'a>,
 }
 
+impl MultiOp<'_> {
+    fn is_plain(&self) -> bool {
+        match self.request {
+            Request::Create(create)
+            | Request::Create2(create)
+            | Request::CreateContainer(create) => create.acl == AclList::OPEN,
+            Request::CreateTtl(_) => false,
+            _ => true,
+        }
+    }
+}
+
 impl<'a> Multi<'a> {
     pub(super) fn read(kind: Kind, reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
         let start = reader.rest();
-        let mut len = 0;
-        while next_op(kind, reader)?.is_some() {
+        let (mut len, mut plain) = (0, true);
+        while let Some(part) = next_op(kind, reader)? {
             len += 1;
+            plain &= part.is_plain();
         }
-        Ok(Self { kind, len, bytes: &start[..start.len() - reader.remaining()] })
+        Ok(Self { kind, len, plain, bytes: &start[..start.len() - reader.remaining()] })
     }
 
     pub fn len(&self) -> usize {
@@ -88,6 +103,11 @@ impl<'a> Multi<'a> {
 
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// No operation has a TTL, or an ACL list that says more than that all is allowed.
+    pub fn is_plain(&self) -> bool {
+        self.plain
     }
 
     pub fn kind(&self) -> Kind {
