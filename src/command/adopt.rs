@@ -22,7 +22,7 @@ use crate::migration::adoption::{self, Adoption, LookedAt};
 use crate::migration::found_server::FoundServer;
 use crate::probe::Observed;
 use crate::report;
-use crate::script::{self, Script};
+use crate::script::Script;
 
 const LOOK: Duration = Duration::from_secs(45);
 /// More hosts are no ensemble.
@@ -147,9 +147,8 @@ async fn look(
         ..login(machine, config)?
     };
     let link = connector.connect(&host).await?;
-    let mut script = Script::new(&script::nonce());
+    let mut script = Script::guarded(Duration::from_secs(40));
     script.library(migration::ADOPT);
-    script.call("zk_guard", ["40"]);
     script.call("adopt_look", []);
     script.call("zk_frame", ["live", "whole", ""]);
     let heard = gather(&link, &script, LOOK).await;

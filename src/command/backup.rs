@@ -22,8 +22,8 @@ use crate::layout::BINARY;
 use crate::plan::Only;
 use crate::report::event::Summary;
 use crate::run::{Planned, Run};
+use crate::script::Script;
 use crate::script::frame::Kind;
-use crate::script::{self, Script};
 
 pub(super) const SHELL: &str = include_str!("backup.sh");
 /// A backup of some gigabytes over a slow line; who needs longer has another problem.
@@ -98,9 +98,8 @@ fn leader<'a, 'b>(run: &Run, planned: &'b Planned<'a>) -> Result<&'b HostSession
 /// Writes what the host sends to the file; gives what its coordinator says about it.
 async fn receive(leader: &HostSession<'_>, part: &mut Part) -> Result<BackupReport, Failure> {
     let socket = format!("{}/coordinator/admin.sock", leader.host.data_dir);
-    let mut script = Script::new(&script::nonce());
+    let mut script = Script::guarded(DEADLINE);
     script.library(SHELL);
-    script.call("zk_guard", [DEADLINE.as_secs().to_string().as_str()]);
     script.call("backup_send", [BINARY, &socket]);
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let mut said = None;

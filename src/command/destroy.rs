@@ -22,8 +22,8 @@ use crate::plan::subject::Subject;
 use crate::plan::{Only, account};
 use crate::report::event::{Event, StepState, Summary};
 use crate::run::{self, Run, confirm};
+use crate::script::Script;
 use crate::script::frame::{self, Kind};
-use crate::script::{self, Script};
 
 const DEADLINE: Duration = Duration::from_mins(5);
 /// A broker may take the 300 s its unit gives it.
@@ -114,8 +114,7 @@ async fn whole(run: &Run, arguments: &cli::Destroy) -> Outcome {
 async fn stop_brokers(run: &Run, sessions: &[HostSession<'_>]) -> Result<(), Failure> {
     let hosts = sessions.iter().filter(|session| run.inventory.broker_on(session.host).is_some());
     let outcomes = join_all(hosts.map(|session| async move {
-        let mut script = Script::new(&script::nonce());
-        script.call("zk_guard", [BROKERS_DEADLINE.as_secs().to_string().as_str()]);
+        let mut script = Script::guarded(BROKERS_DEADLINE);
         let name = format!("service {BROKER_UNIT}");
         Operation::DisableUnit { unit: BROKER_UNIT.into() }.step(&name, &mut script);
         let done = session::steps(&session.link, &script, BROKERS_DEADLINE).await;
@@ -129,8 +128,7 @@ async fn stop_brokers(run: &Run, sessions: &[HostSession<'_>]) -> Result<(), Fai
 
 /// Everything back, as one script.
 fn program(run: &Run, host: &Host, account: &str, purge_data: bool) -> Script {
-    let mut script = Script::new(&script::nonce());
-    script.call("zk_guard", [DEADLINE.as_secs().to_string().as_str()]);
+    let mut script = Script::guarded(DEADLINE);
     for (name, operation) in undoing(run, host, account, purge_data) {
         operation.step(&name, &mut script);
     }

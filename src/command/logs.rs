@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::host::Event;
 use crate::inventory::Inventory;
 use crate::run::{self, Run};
-use crate::script::{self, Script};
+use crate::script::Script;
 
 const SHELL: &str = include_str!("logs.sh");
 /// Whoever follows for longer starts again.
@@ -38,10 +38,9 @@ async fn tell(run: &Run, arguments: &cli::Logs) -> Outcome {
             let lines = lines.as_str();
             async move {
                 let link = run.fleet.connector.connect(host).await?;
-                let mut script = Script::new(&script::nonce());
+                let mut script = Script::guarded(FOLLOW);
                 script.library(SHELL);
                 let function = if arguments.follow { "logs_follow" } else { "logs_show" };
-                script.call("zk_guard", [FOLLOW.as_secs().to_string().as_str()]);
                 script.call(function, [run.inventory.unit(), lines]);
                 let ended = link
                     .run(&script, &[], FOLLOW, |event| {

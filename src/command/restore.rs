@@ -2,6 +2,7 @@
 //! is stopped, given the data, and started.
 
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use coordinator::answers::{BackupCheck, RestoreReport};
 use futures_util::future::join_all;
@@ -31,6 +32,8 @@ use crate::script::{self, Script, frame};
 
 /// How long a restored member may need until it serves in a quorum.
 const SERVING_S: u64 = 120;
+/// How long one script on every host may take.
+const EACH: Duration = Duration::from_mins(5);
 /// A restore goes on in the next epoch that is a multiple of this.
 const EPOCH_STRIDE: u64 = 4096;
 
@@ -161,12 +164,10 @@ async fn empty(sessions: &[HostSession<'_>]) -> Result<(), Failure> {
         if !held.contains(&"coordinator".into()) && !held.contains(&"version-2".into()) {
             continue;
         }
-        let mut script = Script::new(&script::nonce());
+        let mut script = Script::guarded(Duration::from_secs(30));
         script.library(SHELL);
-        script.call("zk_guard", ["30"]);
         script.call("ask_empty", [BINARY, &desired::server(session.host)]);
-        let (frames, _) =
-            gather(&session.link, &script, std::time::Duration::from_secs(30)).await?;
+        let (frames, _) = gather(&session.link, &script, Duration::from_secs(30)).await?;
         let root = frames.iter().find(|frame| frame.name == "root");
         let root = root.map(crate::script::frame::Frame::text).unwrap_or_default();
         let root = root.trim();
@@ -264,14 +265,12 @@ async fn each(
     steps: impl Fn(&HostSession<'_>, &mut Script),
 ) -> Result<(), Failure> {
     let outcomes = join_all(sessions.iter().map(|session| {
-        let mut script = Script::new(&script::nonce());
-        script.call("zk_guard", ["300"]);
+        let mut script = Script::guarded(EACH);
         steps(session, &mut script);
         script.line("zk_frame live finished \"$zk_bad\"");
         async move {
             let host = &session.host.name;
-            let deadline = std::time::Duration::from_mins(5);
-            let (frames, stderr) = gather(&session.link, &script, deadline).await?;
+            let (frames, stderr) = gather(&session.link, &script, EACH).await?;
             if let Some(failed) = frame::failed(&frames) {
                 return Err(Failure::failed(failed.said()).host(host).step(&failed.step));
             }

@@ -11,8 +11,8 @@ use crate::host::lock;
 use crate::host::session::gather;
 use crate::inventory::Inventory;
 use crate::run::{self, Run, confirm};
+use crate::script::Script;
 use crate::script::frame::Kind;
-use crate::script::{self, Script};
 
 pub async fn run(arguments: cli::Unlock) -> Outcome {
     let inventory = Inventory::load(&arguments.inventory.inventory)?;
@@ -24,9 +24,8 @@ pub async fn run(arguments: cli::Unlock) -> Outcome {
     let hosts = run.hosts();
     let outcomes = join_all(hosts.iter().map(|host| async {
         let link = run.fleet.connector.connect(host).await?;
-        let mut script = Script::new(&script::nonce());
+        let mut script = Script::guarded(Duration::from_secs(30));
         script.library(lock::SHELL);
-        script.call("zk_guard", ["30"]);
         script.call("zk_step", ["unlock", "lock_break"]);
         let answer = gather(&link, &script, Duration::from_secs(30)).await;
         link.close().await;

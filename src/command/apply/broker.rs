@@ -19,7 +19,7 @@ use crate::rolling::engine::{self, RollOptions};
 use crate::rolling::gate::Target;
 use crate::rolling::previous::{Keep, Switches};
 use crate::run::{Planned, Run};
-use crate::script::{self, Script};
+use crate::script::Script;
 
 /// How long a broker may need until it has registered; it may have logs to recover.
 const REGISTERED_S: u64 = 180;
@@ -91,10 +91,10 @@ async fn awaited(
 ) -> Vec<Failure> {
     let steps = sessions.iter().filter_map(|session| Some((session, step(session)?)));
     let outcomes = join_all(steps.map(|(session, (name, operation))| async move {
-        let mut script = Script::new(&script::nonce());
-        script.call("zk_guard", [(2 * seconds).to_string().as_str()]);
+        let limit = Duration::from_secs(2 * seconds);
+        let mut script = Script::guarded(limit);
         operation.step(name, &mut script);
-        let done = session::steps(&session.link, &script, Duration::from_secs(2 * seconds)).await;
+        let done = session::steps(&session.link, &script, limit).await;
         let failure = done.err()?.said();
         let step = failure.step.clone().unwrap_or_else(|| name.to_owned());
         Some(failure.step(step).host(&session.host.name))

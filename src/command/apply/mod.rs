@@ -387,8 +387,7 @@ async fn verify(
             if host_plan.steps.is_empty() && !serving {
                 return None;
             }
-            let mut script = Script::new(&script::nonce());
-            script.call("zk_guard", ["120"]);
+            let mut script = Script::guarded(Duration::from_mins(2));
             let server = desired::server(session.host);
             if serving && session.host.is_member() {
                 if limited {
