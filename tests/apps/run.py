@@ -25,7 +25,7 @@ sys.dont_write_bytecode = True
 
 import ensemble as ensembles  # noqa: E402
 
-SYSTEMS = ("tooz", "patroni", "go-zk", "kafka", "observers")
+SYSTEMS = ("tooz", "patroni", "go-zk", "curator", "kafka", "observers")
 
 
 def scenario(system):
