@@ -116,7 +116,9 @@ impl Lab {
         let key = self.disk(host).join("etc/ssh/ssh_host_ed25519_key");
         let _ = fs::remove_file(&key);
         let _ = fs::remove_file(key.with_extension("pub"));
-        seed::key_pair(&key, "rekeyed").map(drop)
+        seed::key_pair(&key, "rekeyed")?;
+        // From OpenSSH 9.8 on the listener hands each session the keys that it read when it began.
+        self.exec(host, &["systemctl", "reload-or-restart", "ssh"]).map(drop)
     }
 
     /// Logins and sessions that the host's sshd has noted since the host was fresh.

@@ -195,6 +195,8 @@ impl<'a> Case<'a> {
             ("crash loop: ", " restarts"),
             ("ended ", " times"),
             ("coordinator-", " "),
+            ("its digest is ", ";"),
+            ("; ", " MB"),
         ] {
             text = masked(&text, before, after);
         }
