@@ -39,18 +39,23 @@ def run(ensemble, folder, report, quick=False):
     names = [line for line in (HERE / "classes.txt").read_text().splitlines() if not line.startswith("#")]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         found = dict(zip(names, pool.map(lambda name: outcomes(ensemble.engine, classpath, name, folder), names)))
+    again = [name for name, cases in found.items() if "failed" in cases.values()]
+    for name in again:
+        found[name] = outcomes(ensemble.engine, classpath, name, folder / "again")
     every = [(f"{name.rsplit('.', 1)[1]}.{case}", outcome) for name, cases in found.items() for case, outcome in cases.items()]
     count = [outcome for _, outcome in every].count
     failed = [name for name, outcome in every if outcome == "failed"]
     report("classes", len(names))
     report("its own tests", f"{count('passed')} passed, {len(failed)} failed, {count('skipped')} skipped")
-    report("failed", ", ".join(failed) or "none")
+    report("failed, and run again alone", ", ".join(name.rsplit(".", 1)[1] for name in again) or "none")
+    report("failed twice", ", ".join(failed) or "none")
     assert count("passed")
     assert not failed, folder
 
 
 def outcomes(engine, classpath, name, folder):
     """By method: passed, failed or skipped. What does not end in time has failed as a whole."""
+    folder.mkdir(exist_ok=True)
     reports = folder / name
     environment = {**os.environ, "SERVERS_LOG": str(folder / f"{name}.servers")}
     if engine == "coordinator":
