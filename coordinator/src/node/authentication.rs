@@ -84,6 +84,22 @@ pub(super) struct Login {
     refused: u32,
 }
 
+impl Login {
+    /// Forgets a login that was granted. Refused ones count as long as the connection lasts: with one
+    /// account nobody guesses the password of another without end.
+    fn granted(login: &mut Option<Box<Login>>) {
+        login.take_if(|login| login.refused == 0);
+    }
+
+    /// Counts a refused login; of a connection without one it is the last.
+    fn refused(login: &mut Option<Box<Login>>) -> u32 {
+        login.as_deref_mut().map_or(LOGINS_MAX, |login| {
+            login.refused += 1;
+            login.refused
+        })
+    }
+}
+
 impl Node {
     /// A TLS handshake has proved the subject of a certificate, as RFC 2253 writes it.
     pub fn client_proved_subject(&mut self, conn: ConnId, subject: &str) {
@@ -167,7 +183,7 @@ impl Node {
         });
         match outcome {
             Ok(granted) => {
-                client.login = None;
+                Login::granted(&mut client.login);
                 let address = client.address;
                 if self.config.authentication.super_users.contains(&granted.user) {
                     client.identity.add("super", "");
@@ -182,10 +198,7 @@ impl Node {
     fn login_refused(&mut self, conn: ConnId, xid: i32, refusal: Refusal) {
         self.stats.auth_failed += 1;
         let Some(client) = self.clients.get_mut(conn) else { return };
-        let refused = client.login.as_deref_mut().map_or(LOGINS_MAX, |login| {
-            login.refused += 1;
-            login.refused
-        });
+        let refused = Login::refused(&mut client.login);
         let address = client.address;
         self.log(Level::Warn, &format!("refusing the login of {address}: {refusal}"));
         let rules = &self.config.authentication;
@@ -220,4 +233,21 @@ fn digest_id(credentials: &[u8]) -> String {
     let text = String::from_utf8_lossy(credentials);
     let user = text.split(':').next().unwrap_or_default();
     format!("{user}:{hash}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_granted_login_forgives_no_refused_one() {
+        let mut login = Some(Box::default());
+        Login::granted(&mut login);
+        assert!(login.is_none(), "an ordinary login leaves nothing behind");
+        for tries in 1..=LOGINS_MAX {
+            login.get_or_insert_default();
+            assert_eq!(Login::refused(&mut login), tries);
+            Login::granted(&mut login);
+        }
+    }
 }
