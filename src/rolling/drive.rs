@@ -137,7 +137,7 @@ impl<'a> Drive<'a> {
                         return Err(self.put_back::<M>(host, error).await);
                     }
                 }
-                Next::Back { host } => {
+                Next::Back { host, .. } => {
                     // Whoever reads that it is back may end the run: the journal knows it before.
                     journal.write(&Entry::Back { host: host.clone() })?;
                     tell();

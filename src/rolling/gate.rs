@@ -36,8 +36,8 @@ pub enum Next {
     Transfer { host: String },
     /// Restart this member, then tell [`Machine::restarted`].
     Restart { host: String, why: String },
-    /// The member is back: for the journal. Ask again.
-    Back { host: String },
+    /// The member is back: for the journal. Ask again. One `alone` runs, and cannot serve before others do.
+    Back { host: String, alone: bool },
     /// All are done.
     Finished,
     /// A gate did not open: nothing is wrong with what was done, and the rest is untouched.
@@ -116,7 +116,7 @@ impl Restarted {
         let Some(why) = missing else {
             let since = *self.well_since_ms.get_or_insert(now_ms);
             if now_ms - since >= pace.settle_ms {
-                return Next::Back { host };
+                return Next::Back { host, alone: false };
             }
             return Next::Wait {
                 pause_ms: PAUSE_MS,

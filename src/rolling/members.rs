@@ -29,6 +29,8 @@ struct Current {
     restarted: Restarted,
     /// What the ensemble had before: the member must have it, too.
     floor_zxid: i64,
+    /// Nobody can serve before further voters are restarted, too: only the process is waited for.
+    first_in_the_dark: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -39,6 +41,8 @@ pub struct Roll {
     gate: Gate,
     /// Leadership is asked to be handed over once per roll; hopping helps nobody.
     transferred: bool,
+    /// Voters that were restarted while nobody served.
+    in_the_dark: usize,
 }
 
 impl Roll {
@@ -49,6 +53,7 @@ impl Roll {
             current: None,
             gate: Gate::default(),
             transferred: !policy.transfer,
+            in_the_dark: 0,
         }
     }
 
@@ -120,11 +125,15 @@ impl Roll {
             settle_ms: self.policy.settle_ms,
             pause_ms: PAUSE_MS,
         };
-        let next = current.restarted.judge(missing, &format!("{host} is back"), pace, now_ms);
-        if matches!(next, Next::Back { .. }) {
-            self.current = None;
+        let alone = current.first_in_the_dark;
+        let back = format!("{host} {}", if alone { "runs" } else { "is back" });
+        match current.restarted.judge(missing, &back, pace, now_ms) {
+            Next::Back { host, .. } => {
+                self.current = None;
+                Next::Back { host, alone }
+            }
+            next => next,
         }
-        next
     }
 }
 
@@ -186,8 +195,17 @@ impl Machine for Roll {
         self.pending.retain(|target| target.host != host);
         let member = before.member(host);
         let old_pid = member.map_or(0, |member| member.main_pid);
+        let votes = |host: &str| before.member(host).is_some_and(|member| member.votes);
+        let dark = self.policy.dark && !before.members.iter().any(Member::serves);
+        self.in_the_dark = if dark { self.in_the_dark + usize::from(votes(host)) } else { 0 };
+        // With the pending ones they could be a majority: none of them serves before.
+        let pending = self.pending.iter().filter(|target| votes(&target.host)).count();
+        let first_in_the_dark = dark
+            && self.in_the_dark < before.majority()
+            && self.in_the_dark + pending >= before.majority();
         self.current = Some(Current {
             restarted: Restarted::new(host, old_pid, now_ms),
+            first_in_the_dark,
             floor_zxid: before.members.iter().filter_map(|member| member.zxid).max().unwrap_or(0),
         });
     }
@@ -218,6 +236,9 @@ fn missing(current: &Current, view: &View, member: Option<&Member>) -> Option<St
     }
     if member.main_pid == 0 || member.main_pid == current.restarted.old_pid {
         return Some("the new process does not run yet".into());
+    }
+    if current.first_in_the_dark {
+        return None;
     }
     if !member.serves() {
         return Some(member.error.clone().unwrap_or_else(|| "it does not serve yet".into()));

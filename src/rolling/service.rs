@@ -90,7 +90,10 @@ impl Service {
             Next::Restart { host, why } => {
                 Some((RollStep::Restart, host, format!("{}{why}", self.prefix)))
             }
-            Next::Back { host } => {
+            Next::Back { host, alone: true } => {
+                Some((RollStep::Back, host, "runs; it serves when a majority does".to_owned()))
+            }
+            Next::Back { host, .. } => {
                 Some((RollStep::Back, host, format!("{}{}", self.prefix, self.back)))
             }
             Next::Finished | Next::Refused { .. } | Next::Failed { .. } => None,

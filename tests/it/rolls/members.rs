@@ -9,6 +9,8 @@ use zkprov::rolling::service::Service;
 
 use super::{Options, World};
 
+/// Processes that were there before the roll have lower numbers.
+const FIRST_PID: u32 = 1000;
 /// A started server serves after this time.
 const BOOT_MS: u64 = 400;
 
@@ -16,6 +18,8 @@ const BOOT_MS: u64 = 400;
 pub(super) struct Members {
     view: View,
     next_pid: u32,
+    /// Without it a server that was started serves, led or not.
+    wants_a_majority: bool,
     /// Servers that are on their way, and when they serve.
     booting: Vec<(String, u64)>,
     /// The engine can hand its leadership over, and each server shows the epoch of its leader at once.
@@ -28,7 +32,8 @@ impl Default for Members {
     fn default() -> Self {
         Self {
             view: View::default(),
-            next_pid: 1000,
+            next_pid: FIRST_PID,
+            wants_a_majority: false,
             booting: Vec::new(),
             ours: true,
             fewest: Cell::new(usize::MAX),
@@ -69,6 +74,22 @@ impl Members {
         self.member(host).mode = Some(Mode::Leader);
     }
 
+    /// Servers of this roll serve when they are a majority.
+    fn elect(&mut self, now_ms: u64) {
+        let fresh = |member: &&mut Member| member.votes && member.main_pid > FIRST_PID;
+        if self.view.members.iter_mut().filter(fresh).count() < self.view.majority() {
+            return;
+        }
+        let hosts: Vec<String> =
+            self.view.members.iter_mut().filter(fresh).map(|member| member.host.clone()).collect();
+        for host in &hosts {
+            let member = self.member(host);
+            (member.mode, member.zxid) = (Some(Mode::Follower), Some(0x1_0000_0010));
+            self.booting.push((host.clone(), now_ms + BOOT_MS));
+        }
+        self.lead(&hosts[0]);
+    }
+
     /// The first other server that serves, with a vote.
     fn heir(&self, host: &str) -> Option<String> {
         let can = |m: &&Member| m.host != host && m.votes && m.serves();
@@ -97,6 +118,7 @@ impl World for Members {
     fn line(&mut self, line: &str) -> bool {
         let number = u8::try_from(self.view.members.len() + 1).expect("a small ensemble");
         match line.split(' ').collect::<Vec<_>>()[..] {
+            ["elections"] => self.wants_a_majority = true,
             ["engine", engine] => self.ours = engine == "coordinator",
             [host, word] => {
                 let mode = mode(word);
@@ -144,6 +166,7 @@ impl World for Members {
 
     /// The process is replaced; a leader's place is taken by the first follower.
     fn restart(&mut self, host: &str, now_ms: u64) {
+        let dark = self.wants_a_majority && !self.view.members.iter().any(Member::serves);
         let led = self.member(host).mode == Some(Mode::Leader);
         let alone = self.view.members.len() == 1;
         self.next_pid += 1;
@@ -151,6 +174,10 @@ impl World for Members {
         let member = self.member(host);
         member.main_pid = pid;
         member.unit = "active".into();
+        if dark && !alone {
+            member.error = Some("cannot be asked: Connection refused (os error 111)".to_owned());
+            return self.elect(now_ms);
+        }
         member.mode = Some(match () {
             () if alone => Mode::Standalone,
             () if member.votes => Mode::Follower,

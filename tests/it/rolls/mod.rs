@@ -167,7 +167,7 @@ fn roll<W: World>(
                 world.restart(&host, *now_ms);
                 happens(world, events, &|when| *when == When::Restart(host.clone()));
             }
-            Next::Back { host } => {
+            Next::Back { host, .. } => {
                 happens(world, events, &|when| *when == When::Back(host.clone()));
             }
             Next::Finished => {
