@@ -72,7 +72,7 @@ fn operators(lab: &Lab) -> PathBuf {
 fn keys(lab: &Lab) {
     for host in HOSTS {
         let access = lab.on(host, "stat -c '%U %a' /etc/kafka/coordinator.pem; ls /etc/kafka");
-        assert!(access.starts_with("kafka 600\n"), "{access}");
+        assert!(access.starts_with("coordinator 600\n"), "{access}");
         assert!(!access.contains(".next"), "{access}");
         let plain = "/usr/local/lib/zkprov/coordinator status --server 127.0.0.1:2181 --timeout-ms 2000; echo $?";
         assert!(lab.on(host, plain).trim_end().ends_with('1'), "a plain client was served");
