@@ -113,11 +113,7 @@ fn tarball(version: &str) -> PathBuf {
 
 #[test]
 fn from_nothing_through_upgrades_to_nothing() {
-    if std::env::var("ZKPROV_TEST_LONG").as_deref() != Ok("1") {
-        skipped(TEST, "long, `make e2e` runs it");
-        return;
-    }
-    if !crate::lab::may_boot(TEST) {
+    if !crate::lab::may_boot_long(TEST, false) {
         return;
     }
     if let Some(missing) = [OLD, NEW].into_iter().find(|version| !tarball(version).exists()) {

@@ -19,6 +19,20 @@ pub(crate) fn may_boot(test: &str) -> bool {
     }
 }
 
+/// Whether a test of minutes may boot them: asked for as a whole, or a scenario of it was `chosen`.
+pub(crate) fn may_boot_long(test: &str, chosen: bool) -> bool {
+    may_boot(test) && long(test, chosen)
+}
+
+/// Whether what takes minutes runs; says that it was skipped where it does not.
+pub(crate) fn long(test: &str, chosen: bool) -> bool {
+    let long = chosen || std::env::var("ZKPROV_TEST_LONG").as_deref() == Ok("1");
+    if !long {
+        crate::skipped(test, "long, `make e2e` runs it");
+    }
+    long
+}
+
 /// Every name on a host's disk with owner, mode, size, times and target, but for what a system writes by itself
 /// and what is below `besides`. `on` runs a line on that host.
 pub(crate) fn disk(on: impl Fn(&str) -> String, besides: &[&str]) -> BTreeMap<String, String> {

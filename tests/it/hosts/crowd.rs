@@ -23,11 +23,7 @@ const FROZEN: &str = "kafka24";
 #[test]
 fn three_bad_hosts_of_24() {
     const TEST: &str = "hosts::crowd::three_bad_hosts_of_24";
-    if !crate::lab::may_boot(TEST) {
-        return;
-    }
-    if std::env::var("ZKPROV_TEST_LONG").as_deref() != Ok("1") {
-        crate::skipped(TEST, "long, `make e2e` runs it");
+    if !crate::lab::may_boot_long(TEST, false) {
         return;
     }
     let lab = Lab::of_hosts(COUNT, "zkcrowd", "10.76.24", "");

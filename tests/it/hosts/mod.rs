@@ -66,11 +66,11 @@ fn real_hosts() {
     }
     let lab = Lab::up("zkit", "10.76.61", "");
     let mut running = Scenarios::of("hosts");
-    let long = std::env::var("ZKPROV_TEST_LONG").as_deref() == Ok("1");
     for (kind, name, scenario) in &SCENARIOS {
-        if *kind == Long && !long && !running.chosen() {
-            crate::skipped(&format!("{TEST}: {name}"), "long, `make e2e` runs it");
-        } else if *kind == Base || running.wants(name) {
+        if *kind == Long && !crate::lab::long(&format!("{TEST}: {name}"), running.chosen()) {
+            continue;
+        }
+        if *kind == Base || running.wants(name) {
             running.run(name, || scenario(&lab));
         }
     }
@@ -91,14 +91,10 @@ const OF_A_RELEASE: [&str; 8] = [
 
 /// The main scenarios on hosts of other releases.
 fn of_releases(test: &'static str, name: &'static str, network: &'static str, releases: &str) {
-    if !crate::lab::may_boot(test) {
+    if !crate::lab::may_boot_long(test, false) {
         return;
     }
     let mut running = Scenarios::of(test);
-    if std::env::var("ZKPROV_TEST_LONG").as_deref() != Ok("1") {
-        crate::skipped(test, "long, `make e2e` runs it");
-        return;
-    }
     let lab = Lab::up(name, network, releases);
     for (_, name, scenario) in &SCENARIOS {
         if OF_A_RELEASE.iter().any(|words| name.contains(words)) {

@@ -29,11 +29,7 @@ const HOSTS: usize = 3;
 #[test]
 fn each_situation_on_hosts_is_known_by_name() {
     const TEST: &str = "hosts::states::each_situation_on_hosts_is_known_by_name";
-    if !crate::lab::may_boot(TEST) {
-        return;
-    }
-    if std::env::var("ZKPROV_TEST_LONG").as_deref() != Ok("1") {
-        crate::skipped(TEST, "long, `make e2e` runs it");
+    if !crate::lab::may_boot_long(TEST, false) {
         return;
     }
     let words = std::env::var("ZKPROV_TEST_SCENARIO").unwrap_or_default();

@@ -21,12 +21,8 @@ type Scenario = (&'static str, fn(&Lab, &str));
 #[test]
 fn an_ensemble_lives_on() {
     const NAME: &str = "living::an_ensemble_lives_on";
-    if !crate::lab::may_boot(NAME) {
-        return;
-    }
     let mut running = Scenarios::of("living");
-    if std::env::var("ZKPROV_TEST_LONG").as_deref() != Ok("1") && !running.chosen() {
-        crate::skipped(NAME, "long, `make e2e` runs it");
+    if !crate::lab::may_boot_long(NAME, running.chosen()) {
         return;
     }
     let scenarios: &[Scenario] = &[

@@ -44,12 +44,8 @@ const SCENARIOS: [(Shape, &[Scenario]); 2] = [
 
 #[test]
 fn an_ensemble_moves() {
-    if !crate::lab::may_boot(TEST) {
-        return;
-    }
     let mut running = Scenarios::of("migration");
-    if std::env::var("ZKPROV_TEST_LONG").as_deref() != Ok("1") && !running.chosen() {
-        skipped(TEST, "long, `make e2e` runs it");
+    if !crate::lab::may_boot_long(TEST, running.chosen()) {
         return;
     }
     if !Path::new(JAR).exists() {
