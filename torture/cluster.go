@@ -28,6 +28,7 @@ type server struct {
 	process    *exec.Cmd
 	ended      chan struct{}
 	expected   atomic.Bool // its end is part of a fault
+	mayEnd     bool        // the process that is started next may end by itself
 	disk       disk
 	namespace  string // of its network, if it has one of its own
 }
@@ -172,7 +173,7 @@ func (c *cluster) start(s *server) {
 	}
 	ended := make(chan struct{})
 	s.process, s.ended = process, ended
-	s.expected.Store(false)
+	s.expected.Store(s.mayEnd)
 	go func() {
 		err := process.Wait()
 		if !s.expected.Load() {

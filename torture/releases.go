@@ -68,9 +68,8 @@ func (c *cluster) goBack(s *server, rose bool, tell func(string)) {
 	s.stop(syscall.SIGTERM)
 	log := filepath.Join(s.directory, "log")
 	before, _ := os.ReadFile(log)
-	s.binary = c.former
+	s.binary, s.mayEnd = c.former, rose
 	c.start(s)
-	s.expected.Store(rose)
 	if rose {
 		select {
 		case <-s.ended:
@@ -86,6 +85,7 @@ func (c *cluster) goBack(s *server, rose bool, tell func(string)) {
 	} else if _, ok := c.waitServing(30 * time.Second); !ok {
 		c.findings.add("the former release does not serve, and no level rose")
 	}
+	s.mayEnd = false
 	c.replace(s, c.binary)
 	if _, ok := c.waitServing(30 * time.Second); !ok {
 		c.findings.add("30 s after the former release was tried not all serve")

@@ -1,8 +1,8 @@
 //! The HTTP side of the admin server: `GET` only, nothing here changes anything.
 //!
 //! Each request is one short-lived thread, a handful at a time, with limits on bytes and time. Where
-//! all are taken the oldest connection ends for the newest: whoever reaches the port can keep a few
-//! threads busy for seconds, and others from being served by nothing less than a flood.
+//! all places are taken the oldest connection is closed for the newest: whoever holds connections
+//! open keeps a few threads busy for seconds, and keeps nobody else from being served.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -44,8 +44,8 @@ impl LogSchedule {
         LogSchedule { awaited: None, mean: QUICK }
     }
 
-    /// Whether the server's thread writes so many entries, of so many bytes, itself: nobody else waits for it (`lone`), the
-    /// disk is quick, and nothing is overtaken.
+    /// Whether the server's thread itself writes so many entries, of so many bytes: nobody else waits
+    /// for it (`lone`), the disk is quick, and nothing is overtaken.
     pub(super) fn inline(&self, entries: usize, bytes: usize, lone: bool) -> bool {
         let few = entries <= FEW && bytes <= FEW_BYTES;
         lone && self.mean < QUICK && few && self.awaited.is_none()

@@ -1,5 +1,5 @@
-//! Connections to members' ports, and to the TLS ports of clients, that have not shown yet who they are: few, for a short time, and
-//! none at the cost of another address.
+//! Connections to members' ports, and to the TLS ports of clients, that have not shown yet who they
+//! are: few, for a short time, and none at the cost of another address.
 //!
 //! There is always room for one more: the oldest of the address that has the most gives way, one of
 //! the server list last. So whoever opens many takes places from itself alone, and a member gets in.
